@@ -1,0 +1,86 @@
+"""Records that pass between the rooms, checked when they are created."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+IGNORE_INDEX = 255
+"""Value of a mask pixel that counts neither as background nor as a class."""
+
+_SAFE_ID = re.compile(r"[^/\\\0]+(/[^/\\\0]+)*")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a data set: what every stage but evaluation may know of it, and where its mask lies.
+
+    Attributes:
+        id: Unique name inside the data set, with ``/`` for folders and no file suffix; names output files.
+        path: The image file.
+        size: Height and width in pixels, after EXIF rotation.
+        tags: Indices (0-based) of the classes present, ascending; background is not a class here.
+        mask_path: Ground-truth mask (0 background, k + 1 for class k, 255 ignore), or None.
+            Opened by the evaluate stage and nowhere else.
+    """
+
+    id: str
+    path: Path
+    size: tuple[int, int]
+    tags: tuple[int, ...]
+    mask_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not _SAFE_ID.fullmatch(self.id) or ".." in self.id.split("/"):
+            raise ValueError(f"sample id {self.id!r} cannot name a file inside the run directory")
+        if min(self.size) < 1:
+            raise ValueError(f"sample {self.id!r} has size {self.size}, expected at least 1 x 1")
+        if list(self.tags) != sorted(set(self.tags)) or any(tag < 0 for tag in self.tags):
+            raise ValueError(f"sample {self.id!r} has tags {self.tags}, expected ascending indices without repeats")
+
+
+@dataclass(frozen=True)
+class ClassCatalogue:
+    """Names of the object classes of a data set, without background.
+
+    Attributes:
+        names: The data set's own names, in order: class k has value k + 1 in masks.
+        prompt_names: The words to give to the vision-language model, one for each class.
+    """
+
+    names: tuple[str, ...]
+    prompt_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise ValueError("a catalogue needs at least one class")
+        if len(self.names) > 254:
+            raise ValueError(f"{len(self.names)} classes, but 8-bit masks hold at most 254")
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"class names repeat: {sorted(n for n in self.names if self.names.count(n) > 1)}")
+        if len(self.prompt_names) != len(self.names):
+            raise ValueError(f"{len(self.prompt_names)} prompt names for {len(self.names)} classes")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training split with tags, a held-out split that may be empty, and their classes."""
+
+    catalogue: ClassCatalogue
+    train: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+
+    def __post_init__(self) -> None:
+        if not self.train:
+            raise ValueError("the training split is empty")
+        for split in (self.train, self.val):
+            ids = [sample.id for sample in split]
+            if len(set(ids)) != len(ids):
+                raise ValueError("sample ids repeat inside a split")
+            highest = max((max(sample.tags, default=-1) for sample in split), default=-1)
+            if highest >= len(self.catalogue):
+                raise ValueError(f"a tag has index {highest}, but there are {len(self.catalogue)} classes")
