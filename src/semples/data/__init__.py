@@ -1,0 +1,1 @@
+"""Class catalogues, readers and transforms."""

@@ -1,0 +1,1 @@
+"""One file per stage, and the pipeline on one screen."""

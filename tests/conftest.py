@@ -1,0 +1,25 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def find_shared_data() -> Path | None:
+    """Folder with real photographs, weights and golden numbers, or None where it is absent."""
+    given = os.environ.get("SEMPLES_TEST_DATA")
+    candidates = [Path(given)] if given else [REPOSITORY.parent / "shared", REPOSITORY / "shared"]
+    return next((path for path in candidates if (path / "data").is_dir()), None)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    found = find_shared_data()
+    if found is None:
+        pytest.skip("real test data not found: set SEMPLES_TEST_DATA to the folder that holds data/, weights/ and parity/")
+    return found
