@@ -1,0 +1,277 @@
+"""Settings of a run: one frozen dataclass per section, checked on creation, all defaults those of the demo.
+
+``load`` and the command line live in :mod:`semples.settings`; here is what can be set, and nothing of torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from semples.errors import ConfigError
+
+DEFAULT_PAIRS = {
+    "boat": "water",
+    "train": "rails",
+    "plane": "sky",
+    "car": "road",
+    "bird": "forest",
+    "cat": "wood",
+    "fish": "sand",
+    "house": "snow",
+    "ball": "grass",
+    "sheep": "rocks",
+}
+"""Object -> context of the default scenes."""
+
+
+def _positive(section: object, prefix: str, *names: str) -> None:
+    for name in names:
+        value = getattr(section, name)
+        if value <= 0:
+            raise ConfigError(f"{prefix}.{name} is {value}, expected a number above 0")
+
+
+def _share(section: object, prefix: str, *names: str) -> None:
+    for name in names:
+        value = getattr(section, name)
+        if not 0 <= value <= 1:
+            raise ConfigError(f"{prefix}.{name} is {value}, expected a number from 0 to 1")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where images and tags come from."""
+
+    reader: Literal["scenes", "voc", "folder"] = "scenes"
+    """Built-in synthetic scenes, a VOC folder, or a folder of your own images."""
+    root: str | None = None
+    """Folder of the data set. Scenes are drawn into it; their default is inside the run directory."""
+    train_split: str = "train"
+    """voc: name of ImageSets/Segmentation/NAME.txt to train on."""
+    val_split: str | None = "val"
+    """voc: name of the held-out split, or null for none."""
+    labels: Literal["auto", "tags", "xml", "npy"] = "auto"
+    """voc: where image-level labels are read from; auto takes the first there is."""
+    classes: list[str] | None = None
+    """folder: class names in mask order; null takes all tags, sorted."""
+    prompt_names: dict[str, str] = field(default_factory=dict)
+    """Class name -> the word to give the vision-language model, where it knows a better one."""
+    val_fraction: float = 0.1
+    """folder: share of the images held out, chosen by a stable hash of their names."""
+    pairs: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_PAIRS))
+    """scenes: object -> the context it comes with; the objects named are the classes."""
+    bias: float = 0.9
+    """scenes: probability that an object stands in its own context."""
+    image_size: int = 96
+    """scenes: side of the images in pixels."""
+    train_size: int = 500
+    """scenes: number of training images."""
+    val_size: int = 100
+    """scenes: number of held-out images."""
+    cache_mb: int = 1024
+    """Decoded images are kept in memory up to this many megabytes."""
+    workers: int = 0
+    """Processes that decode images beside the training process."""
+
+    def __post_init__(self) -> None:
+        _share(self, "data", "bias", "val_fraction")
+        _positive(self, "data", "image_size", "train_size", "val_size")
+        if self.reader != "scenes" and self.root is None:
+            raise ConfigError(f"data.root is not set: give the folder of your images (reader {self.reader})")
+        if self.workers < 0 or self.cache_mb < 0:
+            raise ConfigError("data.workers and data.cache_mb must be 0 or more")
+
+
+@dataclass(frozen=True)
+class VisionLanguageConfig:
+    """The frozen vision-language model."""
+
+    model: str = "bundled"
+    """A CLIP or SigLIP checkpoint: hub name, local folder, or "bundled" (knows the built-in scenes only)."""
+    score: Literal["auto", "cosine", "sigmoid"] = "auto"
+    """Match score of two features; auto: cosine for CLIP, sigmoid for SigLIP."""
+    template: str = "a photo of {}."
+    """Text around a class name and around learned prompts."""
+
+    def __post_init__(self) -> None:
+        if self.template.count("{}") != 1:
+            raise ConfigError(f'vision_language.template is "{self.template}", expected exactly one {{}}')
+
+
+@dataclass(frozen=True)
+class MaskGeneratorConfig:
+    """The network whose class activation maps become masks."""
+
+    name: str = "cam"
+    """"cam", or the import path of your own class."""
+    backbone: str = "bundled"
+    """Any transformers backbone: hub name, local folder, or "bundled"."""
+    output_stride: int | None = 8
+    """Input pixels per CAM pixel; smaller than the backbone's own dilates its last stages. null: its own."""
+    kernel_size: int = 3
+    """Side of the CAM head's convolution."""
+    freeze_backbone: bool = False
+    """Train only the head in stage 0 (stages 1 and 3 always do)."""
+    image_size: int = 96
+    """Side of the square training crops in pixels."""
+    crop_scale: float = 0.6
+    """Smallest share of the image's area that a random training crop keeps; 1 resizes the whole image."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "mask_generator", "image_size", "kernel_size")
+        _share(self, "mask_generator", "crop_scale")
+        if self.kernel_size % 2 == 0:
+            raise ConfigError(f"mask_generator.kernel_size is {self.kernel_size}, expected an odd number")
+
+
+@dataclass(frozen=True)
+class GuidanceConfig:
+    """Language guidance: stages 1 to 3."""
+
+    enabled: bool = True
+    """Off: pseudo masks come from the classifier's CAMs alone."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """What every training stage needs."""
+
+    epochs: int = 10
+    """Passes over the training images."""
+    batch_size: int = 32
+    """Images per step."""
+    learning_rate: float = 1e-3
+    """Peak rate of AdamW; cosine to 0."""
+    weight_decay: float = 0.03
+    """Decoupled weight decay."""
+    warmup: float = 0.0
+    """Share of the steps with a linearly rising rate."""
+
+    _section = "optimizer"
+
+    def __post_init__(self) -> None:
+        _positive(self, self._section, "epochs", "batch_size", "learning_rate")
+        _share(self, self._section, "warmup")
+        if self.weight_decay < 0:
+            raise ConfigError(f"{self._section}.weight_decay is {self.weight_decay}, expected 0 or more")
+
+
+@dataclass(frozen=True)
+class ClassifyConfig(OptimizerConfig):
+    """Stage 0: multi-label classification."""
+
+    backbone_rate: float = 0.1
+    """Learning rate of the backbone as a share of the head's."""
+
+    _section = "classify"
+
+
+@dataclass(frozen=True)
+class MatchConfig(OptimizerConfig):
+    """Stage 1: segment-label matching."""
+
+    lambda_background: float = 1.0
+    """Weight of: the masked-out background must not match the class text."""
+
+    _section = "match"
+
+
+@dataclass(frozen=True)
+class PromptsConfig(OptimizerConfig):
+    """Stage 2: contrastive prompt learning."""
+
+    length: int = 8
+    """Learned vectors per class (the paper: 30)."""
+    lambda_text: float = 1.0
+    """Weight of: the prompt must differ from the class text."""
+    nearest_words: int = 5
+    """Words kept per class and epoch."""
+
+    _section = "prompts"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive(self, self._section, "length", "nearest_words")
+
+
+@dataclass(frozen=True)
+class RefineConfig(MatchConfig):
+    """Stage 3: prompt-guided semantic refinement, restarted from stage 0."""
+
+    lambda_suppress: float = 1.0
+    """Weight of: the foreground must not match the learned background prompt."""
+
+    _section = "refine"
+
+
+@dataclass(frozen=True)
+class CamsConfig:
+    """Multi-scale inference of class activation maps."""
+
+    scales: list[float] = field(default_factory=lambda: [1.0, 1.5])
+    """Image scales whose CAMs are summed."""
+    flip: bool = True
+    """Add the mirrored image at each scale."""
+
+    def __post_init__(self) -> None:
+        if not self.scales or min(self.scales) <= 0:
+            raise ConfigError(f"cams.scales is {self.scales}, expected at least one number above 0")
+
+
+@dataclass(frozen=True)
+class PseudoMasksConfig:
+    """Stage 4: from CAMs to masks."""
+
+    threshold: float = 0.4
+    """CAM value (0 to 1) above which a pixel belongs to a class."""
+
+    def __post_init__(self) -> None:
+        _share(self, "pseudo_masks", "threshold")
+
+
+@dataclass(frozen=True)
+class SegmentConfig(OptimizerConfig):
+    """Stage 5: the segmentation network."""
+
+    model: str = "bundled"
+    """Any semantic segmentation or backbone checkpoint: hub name, local folder, or "bundled" (a tiny SegFormer)."""
+    image_size: int = 96
+    """Side of the square training crops in pixels."""
+    smallest_scale: float = 0.5
+    """Training images are scaled by a random factor from here ..."""
+    largest_scale: float = 2.0
+    """... to here before cropping."""
+    supervised_bound: bool = True
+    """Also train the same network on true masks, where they exist, to show what is left to gain."""
+
+    _section = "segment"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive(self, self._section, "image_size", "smallest_scale")
+        if self.largest_scale < self.smallest_scale:
+            raise ConfigError("segment.largest_scale is below segment.smallest_scale")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a run."""
+
+    seed: int = 0
+    """Seed of scenes, weights, order and augmentation."""
+    device: str = "auto"
+    """"auto", "cpu", "cuda", "cuda:1", "mps"."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Mixed precision of training; auto: bf16 on CUDA devices that have it, else fp32."""
+    data: DataConfig = field(default_factory=DataConfig)
+    vision_language: VisionLanguageConfig = field(default_factory=VisionLanguageConfig)
+    mask_generator: MaskGeneratorConfig = field(default_factory=MaskGeneratorConfig)
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    classify: ClassifyConfig = field(default_factory=ClassifyConfig)
+    match: MatchConfig = field(default_factory=MatchConfig)
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
+    cams: CamsConfig = field(default_factory=CamsConfig)
+    pseudo_masks: PseudoMasksConfig = field(default_factory=PseudoMasksConfig)
+    segment: SegmentConfig = field(default_factory=SegmentConfig)

@@ -1,0 +1,110 @@
+"""Images as tensors: the training crops, and whole images at their own size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from semples.data.images import read_image
+from semples.records import Sample
+
+Box = tuple[float, float, float, float]
+
+
+class ImageCache:
+    """Decoded images, kept up to a number of megabytes; what does not fit is decoded again each time."""
+
+    def __init__(self, samples: Sequence[Sample], megabytes: int = 1024) -> None:
+        self.samples = samples
+        self._room = megabytes * 2**20
+        self._kept: dict[int, NDArray[np.uint8]] = {}
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """Image number ``index`` as uint8 [H, W, 3]."""
+        if index in self._kept:
+            return self._kept[index]
+        image = read_image(self.samples[index].path)
+        if image.nbytes <= self._room:
+            self._room -= image.nbytes
+            self._kept[index] = image
+        return image
+
+
+class TrainingCrops(Dataset[dict[str, Tensor]]):
+    """Random square crops with image-level labels; the same seed, epoch and index give the same crop.
+
+    Items: ``pixels`` float32 [3, S, S] in [0, 1], ``labels`` float32 [K] in {0, 1}, ``index`` int64 [].
+
+    Args:
+        images: The decoded images of the training split.
+        num_classes: K.
+        size: S, side of the crops in pixels.
+        crop_scale: Smallest share of the image's area that a crop keeps; 1 takes the whole image, squeezed.
+        augment: False gives whole images, not mirrored.
+        seed: Seed of the crops.
+    """
+
+    def __init__(
+        self, images: ImageCache, num_classes: int, size: int, *, crop_scale: float, augment: bool = True, seed: int = 0
+    ) -> None:
+        self.images = images
+        self.num_classes = num_classes
+        self.size = size
+        self.crop_scale = crop_scale
+        self.augment = augment
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.images.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        image = self.images[index]
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        if self.augment:
+            crop = resize(image, self.size, random_box(rng, image.shape[0], image.shape[1], self.crop_scale))
+            crop = crop[:, ::-1] if rng.random() < 0.5 else crop
+        else:
+            crop = resize(image, self.size)
+        labels = torch.zeros(self.num_classes)
+        labels[list(self.images.samples[index].tags)] = 1
+        return {"pixels": to_pixels(crop), "labels": labels, "index": torch.tensor(index)}
+
+
+def random_box(rng: np.random.Generator, height: int, width: int, smallest: float) -> Box:
+    """A random crop (left, top, right, bottom) that keeps ``smallest`` to 1 of the area, 3:4 to 4:3 of the aspect."""
+    share = rng.uniform(smallest, 1.0)
+    aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3))) if smallest < 1 else 1.0
+    crop_height = min(height, height * np.sqrt(share / aspect))
+    crop_width = min(width, width * np.sqrt(share * aspect))
+    top, left = rng.uniform(0, height - crop_height), rng.uniform(0, width - crop_width)
+    return left, top, left + crop_width, top + crop_height
+
+
+def resize(image: NDArray[np.uint8], size: int, box: Box | None = None) -> NDArray[np.uint8]:
+    """Crop uint8 [H, W, 3] to the box and resize to [size, size, 3], bilinear with antialiasing."""
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box))
+
+
+def to_pixels(image: NDArray[np.uint8]) -> Tensor:
+    """Turn uint8 [H, W, 3] into float32 [3, H, W] in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
+
+
+def training_loader(dataset: Dataset[Any], batch_size: int, seed: int, workers: int = 0) -> DataLoader[Any]:
+    """Shuffle reproducibly; the last batch of an epoch may be smaller."""
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(seed),
+        num_workers=workers,
+        persistent_workers=False,
+    )

@@ -1,0 +1,20 @@
+"""The built-in synthetic benchmark: procedurally drawn objects in contexts, with exact masks."""
+
+from __future__ import annotations
+
+from semples.data.scenes.compose import GROUND, Look, Placement, Scene, draw_scene
+from semples.data.scenes.contexts import CONTEXTS
+from semples.data.scenes.objects import OBJECTS
+from semples.data.scenes.palette import COLOURS, PATTERNS
+
+__all__ = [
+    "COLOURS",
+    "CONTEXTS",
+    "GROUND",
+    "OBJECTS",
+    "PATTERNS",
+    "Look",
+    "Placement",
+    "Scene",
+    "draw_scene",
+]

@@ -1,0 +1,123 @@
+"""Turning a sketch into pixels: pose, colours, pattern and shading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from semples.data.scenes.palette import BLACK, COLOURS, PATTERNS, RGB, WHITE, contrasting, jitter, luminance, mix
+from semples.data.scenes.sketch import FloatArray, Shape, Sketch
+
+_LEAST_CONTRAST = 95.0
+"""Euclidean RGB distance from the surroundings that makes a body colour visible."""
+
+
+@dataclass(frozen=True)
+class Paint:
+    """The words for an object's body and the colours that they stand for in this drawing."""
+
+    colour: str
+    pattern: str
+    body: RGB
+    second: RGB
+    outline: RGB
+
+    def plain(self, fill: str | RGB) -> RGB:
+        """Return the flat colour of a fill that has no pattern."""
+        if fill == "shade":
+            return contrasting(self.body, 0.34)
+        if fill == "tint":
+            return mix(self.body, WHITE, 0.5) if luminance(self.body) < 200 else mix(self.body, BLACK, 0.2)
+        assert not isinstance(fill, str)
+        return fill
+
+
+def choose_paint(rng: np.random.Generator, surroundings: FloatArray) -> Paint:
+    """Draw a colour word that stands out from the surroundings' mean RGB (float [3]) and a pattern word."""
+    distances = {word: float(np.linalg.norm(np.asarray(rgb) - surroundings)) for word, rgb in COLOURS.items()}
+    visible = [word for word, distance in distances.items() if distance >= _LEAST_CONTRAST]
+    colour = visible[rng.integers(len(visible))] if visible else max(distances, key=distances.__getitem__)
+    body = jitter(rng, COLOURS[colour], 10)
+    second = mix(body, BLACK, 0.4) if luminance(body) > 150 else mix(body, WHITE, 0.55)
+    outline = mix(body, BLACK, 0.68) if luminance(body) > 60 else (168, 168, 182)
+    return Paint(colour, PATTERNS[rng.integers(len(PATTERNS))], body, second, outline)
+
+
+def posed(rng: np.random.Generator, sketch: Sketch, side: float) -> Sketch:
+    """Flip, stretch and turn a sketch and scale it so that its longer side is ``side`` pixels from (0, 0) on."""
+    flip = rng.choice((-1.0, 1.0))
+    stretch = np.exp(rng.uniform(-0.12, 0.12))
+    angle = np.radians(rng.uniform(-15, 15))
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    matrix = np.diag((flip * stretch, 1 / stretch)) @ turn
+    shapes = [shape.points @ matrix for shape in sketch.shapes]
+    corners = np.concatenate(shapes)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    scale = side / (high - low).max()
+    return Sketch(
+        [
+            Shape((points - low) * scale, shape.fill, shape.width * scale, shape.outlined)
+            for points, shape in zip(shapes, sketch.shapes, strict=True)
+        ]
+    )
+
+
+def rasterise(rng: np.random.Generator, sketch: Sketch, paint: Paint) -> Image.Image:
+    """Draw a posed sketch on a transparent RGBA tile that just holds it."""
+    margin = 3
+    extent = np.concatenate([shape.points for shape in sketch.shapes]).max(axis=0)
+    size = (int(extent[0]) + 2 * margin, int(extent[1]) + 2 * margin)
+    tile = Image.new("RGBA", size)
+    draw = ImageDraw.Draw(tile)
+    texture = _texture(rng, size, paint)
+    border = max(1, round(max(size) / 90))
+    for shape in sketch.shapes:
+        points = (shape.points + margin).ravel().tolist()
+        if shape.width:
+            width = max(2, round(shape.width))
+            draw.line(points, fill=(*paint.plain(shape.fill), 255), width=width, joint="curve")
+            continue
+        if shape.fill == "body":
+            stencil = Image.new("1", size)
+            ImageDraw.Draw(stencil).polygon(points, fill=1)
+            tile.paste(texture, mask=stencil)
+        else:
+            draw.polygon(points, fill=(*paint.plain(shape.fill), 255))
+        if shape.outlined:
+            draw.line([*points, *points[:4]], fill=(*paint.outline, 255), width=border)
+    return tile
+
+
+def _texture(rng: np.random.Generator, size: tuple[int, int], paint: Paint) -> Image.Image:
+    """Return the RGBA body texture: the pattern in two colours under a linear gradient of light."""
+    width, height = size
+    x = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None, :] * (width / max(size))
+    y = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None] * (height / max(size))
+    pixels = np.empty((height, width, 4), dtype=np.float32)
+    pixels[...] = (*paint.body, 255)
+    if paint.pattern != "plain":
+        pixels[_pattern(rng, paint.pattern, x, y), :3] = paint.second
+    angle = rng.uniform(0, 2 * np.pi)
+    light = 1 + rng.uniform(0.1, 0.45) * (x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle)))
+    pixels[..., :3] *= light[..., None]
+    return Image.fromarray(np.minimum(pixels, 255).astype(np.uint8))
+
+
+def _pattern(
+    rng: np.random.Generator, pattern: str, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]
+) -> npt.NDArray[np.bool_]:
+    """Return where the second colour lies, bool [H, W]; x and y are in longer sides of the object."""
+    angle = rng.choice((0.0, 0.0, 45.0, 90.0)) + rng.uniform(-12, 12)
+    cosine, sine = np.float32(np.cos(np.radians(angle))), np.float32(np.sin(np.radians(angle)))
+    period = rng.uniform(0.11, 0.17)
+    u = (x * cosine + y * sine) / period + rng.random()
+    v = (y * cosine - x * sine) / period + rng.random()
+    u, v = u - np.floor(u), v - np.floor(v)
+    if pattern == "striped":
+        return np.asarray(u < 0.5)
+    if pattern == "dotted":
+        return np.asarray((u - 0.5) ** 2 + (v - 0.5) ** 2 < 0.085)
+    return np.asarray((u < 0.5) ^ (v < 0.5))

@@ -1,0 +1,225 @@
+"""The losses of ``docs/method.md`` as pure functions of features and logits.
+
+Shapes: P (image, class) pairs whose label is 1, D feature width, B images, K object classes.
+Features are L2-normalised by the caller. Every loss is a mean over the P pairs and returns a dict of named
+parts, already weighted, whose sum is the loss (:func:`total`), so that each part can be logged as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from semples.errors import did_you_mean
+
+Score = Literal["cosine", "sigmoid"]
+"""How features are matched: ``cosine`` as in the paper, for CLIP; ``sigmoid`` for sigmoid-trained models."""
+
+CLAMP = 1e-4
+"""Cosines are held in [CLAMP, 1 - CLAMP] before the logarithm; outside of it their gradient is zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class MatchScore:
+    """The match score s(a, b) of two features, read through its logarithms.
+
+    ``cosine``: s = clamp(cos(a, b), 1e-4, 1 - 1e-4). ``sigmoid``: s = sigmoid(scale * cos(a, b) + bias), by
+    way of logsigmoid and not clamped (``docs/method.md``, Notation). Half-precision features are scored in
+    float32, where 1 - 1e-4 can still be told from 1.
+
+    Attributes:
+        kind: ``"cosine"`` or ``"sigmoid"``.
+        scale: Multiplier of the cosine (not its logarithm), a number or 0-d tensor; read by ``sigmoid`` only.
+        bias: Number or 0-d tensor added after the scale; read by ``sigmoid`` only.
+    """
+
+    kind: Score = "cosine"
+    scale: float | Tensor = 1.0
+    bias: float | Tensor = 0.0
+
+    def __post_init__(self) -> None:
+        known = get_args(Score)
+        if self.kind not in known:
+            raise ValueError(
+                f"match score {self.kind!r} does not exist, expected one of {', '.join(known)}."
+                + did_you_mean(self.kind, known)
+            )
+
+    def log(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return log s(a, b) of L2-normalised features [..., D] and [..., D] as [...]."""
+        if self.kind == "sigmoid":
+            return F.logsigmoid(self._logit(a, b))
+        return _clamped(cosine(a, b)).log()
+
+    def log_not(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return log(1 - s(a, b)) of L2-normalised features [..., D] and [..., D] as [...]."""
+        if self.kind == "sigmoid":
+            return F.logsigmoid(-self._logit(a, b))
+        return torch.log1p(-_clamped(cosine(a, b)))
+
+    def clamped_share(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the share (0-d, in [0, 1], no gradient) of pairs that the clamp cuts off from learning.
+
+        Args:
+            a: Features [P, D], L2-normalised.
+            b: Features [P, D], L2-normalised.
+
+        Raises:
+            ValueError: If the features differ in shape or hold no pair.
+        """
+        _check_pairs(a=a, b=b)
+        similarity = cosine(a.detach(), b.detach())
+        if self.kind == "sigmoid":
+            return torch.zeros_like(similarity).mean()
+        return (similarity != _clamped(similarity)).to(similarity.dtype).mean()
+
+    def _logit(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.scale * cosine(a, b) + self.bias
+
+
+TEXT_SCORE = MatchScore("cosine")
+"""Similarity of two texts, s(t_c, p_c): the clamped cosine whatever scores images (``docs/method.md``)."""
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    """Return the cosine of L2-normalised features [..., D] and [..., D] as [...], in float32 or better."""
+    dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+    return (a.to(dtype) * b.to(dtype)).sum(-1)
+
+
+def match_loss(
+    foreground: Tensor, background: Tensor, texts: Tensor, score: MatchScore, lambda_background: float
+) -> dict[str, Tensor]:
+    """Segment-label matching: the foreground matches its class text, the background does not.
+
+    ``-log s(E_I(X_f), t_c) + lambda_b * (-log(1 - s(E_I(X_b), t_c)))``, stages 1 and 3 of ``docs/method.md``.
+
+    Args:
+        foreground: Image features [P, D] of the foreground regions X_f.
+        background: Image features [P, D] of the background regions X_b.
+        texts: Class text features [P, D], that of each pair's class.
+        score: How image and text are matched.
+        lambda_background: Weight of the background part.
+
+    Returns:
+        0-d parts ``match_foreground`` and ``match_background``.
+
+    Raises:
+        ValueError: If the features differ in shape or hold no pair.
+    """
+    _check_pairs(foreground=foreground, background=background, texts=texts)
+    return {
+        "match_foreground": -score.log(foreground, texts).mean(),
+        "match_background": -lambda_background * score.log_not(background, texts).mean(),
+    }
+
+
+def prompt_loss(
+    background: Tensor, texts: Tensor, prompts: Tensor, score: MatchScore, lambda_text: float
+) -> dict[str, Tensor]:
+    """Contrastive prompt learning: the prompt matches the class's background and leaves the class text.
+
+    ``-log s(E_I(X_b), p_c) + lambda_t * log s(t_c, p_c)``, stage 2 of ``docs/method.md``; the second score is
+    always the clamped cosine, and its part is negative.
+
+    Args:
+        background: Image features [P, D] of the background regions X_b.
+        texts: Class text features [P, D], that of each pair's class.
+        prompts: Prompt features [P, D], that of each pair's class.
+        score: How image and prompt are matched.
+        lambda_text: Weight of the repulsion from the class text.
+
+    Returns:
+        0-d parts ``pull`` and ``push``.
+
+    Raises:
+        ValueError: If the features differ in shape or hold no pair.
+    """
+    _check_pairs(background=background, texts=texts, prompts=prompts)
+    return {
+        "pull": -score.log(background, prompts).mean(),
+        "push": lambda_text * TEXT_SCORE.log(texts, prompts).mean(),
+    }
+
+
+def suppress_loss(
+    foreground: Tensor, prompts: Tensor, score: MatchScore, lambda_suppress: float
+) -> dict[str, Tensor]:
+    """Prompt-guided refinement: the foreground does not match the learned background prompt.
+
+    ``lambda_r * (-log(1 - s(E_I(X_f), p_c)))``, added to the match loss in stage 3 of ``docs/method.md``.
+
+    Args:
+        foreground: Image features [P, D] of the foreground regions X_f.
+        prompts: Prompt features [P, D], that of each pair's class.
+        score: How image and prompt are matched.
+        lambda_suppress: Weight of the loss.
+
+    Returns:
+        The 0-d part ``suppress``.
+
+    Raises:
+        ValueError: If the features differ in shape or hold no pair.
+    """
+    _check_pairs(foreground=foreground, prompts=prompts)
+    return {"suppress": -lambda_suppress * score.log_not(foreground, prompts).mean()}
+
+
+def classification_loss(logits: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+    """Multi-label soft margin loss of every logit head, stage 0 of ``docs/method.md``.
+
+    Args:
+        logits: Logits [B, K] of each head, by name.
+        labels: Image-level labels [B, K], 0 or 1, of any dtype.
+
+    Returns:
+        One 0-d part for each head, under the head's name: a mean over images and classes.
+
+    Raises:
+        ValueError: If there is no head or a head's shape is not that of the labels.
+    """
+    if not logits:
+        raise ValueError(
+            "the mask generator gave no logits, expected at least one head [B, K] to classify with"
+        )
+    return {head: _soft_margin(head, values, labels) for head, values in logits.items()}
+
+
+def total(parts: Mapping[str, Tensor]) -> Tensor:
+    """Return the loss: the 0-d sum of its named parts.
+
+    Raises:
+        ValueError: If there is no part.
+    """
+    if not parts:
+        raise ValueError("a loss without parts has no total, expected at least one part")
+    return torch.stack(tuple(parts.values())).sum()
+
+
+def _clamped(similarity: Tensor) -> Tensor:
+    return similarity.clamp(CLAMP, 1 - CLAMP)
+
+
+def _soft_margin(head: str, logits: Tensor, labels: Tensor) -> Tensor:
+    if logits.shape != labels.shape:
+        raise ValueError(
+            f"logits of head {head!r} have shape {tuple(logits.shape)}, "
+            f"expected that of the labels, {tuple(labels.shape)}"
+        )
+    values = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return F.multilabel_soft_margin_loss(values, labels.to(values.dtype))
+
+
+def _check_pairs(**features: Tensor) -> None:
+    """Refuse what would broadcast or average into a wrong number: unlike shapes, and no pair at all."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in features.items()}
+    if len(set(shapes.values())) > 1 or any(len(shape) != 2 for shape in shapes.values()):
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"features of the pairs have shapes {listed}, expected the same [P, D] for all")
+    if 0 in next(iter(shapes.values())):
+        raise ValueError("no (image, class) pair to average over: leave out batches without any label")

@@ -1,0 +1,211 @@
+"""From class activation maps to soft masks, masked regions and label maps (``docs/method.md``).
+
+Shapes: B images, K object classes, P (image, class) pairs whose label is 1, h x w CAM cells, H x W pixels.
+CAMs are non-negative. Half-precision maps are worked on in float32 and come out as such: the small eps and
+the thresholds need its digits. All functions but :func:`positive_pairs` and :func:`label_map` pass gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+INFERENCE_EPS = 1e-8
+"""The eps of :func:`normalize_cams` where no gradient is needed."""
+
+_ROUNDING = 16
+"""A map whose range is below this many rounding errors of its maximum is constant."""
+
+
+def positive_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the (image, class) pairs whose label is not 0, image by image and classes ascending.
+
+    Args:
+        labels: Image-level labels [B, K], 0 or 1, of any dtype.
+
+    Returns:
+        Image indices [P] and class indices [P], int64.
+
+    Raises:
+        ValueError: If labels are not [B, K].
+    """
+    if labels.dim() != 2:
+        raise ValueError(f"labels have shape {tuple(labels.shape)}, expected [B, K]")
+    image_index, class_index = torch.nonzero(labels, as_tuple=True)
+    return image_index, class_index
+
+
+def normalize_cams(cams: Tensor, eps: float) -> Tensor:
+    """Scale each map to [0, 1): ``(A - min A) / (max A - min A + eps)``, with gradients through min and max.
+
+    A map that is constant up to rounding becomes zero; a small eps would blow the rounding up to a pattern.
+
+    Args:
+        cams: Maps [..., H, W].
+        eps: Positive; it keeps weak maps weak (0.1 in stages 1 and 3, 1e-4 in stage 2, 1e-8 at inference).
+
+    Returns:
+        Maps [..., H, W], float32 or better.
+    """
+    cams = _at_least_float32(cams)
+    lowest, highest = cams.amin((-2, -1), keepdim=True), cams.amax((-2, -1), keepdim=True)
+    span = highest - lowest
+    constant = span <= _ROUNDING * torch.finfo(cams.dtype).eps * highest.abs()
+    return ((cams - lowest) / (span + eps)).masked_fill(constant, 0.0)
+
+
+def upsample_cams(cams: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    """Resize maps bilinearly.
+
+    Args:
+        cams: Maps [B, K, h, w].
+        size: Height and width (H, W) of the result.
+        align_corners: True in training, False at inference (``docs/method.md``).
+
+    Returns:
+        Maps [B, K, H, W], float32 or better.
+    """
+    return F.interpolate(_at_least_float32(cams), size, mode="bilinear", align_corners=align_corners)
+
+
+def divide_cams_by_peak(cams: Tensor) -> Tensor:
+    """Divide each map by its maximum, a constant for the gradient; an all-zero map stays zero.
+
+    Makes the eps of :func:`normalize_cams` fit generators whose CAMs have another range than WeakTr's.
+
+    Args:
+        cams: Maps [..., h, w], >= 0.
+
+    Returns:
+        Maps [..., h, w] in [0, 1], float32 or better.
+    """
+    cams = _at_least_float32(cams)
+    peak = cams.detach().amax((-2, -1), keepdim=True)
+    return cams / torch.where(peak > 0, peak, 1.0)
+
+
+def soft_masks(
+    cams: Tensor,
+    image_index: Tensor,
+    class_index: Tensor,
+    size: tuple[int, int],
+    eps: float,
+    divide_by_peak: bool,
+    align_corners: bool = True,
+) -> Tensor:
+    """Return the soft mask M of each pair: its CAM upsampled and scaled to [0, 1) (``docs/method.md``).
+
+    Args:
+        cams: CAMs [B, K, h, w], >= 0.
+        image_index: Image of each pair [P], int64, as :func:`positive_pairs` gives it.
+        class_index: Class of each pair [P], int64.
+        size: Height and width (H, W) of the masks.
+        eps: That of :func:`normalize_cams`.
+        divide_by_peak: Divide each CAM by its maximum first (:func:`divide_cams_by_peak`).
+        align_corners: That of :func:`upsample_cams`.
+
+    Returns:
+        Masks [P, H, W] in [0, 1), float32 or better; P may be 0.
+    """
+    selected = cams[image_index, class_index]  # [P, h, w]: only what is needed is upsampled
+    if divide_by_peak:
+        selected = divide_cams_by_peak(selected)
+    upsampled = upsample_cams(selected[:, None], size, align_corners)  # [P, 1, H, W]
+    return normalize_cams(upsampled[:, 0], eps)
+
+
+def masked_regions(pixels: Tensor, masks: Tensor, image_index: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
+    """Return foreground X_f = M * X + (1 - M) * mu and background X_b = (1 - M) * X + M * mu of each pair.
+
+    Args:
+        pixels: Images X [B, 3, H, W], RGB in [0, 1].
+        masks: Soft masks M [P, H, W] in [0, 1].
+        image_index: Image of each mask [P], int64.
+        fill: Colour mu [3] that stands where the mask takes away: the vision-language model's mean colour.
+
+    Returns:
+        Foregrounds and backgrounds, each [P, 3, H, W], in the range of the pixels and the fill.
+
+    Raises:
+        ValueError: If the masks do not fit the images or the pairs, or the fill the channels.
+    """
+    _check_regions(pixels, masks, image_index, fill)
+    colour = fill[:, None, None]  # [3, 1, 1]
+    images = pixels[image_index]  # [P, 3, H, W]
+    kept = masks[:, None] * (images - colour)
+    return colour + kept, images - kept
+
+
+def label_map(cams: Tensor, class_ids: Tensor, threshold: float) -> Tensor:
+    """Turn CAMs into a label map: the argmax over them and a constant background channel in front.
+
+    A pixel keeps the class of its highest CAM if that is above the threshold; a tie goes to the background,
+    and between classes to the first.
+
+    Args:
+        cams: CAMs [K', H, W] in [0, 1] of the K' classes present in the image; K' may be 0.
+        class_ids: Their 0-based class indices [K'], int64.
+        threshold: Value of the background channel, in [0, 1].
+
+    Returns:
+        Label map [H, W], uint8: 0 is background, class k is k + 1.
+
+    Raises:
+        ValueError: If the CAMs are integers or not one map for each class id.
+    """
+    if not cams.is_floating_point():
+        raise ValueError(f"CAMs have dtype {cams.dtype}, expected floats in [0, 1]: divide 8-bit maps by 255")
+    if cams.dim() != 3 or len(cams) != len(class_ids):
+        raise ValueError(
+            f"CAMs have shape {tuple(cams.shape)}, expected [{len(class_ids)}, H, W] for as many class ids"
+        )
+    if len(cams) == 0:
+        return cams.new_zeros(cams.shape[1:], dtype=torch.uint8)
+    value, winner = _at_least_float32(cams).max(0)
+    labels = class_ids.to(cams.device)[winner] + 1
+    return torch.where(value > threshold, labels, 0).to(torch.uint8)
+
+
+def merge_multiscale_cams(runs: Iterable[Tensor]) -> Tensor:
+    """Sum the CAMs of all scales and flips, and scale each sum to [0, 1] by its own minimum and maximum.
+
+    Args:
+        runs: One or more sets of maps [..., H, W], >= 0, all at the image's own size and mirrored back;
+            they are summed as they come.
+
+    Returns:
+        Maps [..., H, W] in [0, 1], float32 or better.
+
+    Raises:
+        ValueError: If there is no run or two of them differ in shape.
+    """
+    summed: Tensor | None = None
+    for run in runs:
+        cams = _at_least_float32(run)
+        if summed is not None and cams.shape != summed.shape:
+            raise ValueError(
+                f"CAMs of a run have shape {tuple(cams.shape)}, expected {tuple(summed.shape)} as before"
+            )
+        summed = cams if summed is None else summed + cams
+    if summed is None:
+        raise ValueError("no CAMs to merge, expected at least one run")
+    return normalize_cams(summed, INFERENCE_EPS)
+
+
+def _at_least_float32(maps: Tensor) -> Tensor:
+    return maps.to(torch.promote_types(maps.dtype, torch.float32))
+
+
+def _check_regions(pixels: Tensor, masks: Tensor, image_index: Tensor, fill: Tensor) -> None:
+    expected = (len(image_index), *pixels.shape[-2:])
+    if tuple(masks.shape) != expected:
+        raise ValueError(
+            f"masks have shape {tuple(masks.shape)}, expected {expected} to fit pairs and images"
+        )
+    if tuple(fill.shape) != (pixels.shape[1],):
+        raise ValueError(
+            f"fill has shape {tuple(fill.shape)}, expected {(pixels.shape[1],)}: one value per channel"
+        )

@@ -1,0 +1,155 @@
+"""Any transformers backbone as a map of features, with its own normalisation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from semples.errors import ModelError
+from semples.models.loading import image_statistics, load_pretrained, resolve
+
+BUNDLED = "backbone"
+
+
+class Backbone(nn.Module):
+    """Wraps a transformers vision model: pixels [B, 3, H, W] in [0, 1] to features [B, C, h, w].
+
+    Convolutional networks give their last feature map, vision transformers their patch tokens as a map.
+    Batch normalisation always uses its running statistics: pretrained ones are better than those of a small batch.
+
+    Args:
+        model: The transformers model (for CLIP and SigLIP: its vision tower).
+        mean: Mean colour of its preprocessing, RGB in [0, 1].
+        std: Standard deviation of its preprocessing.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.patch_size: int | None = getattr(model.config, "patch_size", None)
+        with torch.no_grad():
+            side = 2 * (self.patch_size or 32)
+            self.channels = int(self.eval()(torch.zeros(1, 3, side, side)).shape[1])
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Switch dropout and the like; batch normalisation stays in evaluation mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return self
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute features [B, C, h, w] of pixels [B, 3, H, W] in [0, 1]; H and W need not be equal."""
+        pixels = (pixels - self.mean) / self.std
+        if self._is_token_model:
+            hidden = self.model(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state
+            return self._as_map(hidden, pixels.shape[-2:])
+        features: Tensor = self.model(pixel_values=pixels).last_hidden_state
+        return features
+
+    @property
+    def _is_token_model(self) -> bool:
+        return self.patch_size is not None and self.model.config.model_type not in ("convnext", "convnextv2")
+
+    def _as_map(self, hidden: Tensor, size: torch.Size) -> Tensor:
+        """Patch tokens [B, extra + h * w, C] to [B, C, h, w]; class and register tokens come first and are dropped."""
+        patch = self.patch_size or 1
+        height, width = size[0] // patch, size[1] // patch
+        patches = hidden[:, hidden.shape[1] - height * width :]
+        return patches.transpose(1, 2).unflatten(2, (height, width))
+
+
+def load_backbone(name: str, output_stride: int | None = None) -> Backbone:
+    """Load a backbone by hub name, local folder or "bundled".
+
+    Args:
+        name: Checkpoint of a ResNet, ConvNeXt, MobileNetV2, ViT, DeiT, CLIP, SigLIP, ...
+        output_stride: Input pixels per feature pixel. Smaller than the network's own: the last stages keep their
+            resolution and are dilated instead. None keeps the network's own.
+
+    Raises:
+        ModelError: The checkpoint cannot be loaded, or cannot have that output stride.
+    """
+    source = resolve(name, BUNDLED)
+    model = load_pretrained("AutoModel", source)
+    if output_stride is not None and model.config.model_type.startswith("mobilenet"):
+        model = load_pretrained("AutoModel", source, output_stride=output_stride)
+    model = getattr(model, "vision_model", model)
+    backbone = Backbone(model, *image_statistics(source))
+    if output_stride is not None:
+        _dilate_to(backbone, output_stride, name)
+    return backbone
+
+
+def _dilate_to(backbone: Backbone, output_stride: int, name: str) -> None:
+    """Take strides out of the last strided convolutions, and dilate what follows, until the stride is reached."""
+    own = _measure_stride(backbone)
+    if backbone.patch_size is not None or own <= output_stride:
+        if own != output_stride:
+            raise ModelError(
+                f"mask_generator.output_stride is {output_stride}, but {name} has {own} and cannot be changed to that: "
+                f"set it to {own} or null"
+            )
+        return
+    stages = _strided_stages(backbone.model)
+    for stage in reversed(stages):
+        if own <= output_stride:
+            break
+        own //= 2
+        _remove_stride(stage)
+    dilation = 1
+    for stage in stages:
+        if getattr(stage, "semples_stride_removed", False):
+            dilation *= 2
+            _dilate(stage, dilation)
+    if _measure_stride(backbone) != output_stride:
+        raise ModelError(f"{name} cannot be brought to mask_generator.output_stride {output_stride}: set it to null")
+
+
+def _measure_stride(backbone: Backbone) -> int:
+    side = 4 * math.lcm(32, backbone.patch_size or 1)
+    with torch.no_grad():
+        features = backbone.eval()(torch.zeros(1, 3, side, side))
+    return side // features.shape[-1]
+
+
+def _strided_stages(model: nn.Module) -> list[nn.Module]:
+    """Stages of a hierarchical network, in order, that halve the resolution."""
+    stages = getattr(getattr(model, "encoder", None), "stages", None)
+    if stages is None:
+        return []
+    return [stage for stage in stages if any(_is_strided(m) for m in stage.modules())]
+
+
+def _is_strided(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and module.stride[0] > 1
+
+
+def _remove_stride(stage: nn.Module) -> None:
+    for module in stage.modules():
+        if isinstance(module, nn.Conv2d) and _is_strided(module):
+            module.stride = (1, 1)
+            if module.kernel_size[0] == 2:  # ConvNeXt's patch merging: keep the map's size
+                module.padding = "same"
+    stage.semples_stride_removed = True  # type: ignore[assignment]
+
+
+def _dilate(stage: nn.Module, dilation: int) -> None:
+    """Dilate the spatial convolutions of a stage that lost its stride, all but the first, which saw the old grid."""
+    spatial = [m for m in stage.modules() if isinstance(m, nn.Conv2d) and m.kernel_size[0] > 1]
+    for position, module in enumerate(spatial):
+        factor = dilation // 2 if position == 0 else dilation
+        module.dilation = (factor, factor)
+        if module.padding != "same":
+            reach = factor * (module.kernel_size[0] - 1) // 2
+            module.padding = (reach, reach)

@@ -1,0 +1,105 @@
+"""Loading transformers checkpoints by hub name, local folder or "bundled", with errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semples.errors import ModelError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def resolve(name: str, bundled: str) -> str:
+    """Turn "bundled" into the folder of that asset, check that local folders exist, and pass hub names on.
+
+    Raises:
+        ModelError: The name looks like a path, and there is no such folder.
+    """
+    if name == "bundled":
+        return str(resources.files("semples") / "assets" / bundled)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{name} has no config.json: expected a model folder in transformers format")
+        return str(path)
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        raise ModelError(f"model folder {name} is not there: give a folder in transformers format or a hub name")
+    return name
+
+
+def load_pretrained(auto_class: str, source: str, **options: Any) -> Any:
+    """Load a model through a transformers auto class, in float32 and from safetensors only.
+
+    Args:
+        auto_class: Name of the class, for example "AutoModel".
+        source: Folder or hub name, as :func:`resolve` returns it.
+        options: Passed on to ``from_pretrained``.
+
+    Raises:
+        ModelError: The checkpoint cannot be found or read, or does not fit its own config.
+    """
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        return getattr(transformers, auto_class).from_pretrained(
+            source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options
+        )
+    except Exception as error:  # transformers, safetensors and the hub raise dozens of types here
+        raise ModelError(f"cannot load {source}: {_first_line(error)}") from error
+
+
+def load_tokenizer(source: str, vocabulary: int) -> Any:
+    """Load a tokenizer and check that it belongs to a model with ``vocabulary`` token embeddings.
+
+    Raises:
+        ModelError: No tokenizer, or one with another vocabulary.
+    """
+    import transformers
+
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:
+        raise ModelError(f"cannot load the tokenizer of {source}: {_first_line(error)}") from error
+    if len(tokenizer) > vocabulary or len(tokenizer) < 0.5 * vocabulary:
+        raise ModelError(
+            f"the tokenizer of {source} has {len(tokenizer)} tokens, but its text encoder {vocabulary}: "
+            "put the tokenizer files of that very checkpoint beside the model"
+        )
+    return tokenizer
+
+
+def image_statistics(source: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation (RGB, in units of [0, 1] pixels) from preprocessor_config.json.
+
+    A checkpoint without that file gets ImageNet's, which is what backbones without one were trained with.
+    """
+    config = _preprocessor_config(source)
+    mean, std = config.get("image_mean", IMAGENET_MEAN), config.get("image_std", IMAGENET_STD)
+    return tuple(float(value) for value in mean), tuple(float(value) for value in std)
+
+
+def _preprocessor_config(source: str) -> dict[str, Any]:
+    folder = Path(source)
+    if folder.is_dir():
+        paths = [folder / "preprocessor_config.json", folder / "processor_config.json"]
+        found = next((path for path in paths if path.is_file()), None)
+        content = json.loads(found.read_text(encoding="utf-8")) if found else {}
+        return dict(content.get("image_processor", content))
+    import transformers
+
+    try:
+        return dict(transformers.AutoImageProcessor.from_pretrained(source, trust_remote_code=False).to_dict())
+    except Exception as error:
+        raise ModelError(f"cannot load the image preprocessing of {source}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,117 @@
+"""Networks whose class activation maps (CAMs) become masks."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semples.errors import ConfigError
+from semples.models.backbones import Backbone, load_backbone
+
+
+@dataclass(frozen=True)
+class MaskGeneratorOutput:
+    """What a mask generator says of B images and K classes.
+
+    Attributes:
+        cams: [B, K, h, w], 0 or more, in the generator's own range.
+        logits: Classification logits [B, K] by head.
+        affinity: Patch-to-patch affinity [B, hw, hw], or None.
+    """
+
+    cams: Tensor
+    logits: Mapping[str, Tensor]
+    affinity: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        batch, classes = self.cams.shape[:2]
+        for name, logits in self.logits.items():
+            if logits.shape != (batch, classes):
+                raise ValueError(f"logits {name} have shape {tuple(logits.shape)}, expected {(batch, classes)}")
+
+
+class MaskGenerator(Protocol):
+    """The contract of every mask generator, also of a user's own."""
+
+    def __call__(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
+        """Compute CAMs and logits of pixels [B, 3, H, W] in [0, 1]; labels [B, K] where the caller has them."""
+        ...
+
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        """Pretrained parameters: trained in stage 0 at a lower rate, frozen in stages 1 and 3."""
+        ...
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """All other parameters."""
+        ...
+
+
+class CamGenerator(nn.Module):
+    """A backbone and a convolution to K maps: cams = ReLU(maps), logits = their global average.
+
+    The CAM of Zhou et al. (CVPR 2016) with the classifier moved before the pooling.
+
+    Args:
+        backbone: Features of the image.
+        num_classes: K.
+        kernel_size: Side of the convolution, odd.
+    """
+
+    def __init__(self, backbone: Backbone, num_classes: int, kernel_size: int = 3) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Conv2d(backbone.channels, num_classes, kernel_size, padding=kernel_size // 2)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(cast(Tensor, self.head.bias))
+
+    def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:  # noqa: ARG002
+        """Compute CAMs [B, K, h, w] and logits {"cam": [B, K]} of pixels [B, 3, H, W] in [0, 1]."""
+        maps = self.head(self.backbone(pixels))
+        return MaskGeneratorOutput(cams=F.relu(maps), logits={"cam": maps.mean(dim=(2, 3))})
+
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the backbone."""
+        return list(self.backbone.parameters())
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the convolution."""
+        return list(self.head.parameters())
+
+
+def build_mask_generator(
+    name: str, num_classes: int, *, backbone: str, output_stride: int | None, kernel_size: int
+) -> nn.Module:
+    """Build a mask generator by name.
+
+    Args:
+        name: "cam", or the import path ``package.module.Class`` of a class of your own. It is called with the
+            keywords num_classes, backbone, output_stride and kernel_size and has to satisfy :class:`MaskGenerator`.
+        num_classes: K.
+        backbone: Checkpoint of the pretrained backbone.
+        output_stride: Input pixels per CAM pixel, or None for the backbone's own.
+        kernel_size: Side of the CAM head's convolution.
+
+    Raises:
+        ConfigError: No such generator.
+        ModelError: The backbone cannot be loaded.
+    """
+    if name == "cam":
+        return CamGenerator(load_backbone(backbone, output_stride), num_classes, kernel_size)
+    own: Any = _import_class(name)
+    module = own(num_classes=num_classes, backbone=backbone, output_stride=output_stride, kernel_size=kernel_size)
+    return cast(nn.Module, module)
+
+
+def _import_class(path: str) -> Any:
+    module_name, _, class_name = path.rpartition(".")
+    if not module_name:
+        raise ConfigError(f'mask_generator.name is "{path}", expected "cam" or an import path such as my_package.MyGenerator')
+    try:
+        return getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"mask_generator.name: cannot import {path}: {error}") from error

@@ -1,0 +1,110 @@
+"""The segmentation network of stage 5: any transformers semantic segmentation model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from semples.errors import ModelError
+from semples.models.loading import image_statistics, load_pretrained, resolve
+
+BUNDLED = "segmentation"
+
+
+class SegmentationNetwork(nn.Module):
+    """Pixels [B, 3, H, W] in [0, 1] to logits [B, K + 1, H, W]; channel 0 is background.
+
+    Args:
+        model: A transformers ``...ForSemanticSegmentation``.
+        mean: Mean colour of its preprocessing, RGB in [0, 1].
+        std: Standard deviation of its preprocessing.
+        new_modules: Names of its modules without pretrained weights. Batch normalisation learns its statistics
+            there and nowhere else. None: everything is new.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, model: Any, mean: tuple[float, ...], std: tuple[float, ...], new_modules: frozenset[str] | None = None
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.new_modules = new_modules
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> SegmentationNetwork:
+        """Switch to training; pretrained batch normalisation stays in evaluation mode."""
+        super().train(mode)
+        for name, module in self.model.named_modules():
+            if isinstance(module, _BatchNorm) and self.new_modules is not None and name not in self.new_modules:
+                module.eval()
+        return self
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute logits [B, K + 1, H, W] at the size of the pixels."""
+        logits = self.model(pixel_values=(pixels - self.mean) / self.std).logits
+        return F.interpolate(logits, size=pixels.shape[-2:], mode="bilinear", align_corners=False)
+
+    def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Parameters with pretrained weights, and new ones."""
+        pretrained, new = [], []
+        for name, parameter in self.model.named_parameters():
+            is_new = self.new_modules is None or name.rpartition(".")[0] in self.new_modules
+            (new if is_new else pretrained).append(parameter)
+        return pretrained, new
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that ``from_pretrained`` and the image-segmentation pipeline open."""
+        from transformers import SegformerImageProcessor
+
+        self.model.save_pretrained(folder)
+        processor = SegformerImageProcessor(
+            do_resize=False, image_mean=self.mean.flatten().tolist(), image_std=self.std.flatten().tolist()
+        )
+        processor.save_pretrained(folder)
+
+
+def build_segmentation_network(name: str, class_names: tuple[str, ...]) -> SegmentationNetwork:
+    """Build a network for background and the given classes, with pretrained weights where the checkpoint has them.
+
+    Args:
+        name: "bundled", hub name or local folder of a segmentation model or of a backbone that has one.
+        class_names: Names of the K classes, without background.
+
+    Raises:
+        ModelError: The checkpoint cannot be loaded.
+    """
+    source = resolve(name, BUNDLED)
+    labels = dict(enumerate(("background", *class_names)))
+    options: dict[str, Any] = {
+        "num_labels": len(labels),
+        "id2label": labels,
+        "label2id": {label: index for index, label in labels.items()},
+    }
+    model, info = load_pretrained(
+        "AutoModelForSemanticSegmentation", source, ignore_mismatched_sizes=True, output_loading_info=True, **options
+    )
+    missing = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
+    new_modules = frozenset(key.rpartition(".")[0] for key in missing)
+    return SegmentationNetwork(model, *image_statistics(source), new_modules=new_modules)
+
+
+def load_segmentation_network(folder: Path) -> SegmentationNetwork:
+    """Open a folder that :meth:`SegmentationNetwork.save` wrote, ready for inference.
+
+    Raises:
+        ModelError: The folder is missing or holds no segmentation model.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} holds no model: give the folder RUN/5-segment/model of a finished run")
+    model = load_pretrained("AutoModelForSemanticSegmentation", str(folder))
+    network = SegmentationNetwork(model, *image_statistics(str(folder)))
+    return network.eval()
+

@@ -1,0 +1,207 @@
+"""A frozen vision-language model: CLIP or SigLIP in transformers format."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semples.errors import ModelError
+from semples.models.loading import image_statistics, load_pretrained, load_tokenizer, resolve
+
+ScoreKind = Literal["cosine", "sigmoid"]
+BUNDLED = "vision_language"
+
+
+class VisionLanguageModel(nn.Module):
+    """Image and text encoder of a frozen CLIP or SigLIP, with gradients through it to pixels and prompts.
+
+    Shapes: B images, N texts, K classes, L prompt vectors, W width of the token embedding, D joint space.
+    All features come out L2-normalised.
+
+    Args:
+        model: A transformers ``CLIPModel`` or ``SiglipModel``.
+        tokenizer: Its tokenizer.
+        mean: Mean colour of its preprocessing, RGB in [0, 1].
+        std: Standard deviation of its preprocessing.
+        score: Match score; None takes the one it was trained with (SigLIP: sigmoid, CLIP: cosine).
+        template: Text around a class name, with one ``{}``.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        score: ScoreKind | None = None,
+        template: str = "a photo of {}.",
+    ) -> None:
+        super().__init__()
+        kind = model.config.model_type
+        if kind not in ("clip", "siglip"):
+            raise ModelError(f"the vision-language model is of type {kind}, expected a CLIP or SigLIP checkpoint")
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.is_causal = kind == "clip"
+        self.score_kind: ScoreKind = score or ("cosine" if kind == "clip" else "sigmoid")
+        if self.score_kind == "sigmoid" and not hasattr(model, "logit_bias"):
+            raise ModelError("vision_language.score is sigmoid, but this CLIP has no bias: set it to cosine")
+        self.template = template
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.prefix, self.suffix = self._template_tokens()
+
+    def train(self, mode: bool = True) -> VisionLanguageModel:
+        """Stay in evaluation mode: the model is frozen."""
+        return super().train(False)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square images that the image encoder takes, in pixels."""
+        return int(self.model.config.vision_config.image_size)
+
+    @property
+    def prompt_width(self) -> int:
+        """Width W of the token embedding."""
+        return int(self.model.config.text_config.hidden_size)
+
+    @property
+    def longest_prompt(self) -> int:
+        """Most learned vectors that fit beside the template's own tokens."""
+        return self._max_length - len(self.prefix) - len(self.suffix)
+
+    @property
+    def fill(self) -> Tensor:
+        """Mean colour [3] in [0, 1]: what a masked-out pixel becomes (zero after normalisation)."""
+        return self.mean.flatten()
+
+    @property
+    def scale(self) -> float:
+        """Scale of the sigmoid score (1 for the cosine)."""
+        return float(self.model.logit_scale.exp()) if self.score_kind == "sigmoid" else 1.0
+
+    @property
+    def bias(self) -> float:
+        """Bias of the sigmoid score (0 for the cosine)."""
+        return float(self.model.logit_bias) if self.score_kind == "sigmoid" else 0.0
+
+    @property
+    def _max_length(self) -> int:
+        return int(self.model.config.text_config.max_position_embeddings)
+
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Encode pixels [B, 3, H, W] in [0, 1] of any size to features [B, D]."""
+        size = (self.image_size, self.image_size)
+        if pixels.shape[-2:] != size:
+            pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
+        output = self.model.get_image_features(pixel_values=(pixels - self.mean) / self.std)
+        return F.normalize(output.pooler_output, dim=-1)
+
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        """Encode N whole texts to features [N, D]. Too long texts are cut at the model's length."""
+        tokens = self._tokenize(texts)
+        ends = self._end_positions(tokens)
+        if self.is_causal:
+            tokens = tokens[:, : int(ends.max()) + 1]
+        return self._encode_embeddings(self._embed(tokens), ends)
+
+    def encode_classes(self, names: list[str]) -> Tensor:
+        """Encode class names, each inside the template, to features [K, D]."""
+        return self.encode_texts([self.template.format(name) for name in names])
+
+    def encode_prompts(self, vectors: Tensor) -> Tensor:
+        """Encode learned vectors [K, L, W], each inside the template, to features [K, D].
+
+        Raises:
+            ModelError: The vectors do not fit the text encoder.
+        """
+        classes, length, _ = vectors.shape
+        if length > self.longest_prompt:
+            raise ModelError(
+                f"prompts.length is {length}, but this text encoder has room for {self.longest_prompt}: set it lower"
+            )
+        before = self._embed_ids(self.prefix).expand(classes, -1, -1)
+        after_ids = self.suffix if self.is_causal else self._pad(self.suffix, length)
+        after = self._embed_ids(after_ids).expand(classes, -1, -1)
+        embeddings = torch.cat([before, vectors, after], dim=1)
+        end = len(self.prefix) + length + len(self.suffix) - 1 if self.is_causal else self._max_length - 1
+        return self._encode_embeddings(embeddings, torch.full((classes,), end, device=vectors.device))
+
+    def _encode_embeddings(self, embeddings: Tensor, ends: Tensor) -> Tensor:
+        """Run the text tower on token embeddings [N, T, W] and pool at positions ends [N]."""
+        text = self.model.text_model
+        hidden = text.embeddings(inputs_embeds=embeddings)
+        mask = None
+        if self.is_causal:
+            length = hidden.shape[1]
+            mask = hidden.new_full((length, length), float("-inf")).triu(1)[None, None]
+        hidden = text.encoder(inputs_embeds=hidden, attention_mask=mask).last_hidden_state
+        pooled = text.final_layer_norm(hidden)[torch.arange(len(hidden), device=hidden.device), ends]
+        project = self.model.text_projection if self.is_causal else text.head
+        return F.normalize(project(pooled), dim=-1)
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        embedding: Tensor = self.model.text_model.embeddings.token_embedding(tokens)
+        return embedding
+
+    def _embed_ids(self, ids: list[int]) -> Tensor:
+        return self._embed(torch.tensor([ids], device=self.mean.device))
+
+    def _pad(self, suffix: list[int], length: int) -> list[int]:
+        return suffix + [self.tokenizer.pad_token_id] * (self.longest_prompt - length)
+
+    def _tokenize(self, texts: list[str]) -> Tensor:
+        batch = self.tokenizer(
+            texts, padding="max_length", truncation=True, max_length=self._max_length, return_tensors="pt"
+        )
+        return torch.as_tensor(batch["input_ids"], device=self.mean.device)
+
+    def _end_positions(self, tokens: Tensor) -> Tensor:
+        """Where each text is pooled: CLIP at its end token, SigLIP at the last position, padding or not."""
+        if not self.is_causal:
+            return torch.full((len(tokens),), tokens.shape[1] - 1, device=tokens.device)
+        return (tokens == self.tokenizer.eos_token_id).int().argmax(dim=1)
+
+    def _template_tokens(self) -> tuple[list[int], list[int]]:
+        """Token ids before and after the class name: what two texts with different names share."""
+        first, second = ([int(i) for i in self.tokenizer(self.template.format(w))["input_ids"]] for w in ("cat", "boat"))
+        prefix = _common_prefix(first, second)
+        suffix = _common_prefix(first[::-1], second[::-1])[::-1]
+        return prefix, suffix
+
+
+def _common_prefix(first: list[int], second: list[int]) -> list[int]:
+    shared = []
+    for a, b in zip(first, second, strict=False):
+        if a != b:
+            break
+        shared.append(a)
+    return shared
+
+
+def load_vision_language_model(
+    name: str, score: ScoreKind | None = None, template: str = "a photo of {}."
+) -> VisionLanguageModel:
+    """Load a CLIP or SigLIP checkpoint.
+
+    Args:
+        name: "bundled", a local folder in transformers format, or a hub name.
+        score: Match score; None takes the one it was trained with.
+        template: Text around a class name.
+
+    Raises:
+        ModelError: No such folder, not a CLIP or SigLIP, or a tokenizer that does not belong to it.
+    """
+    source = resolve(name, BUNDLED)
+    model = load_pretrained("AutoModel", source)
+    vocabulary = getattr(getattr(model.config, "text_config", None), "vocab_size", None)
+    if vocabulary is None:
+        raise ModelError(f"{name} is a {model.config.model_type} model, expected a CLIP or SigLIP checkpoint")
+    mean, std = image_statistics(source)
+    return VisionLanguageModel(model, load_tokenizer(source, vocabulary), mean, std, score, template)

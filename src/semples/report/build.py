@@ -1,0 +1,119 @@
+"""Puts the report together and writes it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from semples.files import write_text
+from semples.report import charts, findings, gallery, tables
+from semples.report.collect import Run, collect
+from semples.report.pictures import class_colour, heat_gradient
+
+ABSENT = "–"
+"""What a table shows where there is no value."""
+
+
+def write_report(run_directory: Path) -> Path:
+    """Write ``report.html`` into a run directory, from whatever the run has left there so far.
+
+    The page is one file without scripts or outside requests, and depends on the run's files alone:
+    the same run gives the same bytes. Stages that have not run and files that cannot be read are named on it.
+
+    Args:
+        run_directory: Folder that a run wrote (its layout is in ``docs/``).
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        DataError: The folder does not exist or holds none of the files of a run.
+    """
+    report = run_directory / "report.html"
+    write_text(report, render(collect(run_directory)))
+    return report
+
+
+def render(run: Run) -> str:
+    """Return the whole page for a collected run."""
+    found = tables.scores(run.evaluation)
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            run=run,
+            legend=[(name, class_colour(index)) for index, name in enumerate(run.classes)],
+            heat_gradient=heat_gradient(),
+            warnings=findings.warnings(run),
+            missing=findings.missing_stages(run),
+            scores=found,
+            tiles=tables.tiles(found),
+            class_rows=tables.class_rows(found, run.classes),
+            galleries=[
+                ("Training images", gallery.train_rows(run)),
+                ("Held-out images", gallery.val_rows(run)),
+            ],
+            class_words=tables.class_words(run),
+            charts=charts.loss_charts(run.epochs),
+            size=charts,
+        )
+    )
+
+
+def percent(value: float | None) -> str:
+    """Show a rate in 0..1 as per cent with one decimal.
+
+    >>> percent(0.5664), percent(None)
+    ('56.6', '–')
+    """
+    return ABSENT if value is None else f"{100 * value:.1f}"
+
+
+def decimals(value: float | None) -> str:
+    """Show a threshold or score with two decimals."""
+    return ABSENT if value is None else f"{value:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Show a duration in the two largest units.
+
+    >>> duration(3.21), duration(75), duration(3700)
+    ('3.2 s', '1 min 15 s', '1 h 01 min')
+    """
+    if not math.isfinite(seconds):
+        return ABSENT
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def memory(megabytes: float) -> str:
+    """Show an amount of memory.
+
+    >>> memory(812.4), memory(2048)
+    ('812 MB', '2.0 GB')
+    """
+    if not math.isfinite(megabytes):
+        return ABSENT
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.1f} GB"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("semples", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "decimals": decimals,
+        "duration": duration,
+        "memory": memory,
+        "thousands": lambda number: f"{number:,}",
+    }
+    return environment

@@ -1,0 +1,138 @@
+"""Geometry of the line charts; the template draws it as SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from semples.report.collect import Epoch
+
+WIDTH, HEIGHT = 360, 200
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 26
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis: where, in SVG units, and what it says."""
+
+    position: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a line in SVG units, and what it says."""
+
+    x: float
+    y: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A named curve; ``last`` is its newest finite value."""
+
+    name: str
+    points: tuple[Point, ...]
+    last: float
+
+    @property
+    def path(self) -> str:
+        """Return the ``points`` attribute of an SVG polyline."""
+        return " ".join(f"{point.x:g},{point.y:g}" for point in self.points)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Loss curves of one stage, with the range of its learning rate and its median speed."""
+
+    title: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    lines: tuple[Line, ...]
+    learning_rates: tuple[float, float] | None
+    images_per_second: float | None
+
+
+def loss_charts(epochs: Sequence[Epoch]) -> list[Chart]:
+    """Make one chart per stage, in the order in which the stages trained."""
+    stages = dict.fromkeys(epoch.stage for epoch in epochs)
+    grouped = [[epoch for epoch in epochs if epoch.stage == stage] for stage in stages]
+    return [_chart(sorted(group, key=lambda epoch: epoch.epoch)) for group in grouped]
+
+
+def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """List multiples of 1, 2 or 5 times a power of ten that lie in [low, high], at most about ``count``.
+
+    >>> nice_ticks(0.0, 1.0)
+    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    """
+    step = _nice_step((high - low) / count)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def _nice_step(rough: float) -> float:
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+
+
+def _chart(epochs: list[Epoch]) -> Chart:
+    curves = _curves(epochs)
+    values = [value for curve in curves.values() for value in curve.values()]
+    low, high = _range(values)
+    first, last = epochs[0].epoch, max(epochs[-1].epoch, epochs[0].epoch + 1)
+
+    def place(epoch: int, value: float) -> tuple[float, float]:
+        x = LEFT + (epoch - first) / (last - first) * (WIDTH - LEFT - RIGHT)
+        y = TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        return round(x, 2), round(y, 2)
+
+    lines = tuple(
+        Line(
+            name,
+            tuple(
+                Point(*place(epoch, value), f"{name}, epoch {epoch}: {value:.4g}")
+                for epoch, value in curve.items()
+            ),
+            last=list(curve.values())[-1],
+        )
+        for name, curve in curves.items()
+        if curve
+    )
+    y_values = nice_ticks(low, high)
+    decimals = max(0, -math.floor(math.log10(_nice_step((high - low) / 5)) + 1e-9))
+    rates = [epoch.learning_rate for epoch in epochs if math.isfinite(epoch.learning_rate)]
+    speeds = sorted(epoch.images_per_second for epoch in epochs if math.isfinite(epoch.images_per_second))
+    return Chart(
+        title=epochs[0].stage,
+        x_ticks=tuple(Tick(place(int(tick), low)[0], f"{tick:.0f}") for tick in _epoch_ticks(first, last)),
+        y_ticks=tuple(Tick(place(first, tick)[1], f"{tick:.{decimals}f}") for tick in y_values),
+        lines=lines,
+        learning_rates=(rates[0], rates[-1]) if rates else None,
+        images_per_second=speeds[len(speeds) // 2] if speeds else None,
+    )
+
+
+def _curves(epochs: list[Epoch]) -> dict[str, dict[int, float]]:
+    """Finite values by part and epoch; the total comes first, and alone where there is but one part."""
+    names = list(dict.fromkeys(name for epoch in epochs for name in epoch.parts))
+    curves = {"total": {epoch.epoch: epoch.loss for epoch in epochs}}
+    if len(names) > 1:
+        curves |= {
+            name: {epoch.epoch: epoch.parts[name] for epoch in epochs if name in epoch.parts}
+            for name in names
+        }
+    return {name: {x: y for x, y in curve.items() if math.isfinite(y)} for name, curve in curves.items()}
+
+
+def _range(values: list[float]) -> tuple[float, float]:
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    margin = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
+    return low - margin, high + margin
+
+
+def _epoch_ticks(first: int, last: int) -> list[int]:
+    ticks = [tick for tick in nice_ticks(first, last) if tick == int(tick)]
+    return [int(tick) for tick in ticks]

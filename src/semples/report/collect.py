@@ -1,0 +1,243 @@
+"""Reads what a run directory holds; whatever is absent or damaged is left out and named."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from semples.errors import DataError
+from semples.records import ClassCatalogue, Dataset, Sample
+
+STAGES = ("0-classify", "1-match", "2-prompts", "3-refine", "4-pseudo-masks", "5-segment", "6-evaluate")
+"""Stage folders of a run, in order."""
+
+SHOWN_IMAGES = 12
+"""Images of a split that the report shows where the evaluate stage has chosen none."""
+
+_TRACES = ("manifest.json", "dataset.json", "config.yaml", "metrics.jsonl", "evaluation.json")
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as the manifest tells it; ``status`` is "done", "skipped", "running" or "not run"."""
+
+    name: str
+    status: str = "not run"
+    reason: str = ""
+    seconds: float = math.nan
+    peak_memory_mb: float = math.nan
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of ``metrics.jsonl``; numbers that were not logged are NaN."""
+
+    stage: str
+    epoch: int
+    loss: float
+    parts: Mapping[str, float]
+    learning_rate: float
+    images_per_second: float
+    clamped: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class LearnedWords:
+    """Words nearest to the prompts: ``words[class][i]`` holds (word, score) pairs of ``epochs[i]``."""
+
+    epochs: tuple[int, ...]
+    words: Mapping[str, tuple[tuple[tuple[str, float], ...], ...]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything the report needs except pictures.
+
+    Attributes:
+        directory: The run directory.
+        classes: Names of the object classes, without background.
+        dataset: Splits and classes, or None where the run stopped before it knew them.
+        stages: One entry for each of :data:`STAGES`.
+        epochs: Training log in the order of first appearance; a repeated epoch keeps its last line.
+        words: Learned words, or None.
+        evaluation: ``evaluation.json`` as it is, or empty.
+        shown: Ids of the images to show, by split.
+        config_text: ``config.yaml`` as it is, or empty.
+        problems: One sentence for each file that could not be read.
+    """
+
+    directory: Path
+    classes: tuple[str, ...]
+    dataset: Dataset | None
+    stages: tuple[Stage, ...]
+    epochs: tuple[Epoch, ...]
+    words: LearnedWords | None
+    evaluation: Mapping[str, Any]
+    shown: Mapping[str, tuple[str, ...]]
+    config_text: str
+    problems: tuple[str, ...]
+
+
+def collect(directory: Path) -> Run:
+    """Read a run directory.
+
+    Raises:
+        DataError: The folder does not exist or holds none of the files of a run.
+    """
+    _check_is_run(directory)
+    problems: list[str] = []
+
+    def read(name: str, parse: Callable[[str], Parsed], default: Parsed) -> Parsed:
+        return _read(directory / name, name, parse, default, problems)
+
+    dataset = read("dataset.json", parse_dataset, None)
+    evaluation: Mapping[str, Any] = read("evaluation.json", parse_object, {})
+    return Run(
+        directory=directory,
+        classes=_class_names(dataset, evaluation),
+        dataset=dataset,
+        stages=read("manifest.json", parse_manifest, tuple(Stage(name) for name in STAGES)),
+        epochs=read("metrics.jsonl", lambda text: parse_metrics(text, problems), ()),
+        words=read("2-prompts/words.json", parse_words, None),
+        evaluation=evaluation,
+        shown=read("6-evaluate/samples.json", parse_shown, _spread_over(dataset)),
+        config_text=read("config.yaml", str, ""),
+        problems=tuple(problems),
+    )
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object, and nothing else."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def parse_dataset(text: str) -> Dataset:
+    """Parse and check the classes and both splits of ``dataset.json``."""
+    value = parse_object(text)
+    names = tuple(str(name) for name in value["classes"])
+    prompt_names = tuple(str(name) for name in value.get("prompt_names") or names)
+    train, val = (tuple(_sample(entry) for entry in value.get(split) or ()) for split in ("train", "val"))
+    return Dataset(ClassCatalogue(names, prompt_names), train, val)
+
+
+def parse_manifest(text: str) -> tuple[Stage, ...]:
+    """Parse one entry for each of :data:`STAGES`, "not run" where the manifest has none."""
+    entries = parse_object(text)["stages"]
+    return tuple(
+        Stage(
+            name,
+            status=str(entries[name]["status"]),
+            reason=str(entries[name].get("reason") or ""),
+            seconds=_number(entries[name].get("seconds")),
+            peak_memory_mb=_number(entries[name].get("peak_memory_mb")),
+        )
+        if name in entries
+        else Stage(name)
+        for name in STAGES
+    )
+
+
+def parse_metrics(text: str, problems: list[str]) -> tuple[Epoch, ...]:
+    """Parse the training log; damaged lines (a killed run may leave one) are named in ``problems``."""
+    epochs: dict[tuple[str, int], Epoch] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            epoch = _epoch(parse_object(line))
+        except _UNREADABLE:
+            problems.append(f"metrics.jsonl: line {number} is damaged and left out.")
+        else:
+            epochs[epoch.stage, epoch.epoch] = epoch
+    return tuple(epochs.values())
+
+
+def parse_words(text: str) -> LearnedWords:
+    """Parse the nearest words per class and epoch."""
+    value = parse_object(text)
+    words = {
+        str(name): tuple(tuple((str(word), float(score)) for word, score in nearest) for nearest in epochs)
+        for name, epochs in value["words"].items()
+    }
+    return LearnedWords(tuple(int(epoch) for epoch in value["epochs"]), words)
+
+
+def parse_shown(text: str) -> Mapping[str, tuple[str, ...]]:
+    """Parse the ids of the images to show, by split."""
+    value = parse_object(text)
+    return {split: tuple(str(id_) for id_ in value.get(split) or ()) for split in ("train", "val")}
+
+
+def _check_is_run(directory: Path) -> None:
+    if not directory.is_dir():
+        raise DataError(f"{directory} is not a folder: give the run directory that `semples run --out` wrote")
+    if not any((directory / name).is_file() for name in _TRACES):
+        raise DataError(
+            f"{directory} is not a run directory (no {', '.join(_TRACES)}): "
+            "give the folder that `semples run --out` wrote"
+        )
+
+
+def _read(
+    path: Path, name: str, parse: Callable[[str], Parsed], default: Parsed, problems: list[str]
+) -> Parsed:
+    if not path.is_file():
+        return default
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except _UNREADABLE as error:
+        detail = f"missing {error}" if isinstance(error, KeyError) else str(error)
+        problems.append(f"{name} could not be read ({detail}): its part of this report is left out.")
+        return default
+
+
+def _sample(entry: Mapping[str, Any]) -> Sample:
+    tags = tuple(sorted({int(tag) for tag in entry["tags"]}))
+    return Sample(str(entry["id"]), Path(entry["path"]), (int(entry["height"]), int(entry["width"])), tags)
+
+
+def _epoch(line: Mapping[str, Any]) -> Epoch:
+    return Epoch(
+        stage=str(line["stage"]),
+        epoch=int(line["epoch"]),
+        loss=_number(line.get("loss")),
+        parts=_numbers(line.get("parts")),
+        learning_rate=_number(line.get("learning_rate")),
+        images_per_second=_number(line.get("images_per_second")),
+        clamped=_numbers(line.get("clamped")),
+    )
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _numbers(value: Mapping[str, Any] | None) -> dict[str, float]:
+    return {str(name): _number(number) for name, number in (value or {}).items()}
+
+
+def _class_names(dataset: Dataset | None, evaluation: Mapping[str, Any]) -> tuple[str, ...]:
+    if dataset is not None:
+        return dataset.catalogue.names
+    return tuple(str(name) for name in evaluation.get("classes") or ())
+
+
+def _spread_over(dataset: Dataset | None) -> Mapping[str, tuple[str, ...]]:
+    if dataset is None:
+        return {}
+    return {"train": _spread(dataset.train), "val": _spread(dataset.val)}
+
+
+def _spread(samples: tuple[Sample, ...]) -> tuple[str, ...]:
+    count = min(SHOWN_IMAGES, len(samples))
+    return tuple(samples[index * len(samples) // count].id for index in range(count))

@@ -1,0 +1,194 @@
+"""Random scenes with captions: what the bundled models are pretrained on.
+
+Objects and contexts are drawn independently, so that no pair is more frequent than another. A caption is a
+handful of facts; a text matches an image when all facts that it states are stated in the image's caption.
+Nothing here reads a mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semples.data.scenes import COLOURS, CONTEXTS, OBJECTS, PATTERNS, Placement, draw_scene
+
+NOTHING = "nothing"
+SIZES = ("small", "large")
+STYLES = ("bright", "dim", "faded", "blurry", "noisy", "tinted", "grey")
+COUNTS = ("empty", "single", "double")
+SYNONYMS = {
+    "ship": "boat", "locomotive": "train", "aircraft": "plane", "automobile": "car", "kitten": "cat",
+    "home": "house", "lamb": "sheep", "parasol": "umbrella", "blossom": "flower", "toadstool": "mushroom",
+}  # fmt: skip
+FUNCTION_WORDS = ("a", "photo", "of", "on", "and")
+
+FIELDS: tuple[tuple[str, ...], ...] = (
+    OBJECTS,
+    tuple(COLOURS),
+    PATTERNS,
+    SIZES,
+    (*CONTEXTS, NOTHING),
+)
+"""What can be said of one placement: object, colour, pattern, size, context."""
+
+WORDS: tuple[str, ...] = (
+    *OBJECTS, *CONTEXTS, *COLOURS, *PATTERNS, *SIZES, *STYLES, *COUNTS, NOTHING, *SYNONYMS, *FUNCTION_WORDS,
+)  # fmt: skip
+"""Every word a caption can hold."""
+
+UNSAID = -1
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """Images and the facts of their captions.
+
+    Attributes:
+        images: uint8 [N, H, W, 3].
+        placements: int8 [N, 2, 5], an index into each of FIELDS or UNSAID; rows of UNSAID where there is one placement.
+        style: int8 [N], index into STYLES or UNSAID.
+    """
+
+    images: NDArray[np.uint8]
+    placements: NDArray[np.int8]
+    style: NDArray[np.int8]
+
+    def objects(self) -> NDArray[np.float32]:
+        """Image-level labels [N, number of objects] in {0, 1}."""
+        labels = np.zeros((len(self.images), len(OBJECTS)), np.float32)
+        for slot in range(self.placements.shape[1]):
+            index = self.placements[:, slot, 0]
+            labels[np.flatnonzero(index >= 0), index[index >= 0]] = 1
+        return labels
+
+
+@dataclass(frozen=True)
+class Query:
+    """A text and what it states: up to two placements and a style, count of objects or nothing else."""
+
+    text: str
+    placements: NDArray[np.int8]
+    style: int = UNSAID
+    count: int = UNSAID
+
+
+def random_placements(rng: np.random.Generator) -> tuple[Placement, ...]:
+    """One or two placements: objects on contexts, objects on plain ground, and contexts alone."""
+
+    def one() -> Placement:
+        kind = rng.random()
+        name = str(rng.choice(OBJECTS)) if kind < 0.75 else None
+        context = str(rng.choice(CONTEXTS)) if kind < 0.55 or kind >= 0.75 else None
+        return Placement(name, context)
+
+    if rng.random() < 0.55:
+        return (one(),)
+    return one(), one()
+
+
+def degrade(rng: np.random.Generator, image: NDArray[np.uint8], style: str) -> NDArray[np.uint8]:
+    """Apply the named style to a uint8 [H, W, 3] image."""
+    pixels = image.astype(np.float32)
+    if style == "bright":
+        pixels = pixels * 1.15 + 45
+    elif style == "dim":
+        pixels = pixels * 0.45
+    elif style == "faded":
+        pixels = 128 + 0.4 * (pixels - 128)
+    elif style == "blurry":
+        for axis in (0, 1):
+            pixels = sum(np.roll(pixels, shift, axis) for shift in range(-2, 3)) / 5
+    elif style == "noisy":
+        pixels = pixels + rng.normal(0, 28, pixels.shape)
+    elif style == "tinted":
+        pixels = pixels * rng.uniform(0.55, 1.2, 3)
+    elif style == "grey":
+        pixels = np.repeat(pixels.mean(2, keepdims=True), 3, 2)
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def draw_captioned(seed: int, size: int, styled: float = 0.25) -> tuple[NDArray[np.uint8], NDArray[np.int8], int]:
+    """Draw one random scene; the same seed gives the same bytes."""
+    rng = np.random.default_rng(seed)
+    placements = random_placements(rng)
+    scene = draw_scene(rng, size, placements)
+    facts = np.full((2, len(FIELDS)), UNSAID, np.int8)
+    for row, placement, look in zip(facts, placements, scene.looks, strict=False):
+        looks = (look.colour, look.pattern, look.size) if look else ()
+        said = {placement.object, placement.context or NOTHING, *looks}
+        for column, field in enumerate(FIELDS):
+            row[column] = next((i for i, word in enumerate(field) if word in said), UNSAID)
+    style = int(rng.integers(len(STYLES))) if rng.random() < styled else UNSAID
+    image = degrade(rng, scene.image, STYLES[style]) if style >= 0 else scene.image
+    return image, facts, style
+
+
+def word_queries() -> list[Query]:
+    """One text "a photo of WORD." for every word that states something."""
+    queries = []
+    for column, field in enumerate(FIELDS):
+        for index, word in enumerate(field):
+            queries.append(Query(f"a photo of {word}.", _stating({column: index})))
+    for word, meaning in SYNONYMS.items():
+        queries.append(Query(f"a photo of {word}.", _stating({0: OBJECTS.index(meaning)})))
+    queries += [Query(f"a photo of {word}.", _stating({}), style=i) for i, word in enumerate(STYLES)]
+    queries += [Query(f"a photo of {word}.", _stating({}), count=i) for i, word in enumerate(COUNTS)]
+    return queries
+
+
+def _stating(first: dict[int, int], second: dict[int, int] | None = None) -> NDArray[np.int8]:
+    stated = np.full((2, len(FIELDS)), UNSAID, np.int8)
+    for row, facts in zip(stated, (first, second or {}), strict=True):
+        for column, index in facts.items():
+            row[column] = index
+    return stated
+
+
+def random_query(rng: np.random.Generator, placements: NDArray[np.int8]) -> Query:
+    """A text that states some of the facts of one image: placements int8 [2, 5]."""
+    rows = [row for row in placements if (row != UNSAID).any()]
+    chosen = [rows[i] for i in rng.permutation(len(rows))[: 2 if rng.random() < 0.4 else 1]]
+    kept = [{c: int(row[c]) for c in _kept_columns(rng, row)} for row in chosen]
+    phrases = [_phrase(rng, facts) for facts in kept]
+    opening = ("a photo of ", "", "photo of ")[rng.choice(3, p=(0.7, 0.2, 0.1))]
+    return Query(f"{opening}{' and '.join(phrases)}.", _stating(*kept))
+
+
+def _kept_columns(rng: np.random.Generator, row: NDArray[np.int8]) -> list[int]:
+    known = [c for c in range(len(row)) if row[c] != UNSAID]
+    if 0 not in known:
+        return [4]
+    kept = [c for c in known if rng.random() < (0.85, 0.35, 0.25, 0.2, 0.55)[c]]
+    return kept if 0 in kept or 4 in kept else [*kept, 0]
+
+
+def _phrase(rng: np.random.Generator, facts: dict[int, int]) -> str:
+    words = {column: FIELDS[column][index] for column, index in facts.items()}
+    parts = [words[column] for column in (3, 2, 1) if column in words]
+    if 0 in words:
+        synonyms = [synonym for synonym, meaning in SYNONYMS.items() if meaning == words[0]]
+        parts.append(synonyms[0] if synonyms and rng.random() < 0.25 else words[0])
+    elif 1 in words or 2 in words or 3 in words:
+        return " ".join([*parts, "on", words[4]]) if 4 in words else " ".join(parts)
+    if parts and rng.random() < 0.5:
+        parts.insert(0, "a")
+    if 4 in words:
+        parts += ["on", words[4]] if parts else [words[4]]
+    return " ".join(parts)
+
+
+def matches(captioned: Captioned, indices: NDArray[np.int64], queries: list[Query]) -> NDArray[np.bool_]:
+    """Which texts hold for which images: bool [len(indices), len(queries)].
+
+    A text holds when each of its placements is met by some placement of the image, and its style and count agree.
+    """
+    facts = captioned.placements[indices][:, None, :, None, :]
+    stated = np.stack([query.placements for query in queries])[None, :, None, :, :]
+    met = ((stated == UNSAID) | (stated == facts)).all(-1).any(2).all(-1)
+    style = np.array([query.style for query in queries])
+    count = np.array([query.count for query in queries])
+    objects = (captioned.placements[indices, :, 0] != UNSAID).sum(1)
+    met &= (style == UNSAID) | (style == captioned.style[indices, None])
+    return np.asarray(met & ((count == UNSAID) | (count == objects[:, None])))
