@@ -40,9 +40,9 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def build_model(vocabulary: int) -> SiglipModel:
-    """A SigLIP of about 1.5 million parameters for 96-pixel images."""
+    """A SigLIP of about 1.2 million parameters for 96-pixel images."""
     width, heads = 128, 4
-    shared = {"hidden_size": width, "intermediate_size": 3 * width, "num_attention_heads": heads}
+    shared = {"hidden_size": width, "intermediate_size": 320, "num_attention_heads": heads}
     config = SiglipConfig(
         text_config={
             **shared,
@@ -54,7 +54,7 @@ def build_model(vocabulary: int) -> SiglipModel:
             "bos_token_id": None,
             "eos_token_id": 1,
         },
-        vision_config={**shared, "num_hidden_layers": 6, "image_size": IMAGE_SIZE, "patch_size": 12},
+        vision_config={**shared, "num_hidden_layers": 5, "image_size": IMAGE_SIZE, "patch_size": 12},
     )
     model = SiglipModel(config)
     torch.nn.init.constant_(model.logit_scale, math.log(10.0))
@@ -167,9 +167,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scenes", type=int, default=32_000)
     parser.add_argument("--cache", type=Path, default=Path("runs/corpus"))
-    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)

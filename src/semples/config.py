@@ -242,8 +242,10 @@ class SegmentConfig(OptimizerConfig):
     """Training images are scaled by a random factor from here ..."""
     largest_scale: float = 2.0
     """... to here before cropping."""
-    supervised_bound: bool = True
-    """Also train the same network on true masks, where they exist, to show what is left to gain."""
+    backbone_rate: float = 1.0
+    """Learning rate of pretrained parameters as a share of the new ones'."""
+    supervised_bound: bool | None = None
+    """Also train the same network on true masks, to show what is left to gain. null: for built-in scenes only."""
 
     _section = "segment"
 

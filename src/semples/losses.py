@@ -73,7 +73,7 @@ class MatchScore:
             ValueError: If the features differ in shape or hold no pair.
         """
         _check_pairs(a=a, b=b)
-        similarity = cosine(a.detach(), b.detach())
+        similarity = cosine(a, b)
         if self.kind == "sigmoid":
             return torch.zeros_like(similarity).mean()
         return (similarity != _clamped(similarity)).to(similarity.dtype).mean()

@@ -144,7 +144,7 @@ class ConfusionMatrix:
         names = ("background", *class_names)
         if len(names) != self.num_labels or len(set(names)) != len(names):
             raise ValueError(
-                f"class names {list(class_names)}, expected {self.num_labels - 1} different ones but background"
+                f"class names {list(class_names)}, expected {self.num_labels - 1} different object classes"
             )
         self.require_pixels()
         return {
@@ -265,9 +265,9 @@ def _max_and_argmax(cams: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArr
 
 def _thresholds_below(value: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     """Return how many thresholds, 0 to 101, lie strictly below each value, as searchsorted would."""
-    if value.dtype == np.uint8:
-        value = value / np.float32(255)
     floats = value.astype(np.promote_types(value.dtype, np.float32), copy=False)
+    if value.dtype == np.uint8:
+        floats = floats / 255
     if floats.size and not (floats.min() >= 0 and floats.max() <= 1):  # also refuses NaN
         raise ValueError(f"CAMs range from {floats.min():g} to {floats.max():g}, expected values in [0, 1]")
     # Rounding included, THRESHOLDS[step - 1] < value <= THRESHOLDS[step + 1], so one comparison settles it.

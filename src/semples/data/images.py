@@ -179,14 +179,20 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
 
 def _why_no_index_mask(image: Image.Image) -> str:
     expected = "expected a palette or 8-bit grey PNG whose values are class indices"
-    try:
-        indices_from_voc_colours(np.array(image.convert("RGB")))
-    except ValueError:
+    if image.mode not in ("RGB", "RGBA") or not _has_voc_colours(image):
         return f"a mask of mode {image.mode}, {expected}"
     return (
         f"an RGB mask in the colours of VOC, {expected}; convert it with semples.data.images: "
         "write_mask(path, indices_from_voc_colours(read_image(path)))"
     )
+
+
+def _has_voc_colours(image: Image.Image) -> bool:
+    try:
+        indices_from_voc_colours(np.array(image.convert("RGB")))
+    except ValueError:
+        return False
+    return True
 
 
 def _or(names: tuple[str, ...]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from semples.errors import DataError, did_you_mean
@@ -67,7 +68,7 @@ def tag_indices(tags: Iterable[str], catalogue: ClassCatalogue, where: str) -> t
     return tuple(sorted(found))
 
 
-def require_tags(tags: tuple[int, ...], image: str, where: str) -> None:
+def require_tags(tags: Collection[object], image: str, where: str) -> None:
     """Refuse a training image without tags: nothing could be learned from it.
 
     Raises:
@@ -81,7 +82,8 @@ def relative_name(name: str, where: str) -> str:
     """Return a name from a user's file as a relative path with ``/``, without ``./`` or blanks around it.
 
     Raises:
-        DataError: If it is empty, absolute, or leaves its folder by ``..``.
+        DataError: If it is empty, absolute, leaves its folder by ``..``, or has control characters or bytes
+            that are not UTF-8.
     """
     name = name.strip()
     path = PurePosixPath(name)
@@ -91,8 +93,8 @@ def relative_name(name: str, where: str) -> str:
         )
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f'{where}: "{name}" leaves the data folder; write it relative to that, without ".."')
-    if not path.name or any(ord(character) < 32 for character in name):
-        raise DataError(f"{where}: {name!r} is no file name")
+    if not path.name or any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+        raise DataError(f"{where}: {name!r} is no usable file name; rename the image")
     return path.as_posix()
 
 

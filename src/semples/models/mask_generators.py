@@ -50,6 +50,10 @@ class MaskGenerator(Protocol):
         """All other parameters."""
         ...
 
+    def freeze_trunk(self) -> None:
+        """Take the pretrained part out of training for good: no gradients, no dropout."""
+        ...
+
 
 class CamGenerator(nn.Module):
     """A backbone and a convolution to K maps: cams = ReLU(maps), logits = their global average.
@@ -65,6 +69,7 @@ class CamGenerator(nn.Module):
     def __init__(self, backbone: Backbone, num_classes: int, kernel_size: int = 3) -> None:
         super().__init__()
         self.backbone = backbone
+        self._trunk_is_frozen = False
         self.head = nn.Conv2d(backbone.channels, num_classes, kernel_size, padding=kernel_size // 2)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(cast(Tensor, self.head.bias))
@@ -73,6 +78,18 @@ class CamGenerator(nn.Module):
         """Compute CAMs [B, K, h, w] and logits {"cam": [B, K]} of pixels [B, 3, H, W] in [0, 1]."""
         maps = self.head(self.backbone(pixels))
         return MaskGeneratorOutput(cams=F.relu(maps), logits={"cam": maps.mean(dim=(2, 3))})
+
+    def train(self, mode: bool = True) -> CamGenerator:
+        """Switch to training; a frozen trunk stays in evaluation mode."""
+        super().train(mode)
+        if self._trunk_is_frozen:
+            self.backbone.eval()
+        return self
+
+    def freeze_trunk(self) -> None:
+        """Train the head only: the backbone gets no gradients and stays in evaluation mode."""
+        self._trunk_is_frozen = True
+        self.backbone.requires_grad_(False).eval()
 
     def trunk_parameters(self) -> list[nn.Parameter]:
         """Parameters of the backbone."""

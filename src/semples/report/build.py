@@ -8,9 +8,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from semples.files import write_text
+from semples.records import IGNORE_INDEX
 from semples.report import charts, findings, gallery, tables
 from semples.report.collect import Run, collect
-from semples.report.pictures import class_colour, heat_gradient
+from semples.report.pictures import class_colour, heat_gradient, mask_colour
 
 ABSENT = "–"
 """What a table shows where there is no value."""
@@ -45,6 +46,7 @@ def render(run: Run) -> str:
         .render(
             run=run,
             legend=[(name, class_colour(index)) for index, name in enumerate(run.classes)],
+            ignore_colour=mask_colour(IGNORE_INDEX),
             heat_gradient=heat_gradient(),
             warnings=findings.warnings(run),
             missing=findings.missing_stages(run),

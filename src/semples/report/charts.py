@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,38 +81,29 @@ def _nice_step(rough: float) -> float:
 
 def _chart(epochs: list[Epoch]) -> Chart:
     curves = _curves(epochs)
-    values = [value for curve in curves.values() for value in curve.values()]
-    low, high = _range(values)
+    low, high = _range([value for curve in curves.values() for value in curve.values()])
     first, last = epochs[0].epoch, max(epochs[-1].epoch, epochs[0].epoch + 1)
 
-    def place(epoch: int, value: float) -> tuple[float, float]:
-        x = LEFT + (epoch - first) / (last - first) * (WIDTH - LEFT - RIGHT)
-        y = TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
-        return round(x, 2), round(y, 2)
+    def x_of(epoch: float) -> float:
+        return round(LEFT + (epoch - first) / (last - first) * (WIDTH - LEFT - RIGHT), 2)
 
-    lines = tuple(
-        Line(
-            name,
-            tuple(
-                Point(*place(epoch, value), f"{name}, epoch {epoch}: {value:.4g}")
-                for epoch, value in curve.items()
-            ),
-            last=list(curve.values())[-1],
-        )
-        for name, curve in curves.items()
-        if curve
-    )
-    y_values = nice_ticks(low, high)
-    decimals = max(0, -math.floor(math.log10(_nice_step((high - low) / 5)) + 1e-9))
+    def y_of(value: float) -> float:
+        return round(TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM), 2)
+
+    def line(name: str, curve: dict[int, float]) -> Line:
+        points = [Point(x_of(x), y_of(y), f"{name}, epoch {x}: {y:.4g}") for x, y in curve.items()]
+        return Line(name, tuple(points), last=list(curve.values())[-1])
+
     rates = [epoch.learning_rate for epoch in epochs if math.isfinite(epoch.learning_rate)]
-    speeds = sorted(epoch.images_per_second for epoch in epochs if math.isfinite(epoch.images_per_second))
+    speeds = [epoch.images_per_second for epoch in epochs if math.isfinite(epoch.images_per_second)]
+    x_ticks = [tick for tick in nice_ticks(first, last) if tick == int(tick)]
     return Chart(
         title=epochs[0].stage,
-        x_ticks=tuple(Tick(place(int(tick), low)[0], f"{tick:.0f}") for tick in _epoch_ticks(first, last)),
-        y_ticks=tuple(Tick(place(first, tick)[1], f"{tick:.{decimals}f}") for tick in y_values),
-        lines=lines,
+        x_ticks=tuple(Tick(x_of(tick), f"{tick:.0f}") for tick in x_ticks),
+        y_ticks=tuple(Tick(y_of(tick), f"{tick:g}") for tick in nice_ticks(low, high)),
+        lines=tuple(line(name, curve) for name, curve in curves.items() if curve),
         learning_rates=(rates[0], rates[-1]) if rates else None,
-        images_per_second=speeds[len(speeds) // 2] if speeds else None,
+        images_per_second=statistics.median(speeds) if speeds else None,
     )
 
 
@@ -120,10 +112,8 @@ def _curves(epochs: list[Epoch]) -> dict[str, dict[int, float]]:
     names = list(dict.fromkeys(name for epoch in epochs for name in epoch.parts))
     curves = {"total": {epoch.epoch: epoch.loss for epoch in epochs}}
     if len(names) > 1:
-        curves |= {
-            name: {epoch.epoch: epoch.parts[name] for epoch in epochs if name in epoch.parts}
-            for name in names
-        }
+        for name in names:
+            curves[name] = {epoch.epoch: epoch.parts[name] for epoch in epochs if name in epoch.parts}
     return {name: {x: y for x, y in curve.items() if math.isfinite(y)} for name, curve in curves.items()}
 
 
@@ -131,8 +121,3 @@ def _range(values: list[float]) -> tuple[float, float]:
     low, high = min(values, default=0.0), max(values, default=1.0)
     margin = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
     return low - margin, high + margin
-
-
-def _epoch_ticks(first: int, last: int) -> list[int]:
-    ticks = [tick for tick in nice_ticks(first, last) if tick == int(tick)]
-    return [int(tick) for tick in ticks]

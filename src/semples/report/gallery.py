@@ -14,20 +14,24 @@ from semples.report.pictures import Frame, Picture, Pixels
 
 @dataclass(frozen=True)
 class Figure:
-    """One picture with its caption; ``picture`` is None where the file is missing or damaged."""
+    """One picture, None where its file is missing or damaged; ``name`` is a class or empty."""
 
-    caption: str
     alt: str
     picture: Picture | None
+    name: str = ""
     colour: str | None = None
 
 
 @dataclass(frozen=True)
 class Column:
-    """What one stage says of one image: one figure, or one for each class present."""
+    """What one stage says of one image: one figure, or one for each class present.
+
+    ``folded`` are those beyond the first :data:`OPEN_FIGURES`, for images with many classes.
+    """
 
     heading: str
     figures: tuple[Figure, ...]
+    folded: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,14 @@ class Tag:
 
 @dataclass(frozen=True)
 class Row:
-    """All pictures of one image, and its tags."""
+    """All pictures of one image, their size in CSS pixels, and its tags."""
 
     id: str
     columns: tuple[Column, ...]
     tags: tuple[Tag, ...]
     width: int
     height: int
+    pixelated: bool
 
 
 @dataclass(frozen=True)
@@ -64,15 +69,16 @@ class Source:
 
 
 CAM_SOURCES = (
-    Source("CAM, refined", "3-refine/cams", ".safetensors"),
-    Source("CAM, matched", "1-match/cams", ".safetensors"),
+    Source("Refined CAM", "3-refine/cams", ".safetensors"),
+    Source("Matched CAM", "1-match/cams", ".safetensors"),
 )
-FIRST_CAM = Source("CAM, classified", "0-classify/cams", ".safetensors")
+FIRST_CAM = Source("CAM", "0-classify/cams", ".safetensors")
 PSEUDO_MASK = Source("Pseudo mask", "4-pseudo-masks")
 TRUTH = Source("Ground truth", "6-evaluate/truth")
 TRAIN_PREDICTION = Source("Prediction", "6-evaluate/predictions")
 VAL_PREDICTION = Source("Prediction", "5-segment/predictions")
 NEAREST_WORDS = 3
+OPEN_FIGURES = 3
 
 
 def train_rows(run: Run) -> list[Row]:
@@ -111,14 +117,13 @@ def _rows(run: Run, samples: list[Sample], sources: tuple[Source, ...]) -> list[
 
 
 def _row(run: Run, sample: Sample, sources: list[Source]) -> Row:
-    height, width = sample.size
-    frame = pictures.fit(height, width)
+    frame = pictures.fit(*sample.size)
     photograph = pictures.read_photograph(_photograph_path(run, sample), frame)
     shown = None if photograph is None else pictures.to_picture(photograph, frame)
-    first = Column("Photograph", (Figure("Photograph", f"Photograph {sample.id}", shown),))
+    first = Column("Photograph", (Figure(f"Photograph {sample.id}", shown),))
     canvas = pictures.plain_canvas(frame) if photograph is None else photograph
-    rest = tuple(Column(source.heading, _figures(run, sample, source, canvas, frame)) for source in sources)
-    return Row(sample.id, (first, *rest), tuple(_tags(run, sample)), *frame.displayed)
+    rest = (_column(run, sample, source, canvas, frame) for source in sources)
+    return Row(sample.id, (first, *rest), tuple(_tags(run, sample)), *frame.displayed, frame.pixelated)
 
 
 def _photograph_path(run: Run, sample: Sample) -> Path:
@@ -131,26 +136,34 @@ def _tags(run: Run, sample: Sample) -> Iterator[Tag]:
         yield Tag(run.classes[tag], pictures.class_colour(tag), nearest_words(run, tag))
 
 
-def _figures(run: Run, sample: Sample, source: Source, canvas: Pixels, frame: Frame) -> tuple[Figure, ...]:
+def _column(run: Run, sample: Sample, source: Source, canvas: Pixels, frame: Frame) -> Column:
+    path, alt = source.path(run, sample), f"{source.heading} of {sample.id}"
     if source.suffix == ".safetensors":
-        return _cam_figures(run, sample, source, canvas, frame)
-    mask = pictures.read_mask(source.path(run, sample), frame)
-    picture = None if mask is None else pictures.to_picture(pictures.mask_overlay(canvas, mask), frame)
-    return (Figure(source.heading, f"{source.heading} of {sample.id}", picture),)
+        figures = _cam_figures(path, run.classes, alt, canvas, frame)
+    else:
+        figures = (_mask_figure(path, alt, canvas, frame),)
+    return Column(source.heading, figures[:OPEN_FIGURES], figures[OPEN_FIGURES:])
+
+
+def _mask_figure(path: Path, alt: str, canvas: Pixels, frame: Frame) -> Figure:
+    mask = pictures.read_mask(path, frame)
+    return Figure(
+        alt, None if mask is None else pictures.to_picture(pictures.mask_overlay(canvas, mask), frame)
+    )
 
 
 def _cam_figures(
-    run: Run, sample: Sample, source: Source, canvas: Pixels, frame: Frame
+    path: Path, classes: tuple[str, ...], alt: str, canvas: Pixels, frame: Frame
 ) -> tuple[Figure, ...]:
-    cams = pictures.read_cams(source.path(run, sample), frame)
-    if not cams or max(cams) >= len(run.classes) or min(cams) < 0:
-        return (Figure(source.heading, f"{source.heading} of {sample.id}", None),)
+    cams = pictures.read_cams(path, frame)
+    if not cams or min(cams) < 0 or max(cams) >= len(classes):
+        return (Figure(alt, None),)
     return tuple(
         Figure(
-            f"{source.heading}: {run.classes[index]}",
-            f"{source.heading} of {sample.id} for class {run.classes[index]}",
+            f"{alt} for class {classes[index]}",
             pictures.to_picture(pictures.heat_overlay(canvas, cam), frame),
-            pictures.class_colour(index),
+            name=classes[index],
+            colour=pictures.class_colour(index),
         )
         for index, cam in cams.items()
     )

@@ -118,14 +118,16 @@ def heat_overlay(photograph: Pixels, heat: Pixels) -> Pixels:
     anchors = np.array(HEAT_COLOURS)
     colours = np.stack([np.interp(heat, steps, anchors[:, channel]) for channel in range(3)], axis=-1)
     grey = photograph.mean(axis=-1, keepdims=True) * 0.8
-    strength = 0.25 + 0.6 * share
+    strength = 0.2 + 0.65 * share
     return _to_bytes((1 - strength) * grey + strength * colours)
 
 
 def mask_overlay(photograph: Pixels, mask: Pixels) -> Pixels:
-    """Mix a [h,w] mask in the classes' colours over a [h,w,3] photograph; regions get an outline."""
-    strength = np.where(mask == 0, 0.0, np.where(_outline(mask), 1.0, _MASK_SHARE))[..., None]
-    return _to_bytes((1 - strength) * photograph + strength * _PALETTE[mask])
+    """Mix a [h,w] mask in the classes' colours over a [h,w,3] photograph; regions get a lighter outline."""
+    colours = _PALETTE[mask].astype(np.float64)
+    mixed = (1 - _MASK_SHARE) * photograph + _MASK_SHARE * colours
+    outlined = np.where(_outline(mask)[..., None], 0.6 * colours + 0.4 * 255, mixed)
+    return _to_bytes(np.where((mask == 0)[..., None], photograph, outlined))
 
 
 def to_picture(pixels: Pixels, frame: Frame) -> Picture:
@@ -144,7 +146,12 @@ def to_picture(pixels: Pixels, frame: Frame) -> Picture:
 
 def class_colour(index: int) -> str:
     """Return the CSS colour of a class (0-based), the one it has in masks."""
-    red, green, blue = _PALETTE[(index + 1) % 256].tolist()
+    return mask_colour((index + 1) % 256)
+
+
+def mask_colour(value: int) -> str:
+    """Return the CSS colour of a mask value."""
+    red, green, blue = _PALETTE[value].tolist()
     return f"rgb({red} {green} {blue})"
 
 

@@ -14,9 +14,9 @@ LONGEST_HISTORY = 8
 """Changes of a nearest word that are shown; longer histories keep both ends."""
 
 _SCORES = (
-    ("cams", "classify", "CAM, classified"),
-    ("cams", "match", "CAM, matched"),
-    ("cams", "refine", "CAM, refined"),
+    ("cams", "classify", "CAM"),
+    ("cams", "match", "Matched CAM"),
+    ("cams", "refine", "Refined CAM"),
     ("pseudo_masks", None, "Pseudo masks"),
     ("segmentation", "train", "Segmentation, train"),
     ("segmentation", "val", "Segmentation, held out"),

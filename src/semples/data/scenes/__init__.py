@@ -6,6 +6,7 @@ from semples.data.scenes.compose import GROUND, Look, Placement, Scene, draw_sce
 from semples.data.scenes.contexts import CONTEXTS
 from semples.data.scenes.objects import OBJECTS
 from semples.data.scenes.palette import COLOURS, PATTERNS
+from semples.data.scenes.reader import SceneSettings, read_scenes, sample_placements
 
 __all__ = [
     "COLOURS",
@@ -16,5 +17,8 @@ __all__ = [
     "Look",
     "Placement",
     "Scene",
+    "SceneSettings",
     "draw_scene",
+    "read_scenes",
+    "sample_placements",
 ]

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from semples.data.scenes.contexts import PAINTERS
 from semples.data.scenes.objects import SKETCHERS
-from semples.data.scenes.paint import Paint, choose_paint, posed, rasterise
+from semples.data.scenes.paint import MARGIN, Paint, choose_paint, posed, rasterise
 from semples.data.scenes.palette import RGB, between
 from semples.data.scenes.texture import Area
 
@@ -108,7 +108,9 @@ def _size_word(share: float) -> str | None:
     return "large" if share >= _LARGE_FROM else None
 
 
-def _fill_contexts(rng: np.random.Generator, canvas: Image.Image, placements: Sequence[Placement]) -> list[Box]:
+def _fill_contexts(
+    rng: np.random.Generator, canvas: Image.Image, placements: Sequence[Placement]
+) -> list[Box]:
     """Fill the canvas with the placements' contexts and return the bounding box of each one's region."""
     side = canvas.width
     if len(placements) == 1:
@@ -139,7 +141,9 @@ def _border(rng: np.random.Generator, side: int) -> npt.NDArray[np.float64]:
     return (between(rng, 0.43, 0.57) + between(rng, -0.2, 0.2) * along + waves) * side
 
 
-def _fill(rng: np.random.Generator, canvas: Image.Image, context: str | None, box: Box, stencil: Image.Image | None) -> None:
+def _fill(
+    rng: np.random.Generator, canvas: Image.Image, context: str | None, box: Box, stencil: Image.Image | None
+) -> None:
     """Paint a context into a box of the canvas, where the stencil (of the canvas's size) allows."""
     area = Area(box[2] - box[0], box[3] - box[1], canvas.width)
     filling = Image.new("RGB", area[:2], GROUND) if context is None else PAINTERS[context](rng, area)
@@ -153,24 +157,26 @@ def _stand(
     sketch = posed(rng, SKETCHERS[name](rng), share * canvas.width)
     extent = np.concatenate([shape.points for shape in sketch.shapes]).max(axis=0)
     left, top = (
-        round(_offset(rng, region[axis], region[axis + 2], float(extent[axis]), canvas.width)) for axis in (0, 1)
+        round(_offset(rng, region[axis], region[axis + 2], float(extent[axis]), canvas.width))
+        for axis in (0, 1)
     )
     box = (max(0, left), max(0, top), left + round(extent[0]), top + round(extent[1]))
     surroundings = np.asarray(canvas.crop(box).resize((1, 1), Image.Resampling.BOX), dtype=np.float64)[0, 0]
     paint = choose_paint(rng, surroundings)
     tile = rasterise(rng, sketch, paint)
     alpha = Image.new("L", canvas.size)
-    alpha.paste(tile.getchannel("A"), (left, top))
-    canvas.paste(tile, (left, top), tile)
+    corner = (left - MARGIN, top - MARGIN)
+    alpha.paste(tile.getchannel("A"), corner)
+    canvas.paste(tile, corner, tile)
     return paint, alpha
 
 
 def _offset(rng: np.random.Generator, low: int, high: int, extent: float, side: int) -> float:
-    """Draw where an object of that extent begins: inside its region, at most 8 % over, never out of the image."""
+    """Draw where an object begins: inside its region or at most 8 % over, and never out of the image."""
     slack = 0.08 * extent
     first, last = low - slack, high - extent + slack
     start = between(rng, first, last) if first < last else (first + last) / 2
-    return float(np.clip(start, 0, side - extent - 2))
+    return float(np.clip(start, 0, side - extent))
 
 
 def _lit(rng: np.random.Generator, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -178,4 +184,5 @@ def _lit(rng: np.random.Generator, image: npt.NDArray[np.uint8]) -> npt.NDArray[
     contrast, brightness = np.float32(between(rng, 0.82, 1.12)), np.float32(between(rng, -18, 18))
     levels = (image.astype(np.float32) - 128) * contrast + (128 + brightness)
     levels += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(between(rng, 1, 4))
-    return np.clip(levels, 0, 255).astype(np.uint8)
+    lit: npt.NDArray[np.uint8] = np.clip(levels, 0, 255).astype(np.uint8)
+    return lit

@@ -34,7 +34,9 @@ def _perched_bird(rng: np.random.Generator) -> Sketch:
     tail = between(rng, -0.8, 0.8)
     sketch.polygon([(2.6, 5), (-0.8, 5.6 + tail), (-0.4, 6.9 + tail), (3.2, 6.8)], "shade")
     sketch.polygon([(8.8, 2.6), (10.5, 3.3), (8.8, 3.9)], BEAK)
-    sketch.blob([(1.5, 6), (3.5, 3.8), (6, 1.2), (8.4, 1.2), (9.6, 3.2), (8.4, 5), (7.6, 7.4), (4.4, 8.4)], "body")
+    sketch.blob(
+        [(1.5, 6), (3.5, 3.8), (6, 1.2), (8.4, 1.2), (9.6, 3.2), (8.4, 5), (7.6, 7.4), (4.4, 8.4)], "body"
+    )
     sketch.blob([(2, 6.4), (4, 4.2), (6.8, 4.2), (6.6, 6.6), (4.6, 7.2)], "shade")
     _eye(sketch, 7.9, 2.8, 0.5)
     return sketch
@@ -47,7 +49,9 @@ def _flying_bird(rng: np.random.Generator) -> Sketch:
     sketch.polygon([(1.8, 5), (-1.2, 4.4), (-0.9, 5.4), (-1.4, 6.4), (2, 6.3)], "shade")
     sketch.polygon([(10, 4.3), (11.6, 5), (10, 5.4)], BEAK)
     sketch.blob([(0.8, 5.6), (4, 4.2), (7, 4.2), (9, 3), (10.6, 4), (10.3, 6), (7.5, 7), (3.6, 7)], "body")
-    sketch.blob([(3, 5.2), (1.6, 1.4 - lift), (2.2, -0.8 - lift), (4, -0.4 - lift), (6, 2.4), (6.8, 5.4)], "shade")
+    sketch.blob(
+        [(3, 5.2), (1.6, 1.4 - lift), (2.2, -0.8 - lift), (4, -0.4 - lift), (6, 2.4), (6.8, 5.4)], "shade"
+    )
     _eye(sketch, 9.5, 4.4, 0.42)
     return sketch
 
@@ -59,7 +63,20 @@ def _wading_bird(rng: np.random.Generator) -> Sketch:
     sketch.polygon([(1.4, 4.4), (-0.8, 5.6), (1.6, 6.3)], "shade")
     reach = between(rng, 7, 7.8)
     sketch.polygon([(reach + 0.6, -0.6), (reach + 2.8, 0.5), (reach + 0.5, 0.6)], BEAK)
-    sketch.blob([(5.2, 5), (6.6, 3), (6, 1), (6.4, -1.2), (reach + 0.9, -1.2), (reach + 1, 0.9), (7.3, 1.2), (8, 3.4), (6.4, 6.4)], "body")
+    sketch.blob(
+        [
+            (5.2, 5),
+            (6.6, 3),
+            (6, 1),
+            (6.4, -1.2),
+            (reach + 0.9, -1.2),
+            (reach + 1, 0.9),
+            (7.3, 1.2),
+            (8, 3.4),
+            (6.4, 6.4),
+        ],
+        "body",
+    )
     sketch.ellipse(3.9, 5.1, 3, 1.9, "body", tilt=-10)
     sketch.blob([(0.8, 5.6), (3, 4), (5.4, 4.4), (4.4, 6.2), (2, 6.6)], "shade")
     _eye(sketch, reach, -0.2, 0.42)
@@ -69,18 +86,26 @@ def _wading_bird(rng: np.random.Generator) -> Sketch:
 def cat(rng: np.random.Generator) -> Sketch:
     """Draw a sitting or a walking cat."""
     if rng.integers(2):
-        sketch = _sitting_cat(rng)
-        return Sketch(sketch.shapes + _cat_head().shifted(0, 0).shapes)
-    sketch = _walking_cat(rng)
-    return Sketch(sketch.shapes + _cat_head().shifted(4.4, 1.2, 0.85).shapes)
+        return Sketch(_sitting_cat(rng).shapes + _cat_head().shapes)
+    return Sketch(_walking_cat(rng).shapes + _cat_head().shifted(4.4, 1.2, 0.85).shapes)
 
 
 def _sitting_cat(rng: np.random.Generator) -> Sketch:
     sketch = Sketch()
     curl = between(rng, 3.6, 5)
-    tail = [(1.2, 7.9), (3, 8), (curl - 0.4, 6.8), (curl, 5), (curl - 0.5, 4), (curl + 0.6, 3.9), (curl + 1, 5.6)]
+    tail = [
+        (1.2, 7.9),
+        (3, 8),
+        (curl - 0.4, 6.8),
+        (curl, 5),
+        (curl - 0.5, 4),
+        (curl + 0.6, 3.9),
+        (curl + 1, 5.6),
+    ]
     sketch.blob([*tail, (curl + 0.2, 7.8), (3.4, 9.2), (1.2, 9.2)], "body")
-    sketch.blob([(-1.6, 1), (1.6, 1), (2.6, 4.5), (3.3, 7), (2.9, 9.3), (-2.9, 9.3), (-3.3, 7), (-2.6, 4.5)], "body")
+    sketch.blob(
+        [(-1.6, 1), (1.6, 1), (2.6, 4.5), (3.3, 7), (2.9, 9.3), (-2.9, 9.3), (-3.3, 7), (-2.6, 4.5)], "body"
+    )
     for x in (-1.1, 1.1):
         sketch.ellipse(x, 8.7, 0.95, 0.6, "tint")
     sketch.line([(0, 5.6), (0, 8.6)], 0.18, "shade")
@@ -95,7 +120,9 @@ def _walking_cat(rng: np.random.Generator) -> Sketch:
     stride = between(rng, 0, 0.8)
     for x, lean in ((-3.6, -stride), (-2.3, stride), (2.2, -stride), (3.4, stride)):
         sketch.polygon([(x - 0.6, 4), (x + 0.7, 4), (x + 0.5 + lean, 8), (x - 0.5 + lean, 8)], "body")
-    sketch.blob([(-5.2, 2.6), (-3, 1.6), (2.5, 1.8), (5, 1.4), (5, 4.6), (3.4, 5.6), (-3.6, 5.6), (-5.2, 4.6)], "body")
+    sketch.blob(
+        [(-5.2, 2.6), (-3, 1.6), (2.5, 1.8), (5, 1.4), (5, 4.6), (3.4, 5.6), (-3.6, 5.6), (-5.2, 4.6)], "body"
+    )
     return sketch
 
 
@@ -119,15 +146,15 @@ def fish(rng: np.random.Generator) -> Sketch:
     """Draw a round, a slender or a tall fish."""
     sketch = Sketch()
     variant = rng.integers(3)
-    depth = (2.7, 1.8, 3.2)[variant] * between(rng, 0.9, 1.1)
-    length = (4.4, 5.4, 3.5)[variant]
+    depth = (2.7, 1.8, 3.3)[variant] * between(rng, 0.9, 1.1)
+    length = (4.4, 5.4, 3.7)[variant]
     fork = (0.5, 1.4, 0.8)[variant]
     spread = (2.4, 2, 2.2)[variant] * between(rng, 0.85, 1.15)
     tail = -length - 2.4
     sketch.polygon([(-length + 0.9, 0), (tail, -spread), (tail + fork, 0), (tail, spread)], "shade")
-    rise = depth * (1.9 if variant == 2 else 1.35)
-    sketch.polygon([(1.2, -depth * 0.8), (-1.2, -rise), (-2.2, -rise * 0.9), (-1.8, -depth * 0.7)], "tint")
-    sketch.polygon([(0.6, depth * 0.8), (-1.4, rise), (-2, rise * 0.9), (-1.6, depth * 0.7)], "tint")
+    rise = depth * (1.6 if variant == 2 else 1.35)
+    sketch.polygon([(1.6, -depth * 0.8), (-0.8, -rise), (-2.6, -rise * 0.95), (-2.2, -depth * 0.5)], "tint")
+    sketch.polygon([(0.8, depth * 0.8), (-1.2, rise), (-2.4, rise * 0.95), (-2, depth * 0.5)], "tint")
     upper = arc(0, 0, length, depth, 180, 360, count=14)
     lower = arc(0, 0, length, depth, 0, 180, count=14)
     sketch.polygon(np.concatenate([upper, lower]), "body")
@@ -157,7 +184,9 @@ def sheep(rng: np.random.Generator) -> Sketch:
     return sketch
 
 
-def _fleece(x: float, y: float, rx: float, ry: float, bumps: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _fleece(
+    x: float, y: float, rx: float, ry: float, bumps: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     angles = np.linspace(0, 2 * np.pi, bumps * 6, endpoint=False)
     radius = 0.9 + 0.14 * np.abs(np.sin(angles * bumps / 2))
     return np.stack([x + rx * radius * np.cos(angles), y + ry * radius * np.sin(angles)], axis=1)
@@ -170,10 +199,25 @@ def flower(rng: np.random.Generator) -> Sketch:
     sketch.line([(0, 0), (bend * 0.7, 4), (bend, 9)], 0.55, STALK)
     for side in (-1, 1):
         tip = between(rng, 4.2, 6.4)
-        sketch.blob([(bend, 8.4), (side * 1.6, tip - 0.6), (side * 3.6, tip - 0.4), (side * 2.4, tip + 1.8)], LEAF)
+        sketch.blob(
+            [(bend, 8.4), (side * 1.6, tip - 0.6), (side * 3.6, tip - 0.4), (side * 2.4, tip + 1.8)], LEAF
+        )
     variant = rng.integers(3)
     if variant == 1:
-        sketch.blob([(-2.6, -3.6), (-2.9, 0.4), (-1.4, 2.6), (1.4, 2.6), (2.9, 0.4), (2.6, -3.6), (1.2, -1.6), (0, -4.6), (-1.2, -1.6)], "body")
+        sketch.blob(
+            [
+                (-2.6, -3.6),
+                (-2.9, 0.4),
+                (-1.4, 2.6),
+                (1.4, 2.6),
+                (2.9, 0.4),
+                (2.6, -3.6),
+                (1.2, -1.6),
+                (0, -4.6),
+                (-1.2, -1.6),
+            ],
+            "body",
+        )
         sketch.line([(-0.9, -1.4), (-0.5, 1.8)], 0.22, "shade")
         sketch.line([(0.9, -1.4), (0.5, 1.8)], 0.22, "shade")
         return sketch
@@ -207,7 +251,9 @@ def _single_mushroom(rng: np.random.Generator) -> Sketch:
     height = (4.4, 2.9, 5.4)[variant]
     sketch.ellipse(0, 0, 4.6, 0.95, (226, 204, 170))
     if variant == 2:
-        cap = np.array([(-4.8, 0.3), (-3, -2.2), (-0.7, -height), (0.7, -height), (3, -2.2), (4.8, 0.3), (0, 0.0)])
+        cap = np.array(
+            [(-4.8, 0.3), (-3, -2.2), (-0.7, -height), (0.7, -height), (3, -2.2), (4.8, 0.3), (0, 0.0)]
+        )
         sketch.blob([(float(x), float(y)) for x, y in cap], "body")
     else:
         dome = arc(0, 0.2, 4.9, height, 180, 360, count=20)

@@ -8,10 +8,23 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from semples.data.scenes.palette import BLACK, COLOURS, PATTERNS, RGB, WHITE, contrasting, jitter, luminance, mix
+from semples.data.scenes.palette import (
+    BLACK,
+    COLOURS,
+    PATTERNS,
+    RGB,
+    WHITE,
+    contrasting,
+    jitter,
+    luminance,
+    mix,
+)
 from semples.data.scenes.sketch import FloatArray, Shape, Sketch
 
-_LEAST_CONTRAST = 95.0
+MARGIN = 3
+"""Pixels around a drawn object, for its outline."""
+
+_LEAST_CONTRAST = 110.0
 """Euclidean RGB distance from the surroundings that makes a body colour visible."""
 
 
@@ -41,13 +54,16 @@ def choose_paint(rng: np.random.Generator, surroundings: FloatArray) -> Paint:
     visible = [word for word, distance in distances.items() if distance >= _LEAST_CONTRAST]
     colour = visible[rng.integers(len(visible))] if visible else max(distances, key=distances.__getitem__)
     body = jitter(rng, COLOURS[colour], 10)
-    second = mix(body, BLACK, 0.4) if luminance(body) > 150 else mix(body, WHITE, 0.55)
+    second = mix(body, BLACK, 0.3) if luminance(body) > 150 else mix(body, WHITE, 0.55)
     outline = mix(body, BLACK, 0.68) if luminance(body) > 60 else (168, 168, 182)
     return Paint(colour, PATTERNS[rng.integers(len(PATTERNS))], body, second, outline)
 
 
 def posed(rng: np.random.Generator, sketch: Sketch, side: float) -> Sketch:
-    """Flip, stretch and turn a sketch and scale it so that its longer side is ``side`` pixels from (0, 0) on."""
+    """Flip, stretch and turn a sketch, scale it, and move it so that x and y begin at 0 pixels.
+
+    ``side`` is three quarters of its longer side and one of its shorter: long things must not become thin.
+    """
     flip = rng.choice((-1.0, 1.0))
     stretch = np.exp(rng.uniform(-0.12, 0.12))
     angle = np.radians(rng.uniform(-15, 15))
@@ -56,7 +72,8 @@ def posed(rng: np.random.Generator, sketch: Sketch, side: float) -> Sketch:
     shapes = [shape.points @ matrix for shape in sketch.shapes]
     corners = np.concatenate(shapes)
     low, high = corners.min(axis=0), corners.max(axis=0)
-    scale = side / (high - low).max()
+    extent = high - low
+    scale = side / (0.75 * extent.max() + 0.25 * extent.min())
     return Sketch(
         [
             Shape((points - low) * scale, shape.fill, shape.width * scale, shape.outlined)
@@ -66,16 +83,15 @@ def posed(rng: np.random.Generator, sketch: Sketch, side: float) -> Sketch:
 
 
 def rasterise(rng: np.random.Generator, sketch: Sketch, paint: Paint) -> Image.Image:
-    """Draw a posed sketch on a transparent RGBA tile that just holds it."""
-    margin = 3
+    """Draw a posed sketch on a transparent RGBA tile, which has MARGIN pixels more on each side."""
     extent = np.concatenate([shape.points for shape in sketch.shapes]).max(axis=0)
-    size = (int(extent[0]) + 2 * margin, int(extent[1]) + 2 * margin)
+    size = (int(extent[0]) + 2 * MARGIN, int(extent[1]) + 2 * MARGIN)
     tile = Image.new("RGBA", size)
     draw = ImageDraw.Draw(tile)
     texture = _texture(rng, size, paint)
     border = max(1, round(max(size) / 90))
     for shape in sketch.shapes:
-        points = (shape.points + margin).ravel().tolist()
+        points = (shape.points + MARGIN).ravel().tolist()
         if shape.width:
             width = max(2, round(shape.width))
             draw.line(points, fill=(*paint.plain(shape.fill), 255), width=width, joint="curve")

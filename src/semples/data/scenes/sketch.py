@@ -53,7 +53,15 @@ class Sketch:
         self.polygon(corners, fill, outlined=outlined)
 
     def ellipse(
-        self, x: float, y: float, rx: float, ry: float, fill: Fill, *, tilt: float = 0.0, outlined: bool = True
+        self,
+        x: float,
+        y: float,
+        rx: float,
+        ry: float,
+        fill: Fill,
+        *,
+        tilt: float = 0.0,
+        outlined: bool = True,
     ) -> None:
         """Add an ellipse around (x, y), turned by ``tilt`` degrees."""
         self.polygon(arc(x, y, rx, ry, 0, 360, tilt=tilt), fill, outlined=outlined)

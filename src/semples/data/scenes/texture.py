@@ -1,9 +1,9 @@
-"""Building blocks of the procedural contexts: coordinates, noise and colour ramps on an area of pixels."""
+"""Building blocks of the procedural contexts: coordinates, noise, colour ramps and stencils."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,13 @@ from PIL import Image
 
 from semples.data.scenes.palette import RGB
 
-FloatArray = npt.NDArray[np.float32]
-ImageArray = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.floating[Any]]
+"""Every array here is float32; NumPy's types lose that on the way through arithmetic with floats."""
+BoolArray = npt.NDArray[np.bool_]
 
 
 class Area(NamedTuple):
-    """Pixels to fill: width, height, and the side of the whole scene, which sets the scale of every texture."""
+    """Pixels to fill: width, height, and the side of the whole scene, which sets the scale of textures."""
 
     width: int
     height: int
@@ -29,37 +30,70 @@ class Area(NamedTuple):
 
 def grid(area: Area) -> tuple[FloatArray, FloatArray]:
     """Return x [1, W] and y [H, 1] in scene sides, 0 at the area's centre."""
-    x = (np.arange(area.width, dtype=np.float32) - area.width / 2) / np.float32(area.unit)
-    y = (np.arange(area.height, dtype=np.float32) - area.height / 2) / np.float32(area.unit)
+    x = (np.arange(area.width, dtype=np.float32) - area.width / 2) / area.unit
+    y = (np.arange(area.height, dtype=np.float32) - area.height / 2) / area.unit
     return x[None, :], y[:, None]
 
 
 def turned(area: Area, degrees: float) -> tuple[FloatArray, FloatArray]:
-    """Return the grid turned by an angle, both float32 [H, W]."""
+    """Return the grid turned by an angle, both [H, W]."""
     x, y = grid(area)
-    cosine, sine = np.float32(np.cos(np.radians(degrees))), np.float32(np.sin(np.radians(degrees)))
+    cosine, sine = float(np.cos(np.radians(degrees))), float(np.sin(np.radians(degrees)))
     return x * cosine + y * sine, y * cosine - x * sine
 
 
-def noise(rng: np.random.Generator, area: Area, cell: float | tuple[float, float]) -> FloatArray:
-    """Return smooth noise [H, W] around 0..1 with cells of the given size (or width, height) in scene sides."""
-    width, height = cell if isinstance(cell, tuple) else (cell, cell)
+def descent(area: Area) -> FloatArray:
+    """Return values [H, W] that grow from 0 in the top row to 1 in the bottom row."""
+    rows = np.linspace(0, 1, area.height, dtype=np.float32)[:, None]
+    return np.broadcast_to(rows, (area.height, area.width))
+
+
+def waves(phase: FloatArray) -> FloatArray:
+    """Return the sine of a phase given in whole turns."""
+    sines: FloatArray = np.sin(phase * float(2 * np.pi))
+    return sines
+
+
+def split(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Split values into their whole part and the rest in [0, 1)."""
+    whole = np.floor(values)
+    return whole, values - whole
+
+
+def noise(rng: np.random.Generator, area: Area, width: float, height: float | None = None) -> FloatArray:
+    """Return smooth noise [H, W] around 0..1 with cells of that size (square by default) in scene sides."""
     columns = max(2, round(area.width / area.unit / width))
-    rows = max(2, round(area.height / area.unit / height))
+    rows = max(2, round(area.height / area.unit / (height or width)))
     coarse = Image.fromarray(rng.random((rows, columns), dtype=np.float32))
     return np.asarray(coarse.resize((area.width, area.height), Image.Resampling.BICUBIC))
 
 
-def speckle(rng: np.random.Generator, area: Area, grain: int = 2) -> FloatArray:
-    """Return blocky noise [H, W] in 0..1 with grains of that many pixels."""
-    rows, columns = -(-area.height // grain), -(-area.width // grain)
-    coarse = rng.random((rows, columns), dtype=np.float32)
-    return coarse.repeat(grain, axis=0).repeat(grain, axis=1)[: area.height, : area.width]
+def speckle(rng: np.random.Generator, area: Area) -> FloatArray:
+    """Return noise [H, W] in 0..1 that is constant on blocks of 2 x 2 pixels."""
+    coarse = rng.random(((area.height + 1) // 2, (area.width + 1) // 2), dtype=np.float32)
+    return coarse.repeat(2, axis=0).repeat(2, axis=1)[: area.height, : area.width]
 
 
-def ramp(values: FloatArray, colours: Sequence[RGB]) -> ImageArray:
-    """Colour values (clipped to 0..1) along evenly spaced colours; uint8 [H, W, 3]."""
+def scatter(rng: np.random.Generator, area: Area, density: float) -> list[tuple[float, float]]:
+    """Return random points in pixels, ``density`` of them on an area as large as the whole scene."""
+    count = round(density * area.width * area.height / area.unit**2)
+    points = rng.random((count, 2)) * (area.width, area.height)
+    return [(x, y) for x, y in points.tolist()]
+
+
+def ramp(values: FloatArray, colours: Sequence[RGB]) -> Image.Image:
+    """Colour values [H, W] (clipped to 0..1) along evenly spaced colours."""
     positions = np.linspace(0, len(colours) - 1, 256)
-    channels = [np.interp(positions, np.arange(len(colours)), channel) for channel in zip(*colours, strict=True)]
-    table = np.stack(channels, axis=1).astype(np.uint8)
-    return table[np.clip(values * 255, 0, 255).astype(np.uint8)]
+    channels = [
+        np.interp(positions, np.arange(len(colours)), channel) for channel in zip(*colours, strict=True)
+    ]
+    image = Image.fromarray(np.clip(values * 255, 0, 255).astype(np.uint8))
+    image.putpalette(np.stack(channels, axis=1).astype(np.uint8).tobytes())
+    return image.convert("RGB")
+
+
+def stencil(where: BoolArray | FloatArray) -> Image.Image:
+    """Return a mask image for pasting: from bool [H, W], or from an opacity in 0..1."""
+    if where.dtype == np.bool_:
+        return Image.fromarray(where)
+    return Image.fromarray((np.clip(where, 0, 1) * 255).astype(np.uint8))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from semples.data.scenes.palette import RGB, between
@@ -169,11 +171,17 @@ def car(rng: np.random.Generator) -> Sketch:
     variant = rng.integers(3)
     if variant == 0:
         sketch.polygon([(2, 4.6), (3.6, 2.2), (6.6, 2.2), (8.2, 4.6)], "body")
-        windows = [[(2.9, 4.4), (4, 2.8), (5, 2.8), (5, 4.4)], [(5.4, 4.4), (5.4, 2.8), (6.3, 2.8), (7.3, 4.4)]]
+        windows = [
+            [(2.9, 4.4), (4, 2.8), (5, 2.8), (5, 4.4)],
+            [(5.4, 4.4), (5.4, 2.8), (6.3, 2.8), (7.3, 4.4)],
+        ]
         outline = [(0, 4.6), (8.4, 4.4), (10.2, 5.1), (10.6, 7.2), (-0.2, 7.2), (-0.3, 5.2)]
     elif variant == 1:
         sketch.blob([(0.6, 5), (1, 2), (4, 1), (7, 1.2), (8.2, 5)], "body")
-        windows = [[(1.8, 4.4), (2.2, 2.6), (4.2, 2), (4.2, 4.4)], [(4.7, 4.4), (4.7, 2), (6.2, 2.2), (7.1, 4.4)]]
+        windows = [
+            [(1.8, 4.4), (2.2, 2.6), (4.2, 2), (4.2, 4.4)],
+            [(4.7, 4.4), (4.7, 2), (6.2, 2.2), (7.1, 4.4)],
+        ]
         outline = [(0.4, 4.3), (8, 4.3), (9.6, 5.2), (9.9, 7.2), (0.2, 7.2)]
     else:
         sketch.polygon([(0, 5), (0.2, 1.4), (6.8, 1.4), (8.8, 4.7)], "body")
@@ -204,7 +212,9 @@ def house(rng: np.random.Generator) -> Sketch:
     if variant == 1:
         sketch.polygon([(-0.7, top), (1.3, 1.8), (width - 1.3, 1.8), (width + 0.7, top)], roof)
     else:
-        sketch.polygon([(-0.9, top + 0.2), (width / 2, between(rng, -0.9, 0.3)), (width + 0.9, top + 0.2)], roof)
+        sketch.polygon(
+            [(-0.9, top + 0.2), (width / 2, between(rng, -0.9, 0.3)), (width + 0.9, top + 0.2)], roof
+        )
     door = between(rng, 0.38, 0.45) * width
     sketch.rectangle(door, 7.2, door + 1.5, 10, TIMBER)
     for x in (0.1 * width, 0.68 * width):
@@ -253,18 +263,21 @@ def umbrella(rng: np.random.Generator) -> Sketch:
     height = between(rng, 3.4, 5.2)
     length = between(rng, 4.2, 5.4)
     sketch.line([(0, -height - 0.9), (0, -height + 0.2)], 0.35, RUBBER)
-    sketch.line([(0, -height), (0, length)], 0.42, TIMBER)
-    if rng.integers(3):
-        sketch.line(arc(0.9, length, 0.9, 1, 180, 0, count=8), 0.55, TIMBER)
-    else:
-        sketch.line([(0, length - 1), (0, length + 0.6)], 0.8, TIMBER)
+    hook = arc(0.9, length, 0.9, 1, 180, 0, count=8)
+    handle = hook if rng.integers(3) else np.array([(0, length - 1), (0, length + 0.6)])
+    # A dark rim keeps the pale shaft visible on every context.
+    for rim, colour in ((0.5, RUBBER), (0.0, CREAM)):
+        sketch.line([(0, -height), (0, length)], 0.28 + rim, colour)
+        sketch.line(handle, 0.45 + rim, colour)
     panels = int(rng.integers(4, 6))
     edges = np.linspace(-5, 5, panels + 1)
-    scallops = [arc((a + b) / 2, 0, (b - a) / 2, 0.75, 0, -180, count=7) for a, b in zip(edges, edges[1:])][::-1]
+    scallops = [arc((a + b) / 2, 0, (b - a) / 2, 0.75, 0, -180, count=7) for a, b in pairwise(edges)][::-1]
     dome = arc(0, 0, 5, height, 180, 360, count=20)
     sketch.polygon(np.concatenate([dome, *scallops]), "body")
     for edge in edges[1:-1]:
-        rib = np.stack([edge * np.sin(np.linspace(0, np.pi / 2, 6)), -height * np.cos(np.linspace(0, np.pi / 2, 6))], 1)
+        rib = np.stack(
+            [edge * np.sin(np.linspace(0, np.pi / 2, 6)), -height * np.cos(np.linspace(0, np.pi / 2, 6))], 1
+        )
         sketch.line(rib, 0.2, "shade")
     return sketch
 
@@ -279,7 +292,9 @@ def balloon(rng: np.random.Generator) -> Sketch:
     crown = arc(0, 0, 4.4, 4.4 * stretch, 155, 385, count=26)
     sketch.polygon(np.concatenate([crown, [(1.3, neck), (-1.3, neck)]]), "body")
     for bow in (-2.4, 2.4):
-        rib = np.stack([bow * np.cos(np.linspace(-1.5, 1.0, 9)), 4.4 * stretch * np.sin(np.linspace(-1.5, 1.0, 9))], 1)
+        rib = np.stack(
+            [bow * np.cos(np.linspace(-1.5, 1.0, 9)), 4.4 * stretch * np.sin(np.linspace(-1.5, 1.0, 9))], 1
+        )
         sketch.line(np.concatenate([rib, [(bow / 5, neck)]]), 0.26, "shade")
     if rng.integers(2):
         sketch.polygon([(-4.3, -0.8), (4.3, -0.8), (4.3, 0.8), (-4.3, 0.8)], "tint")

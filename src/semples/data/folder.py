@@ -1,0 +1,153 @@
+"""A folder of a user's own images: with a ``tags.csv``, or with one sub-folder for each class."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from semples.data.catalogues import catalogue_from_names
+from semples.data.images import image_size
+from semples.data.tags import read_tags_csv, relative_name, require_tags, tag_indices
+from semples.errors import ConfigError, DataError, did_you_mean
+from semples.records import Dataset, Sample
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+"""Suffixes of image files, in lower case; files may have them in any case."""
+
+_RESERVED = frozenset({"images", "masks"})
+
+
+def read_folder(
+    root: Path,
+    classes: Sequence[str] | None = None,
+    prompt_names: Mapping[str, str] | None = None,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+) -> Dataset:
+    """Read the samples of a folder; images are looked at no further than their headers, masks not at all.
+
+    Either ``tags.csv`` (``image,tags``) names the images, which lie beside it or in ``images/``, or else each
+    sub-folder holds the images of the class that it is named after. ``masks/ID.png`` may hold the
+    ground-truth mask of image ID: its path in the folder of images, without suffix.
+
+    Args:
+        root: The folder.
+        classes: Class names in the order of the mask values; None takes those that occur, sorted.
+        prompt_names: Class name -> words for it in prompts, for classes that the VLM knows by another name.
+        val_fraction: Share of images to hold out, 0 <= f < 1. Each image is drawn by a hash of its id and
+            the seed, so that new images leave the old ones where they are. Above 0, and with 2 images or
+            more, at least one image is held out and at least one is left.
+        seed: Of the draw.
+
+    Raises:
+        DataError: If a file or folder is missing, unreadable or outside the root, an image has no tag, a tag
+            is no class, or two images have the same id.
+        ConfigError: If the classes, prompt names or val_fraction make no sense.
+    """
+    if not 0 <= val_fraction < 1:
+        raise ConfigError(f"val_fraction {val_fraction}: expected at least 0 and below 1")
+    if not root.is_dir():
+        raise DataError(f"{root}: there is no such folder; expected images with a tags.csv or class folders")
+    has_table = (root / "tags.csv").is_file()
+    tagged = _from_table(root) if has_table else _from_class_folders(root)
+    where = root / "tags.csv" if has_table else root
+    names = sorted({tag for _, tags in tagged.values() for tag in tags}) if classes is None else classes
+    catalogue = catalogue_from_names(names, prompt_names)
+    samples = []
+    for image, (path, tags) in tagged.items():
+        indices = tag_indices(tags, catalogue, f"{where}, image {path.name}")
+        samples.append(Sample(image, path, image_size(path), indices, _mask_path(root, image)))
+    held_out = _held_out([sample.id for sample in samples], val_fraction, seed)
+    train = tuple(sample for sample in samples if sample.id not in held_out)
+    return Dataset(catalogue, train, tuple(sample for sample in samples if sample.id in held_out))
+
+
+_Tagged = dict[str, tuple[Path, tuple[str, ...]]]
+"""Image id -> its file and its tags."""
+
+
+def _from_table(root: Path) -> _Tagged:
+    table = root / "tags.csv"
+    tagged: _Tagged = {}
+    for name, tags in read_tags_csv(table).items():
+        where = f"{table}, image {name}"
+        path = _find(root, name, where)
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            raise DataError(f"{where}: no image suffix; expected one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+        require_tags(tags, name, str(table))
+        base = root / "images" if path.is_relative_to(root / "images") else root
+        _add(tagged, root, path, base, tags)
+    if not tagged:
+        raise DataError(f"{table}: no images below the header; expected a line image,tags for each")
+    return tagged
+
+
+def _find(root: Path, name: str, where: str) -> Path:
+    """Return the file in ``images/`` or else in the root that a line of the table names."""
+    for folder in (root / "images", root):
+        if (folder / name).is_file():
+            return folder / name
+    folder = root / "images" if (root / "images").is_dir() else root
+    hint = did_you_mean(name, (path.name for path in folder.iterdir()))
+    raise DataError(f"{where}: there is no such file in {folder}; add it or remove the line.{hint}")
+
+
+def _from_class_folders(root: Path) -> _Tagged:
+    folders = [folder for folder in _visible(root) if folder.is_dir() and folder.name not in _RESERVED]
+    if not folders:
+        raise DataError(f"{root}: expected a tags.csv (image,tags), or a sub-folder of images for each class")
+    tagged: _Tagged = {}
+    for folder in folders:
+        entries = _visible(folder)
+        if nested := [path.name for path in entries if path.is_dir()]:
+            raise DataError(
+                f"{folder}: folder {nested[0]} inside a class folder is not read; move its images up"
+            )
+        images = [path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES]
+        if not images:
+            raise DataError(f"{folder}: no images of this class; add some or remove the folder")
+        for path in images:
+            _add(tagged, root, path, root, (folder.name,))
+    return tagged
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _add(tagged: _Tagged, root: Path, path: Path, base: Path, tags: tuple[str, ...]) -> None:
+    """Add an image; its id is the path below ``base`` without suffix."""
+    _require_inside(root, path)
+    image = relative_name(path.relative_to(base).with_suffix("").as_posix(), str(root))
+    if image in tagged:
+        raise DataError(f'{path}: {tagged[image][0].name} has the same id, "{image}"; rename one of them')
+    tagged[image] = path, tags
+
+
+def _mask_path(root: Path, image: str) -> Path | None:
+    path = root / "masks" / f"{image}.png"
+    if not path.is_file():
+        return None
+    _require_inside(root, path)
+    return path
+
+
+def _require_inside(root: Path, path: Path) -> None:
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise DataError(f"{path}: a link that leaves {root}; copy the file there instead")
+
+
+def _held_out(images: Sequence[str], fraction: float, seed: int) -> set[str]:
+    """Return the ids to hold out: those whose hash, a number in [0, 1), is below the fraction."""
+    if fraction == 0 or len(images) < 2:
+        return set()
+    draws = {image: _draw(image, seed) for image in images}
+    by_draw = sorted(images, key=draws.__getitem__)
+    count = sum(draw < fraction for draw in draws.values())
+    return set(by_draw[: min(max(count, 1), len(images) - 1)])
+
+
+def _draw(image: str, seed: int) -> float:
+    digest = hashlib.sha256(f"{seed}:{image}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48

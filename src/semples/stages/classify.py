@@ -1,0 +1,49 @@
+"""Stage 0: train the mask generator to classify images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from semples.data.loading import TrainingCrops, training_loader
+from semples.losses import classification_loss
+from semples.stages.cams import write_cams
+from semples.stages.run import Run, fitting
+from semples.training import StepResult, fit, set_seed
+
+
+def classify(run: Run) -> None:
+    """Train with the multi-label soft margin loss on every logit head; write the generator and its CAMs."""
+    settings = run.config.classify
+    set_seed(run.config.seed)
+    generator = run.build_generator()
+    trunk_rate = 0.0 if run.config.mask_generator.freeze_backbone else settings.backbone_rate
+    if trunk_rate == 0:
+        generator.freeze_trunk()
+    fit(
+        "classify",
+        generator,
+        _step,
+        [(generator.trunk_parameters(), trunk_rate), (generator.head_parameters(), 1.0)],
+        training_loader(training_crops(run), settings.batch_size, run.config.seed, run.config.data.workers),
+        fitting(settings),
+        run.accelerator,
+        run.log,
+    )
+    run.save_generator("classify", generator)
+    write_cams(run, "classify", generator)
+
+
+def training_crops(run: Run) -> TrainingCrops:
+    """Random crops of the training images, as stages 0, 1 and 3 see them."""
+    settings = run.config.mask_generator
+    return TrainingCrops(
+        run.train_images, run.num_classes, settings.image_size, crop_scale=settings.crop_scale, seed=run.config.seed
+    )
+
+
+def _step(generator: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+    output = generator(batch["pixels"], batch["labels"])
+    return StepResult(classification_loss(output.logits, batch["labels"]))

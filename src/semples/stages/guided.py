@@ -1,0 +1,85 @@
+"""Stages 1 and 3: one training that differs by one term.
+
+Segment-label matching (stage 1) teaches the mask generator to match the class text inside its masks and not
+outside. Semantic refinement (stage 3) adds that what is inside must not match the learned background prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from semples.config import MatchConfig
+from semples.data.loading import training_loader
+from semples.losses import match_loss, suppress_loss
+from semples.masks import masked_regions, positive_pairs, soft_masks
+from semples.stages.cams import write_cams
+from semples.stages.classify import training_crops
+from semples.stages.run import PROMPTS_FILE, Run, fitting
+from semples.training import StepResult, fit, set_seed
+
+TRAINING_EPS = 0.1
+"""Softness of the masks in stages 1 and 3 (``docs/method.md``)."""
+
+
+def match(run: Run) -> None:
+    """Stage 1: segment-label matching."""
+    train_guided(run, "match", run.config.match)
+
+
+def refine(run: Run) -> None:
+    """Stage 3: prompt-guided refinement, restarted from stage 0."""
+    vectors = load_file(run.finished_file("prompts", PROMPTS_FILE), device=str(run.device))["vectors"]
+    with torch.no_grad():
+        prompts = run.vision_language.encode_prompts(vectors)
+    train_guided(run, "refine", run.config.refine, prompts, run.config.refine.lambda_suppress)
+
+
+def train_guided(
+    run: Run, stage: str, settings: MatchConfig, suppressed: Tensor | None = None, lambda_suppress: float = 0.0
+) -> None:
+    """Train the head of the stage-0 generator under the frozen vision-language model; write it and its CAMs.
+
+    Args:
+        run: The run.
+        stage: Where to write, and the name in logs.
+        settings: Length, rate and weights.
+        suppressed: Text or prompt features [K, D] that the foreground of each class must not match.
+        lambda_suppress: Weight of that term.
+    """
+    set_seed(run.config.seed)
+    vision_language, score = run.vision_language, run.match_score
+    with torch.no_grad():
+        texts = vision_language.encode_classes(list(run.dataset.catalogue.prompt_names))
+
+    def step(generator: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+        pixels, labels = batch["pixels"], batch["labels"]
+        image_index, class_index = positive_pairs(labels)
+        cams = generator(pixels, labels).cams
+        size = (pixels.shape[-2], pixels.shape[-1])
+        masks = soft_masks(cams, image_index, class_index, size, TRAINING_EPS, divide_by_peak=True)
+        regions = masked_regions(pixels, masks, image_index, vision_language.fill)
+        foreground, background = vision_language.encode_images(torch.cat(regions)).chunk(2)
+        named = texts[class_index]
+        parts = match_loss(foreground, background, named, score, settings.lambda_background)
+        figures = {
+            "clamped/match_foreground": score.clamped_share(foreground, named),
+            "clamped/match_background": score.clamped_share(background, named),
+            "mask_area": masks.mean(),
+        }
+        if suppressed is not None:
+            unwanted = suppressed[class_index]
+            parts |= suppress_loss(foreground, unwanted, score, lambda_suppress)
+            figures["clamped/suppress"] = score.clamped_share(foreground, unwanted)
+        return StepResult(parts, figures)
+
+    generator = run.load_generator("classify")
+    generator.freeze_trunk()
+    loader = training_loader(training_crops(run), settings.batch_size, run.config.seed, run.config.data.workers)
+    groups = [(generator.head_parameters(), 1.0)]
+    fit(stage, generator, step, groups, loader, fitting(settings), run.accelerator, run.log)
+    run.save_generator(stage, generator)
+    write_cams(run, stage, generator)

@@ -1,0 +1,188 @@
+"""The pipeline on one screen: which stages there are, in which order, and when one can be skipped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from semples.config import Config
+from semples.errors import ConfigError, did_you_mean
+from semples.files import read_json, write_json
+from semples.records import Sample
+from semples.stages.classify import classify
+from semples.stages.evaluate import evaluate
+from semples.stages.guided import match, refine
+from semples.stages.prompts import prompts
+from semples.stages.pseudo_masks import pseudo_masks
+from semples.stages.run import FOLDERS, Run
+from semples.stages.segment import segment, supervised_bound
+from semples.training import peak_memory_mb
+
+GENERATOR = ("seed", "data", "mask_generator")
+GUIDED = ("vision_language",)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline.
+
+    Attributes:
+        name: Name on the command line.
+        act: What it does.
+        settings: Sections of the config that its result depends on.
+        needs: Stages whose result it reads.
+        reads_masks: Whether ground truth is among its inputs.
+    """
+
+    name: str
+    act: Callable[[Run], None]
+    settings: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    reads_masks: bool = False
+
+
+STAGES = (
+    Stage("classify", classify, (*GENERATOR, "classify", "cams")),
+    Stage("match", match, (*GENERATOR, *GUIDED, "match", "cams"), ("classify",)),
+    Stage("prompts", prompts, (*GENERATOR, *GUIDED, "prompts"), ("match",)),
+    Stage("refine", refine, (*GENERATOR, *GUIDED, "refine", "cams"), ("classify", "prompts")),
+    Stage("pseudo-masks", pseudo_masks, ("pseudo_masks",), ("classify", "refine")),
+    Stage("segment", segment, ("seed", "data", "segment"), ("pseudo-masks",)),
+    Stage("supervised-bound", supervised_bound, ("seed", "data", "segment"), (), reads_masks=True),
+    Stage("evaluate", evaluate, ("pseudo_masks",), ("pseudo-masks", "segment", "supervised-bound"), reads_masks=True),
+)
+"""All stages in order. The report comes after them and is always made again."""
+
+STAGE_NAMES = (*(stage.name for stage in STAGES), "report")
+
+
+def run_stages(run: Run, until: str | None = None, force: str | None = None, tell: Callable[[str], None] = print) -> None:
+    """Run every stage whose digest is not that of its last result.
+
+    Args:
+        run: The run.
+        until: Stop after this stage.
+        force: Run this stage again even if nothing changed (those after it follow, as their input is new).
+        tell: Receives one line per stage.
+    """
+    for name in (until, force):
+        if name is not None and name not in STAGE_NAMES:
+            raise ConfigError(f"there is no stage {name}, expected one of {', '.join(STAGE_NAMES)}.{did_you_mean(name, STAGE_NAMES)}")
+    manifest = Manifest(run.directory / "manifest.json")
+    if force is not None and force != "report":
+        manifest.forget(force)
+    for stage in STAGES:
+        reason = why_skipped(stage.name, run)
+        digest = stage_digest(stage, run, manifest)
+        if reason is not None:
+            _remove(run.folder(stage.name))
+            manifest.record(stage.name, status="skipped", reason=reason, digest=digest)
+        elif manifest.is_done(stage.name, digest):
+            tell(f"{stage.name:16} unchanged")
+        else:
+            _perform(stage, run, manifest, digest, tell)
+        if stage.name == until:
+            return
+
+
+def why_skipped(name: str, run: Run) -> str | None:
+    """Say why a stage has nothing to do, or None."""
+    if name in ("match", "prompts", "refine") and not run.config.guidance.enabled:
+        return "guidance.enabled is false"
+    if name == "supervised-bound" and not _wants_supervised_bound(run.config):
+        return "segment.supervised_bound is off"
+    if name == "supervised-bound" and not any(sample.mask_path for sample in run.dataset.train):
+        return "no ground-truth masks"
+    if name == "evaluate" and not any(sample.mask_path for sample in _samples(run)):
+        return "no ground-truth masks"
+    return None
+
+
+def _wants_supervised_bound(config: Config) -> bool:
+    wanted = config.segment.supervised_bound
+    return config.data.reader == "scenes" if wanted is None else wanted
+
+
+def _perform(stage: Stage, run: Run, manifest: Manifest, digest: str, tell: Callable[[str], None]) -> None:
+    _remove(run.folder(stage.name))
+    manifest.record(stage.name, status="running", digest=digest)
+    started = time.perf_counter()
+    stage.act(run)
+    seconds = time.perf_counter() - started
+    manifest.record(
+        stage.name,
+        status="done",
+        digest=digest,
+        outputs=[FOLDERS[stage.name]],
+        seconds=round(seconds, 1),
+        peak_memory_mb=round(peak_memory_mb()),
+    )
+    tell(f"{stage.name:16} {seconds:6.1f} s")
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_dir():
+        shutil.rmtree(folder)
+
+
+def stage_digest(stage: Stage, run: Run, manifest: Manifest) -> str:
+    """Digest of what a stage's result depends on: settings, images and tags, and the results it reads."""
+    config = asdict(run.config)
+    config["data"] = {key: value for key, value in config["data"].items() if key not in ("root", "cache_mb", "workers")}
+    inputs = {
+        "settings": {section: config[section] for section in stage.settings},
+        "guided": run.config.guidance.enabled,
+        "classes": asdict(run.dataset.catalogue),
+        "images": [_fingerprint(sample, stage.reads_masks) for sample in _samples(run)],
+        "needs": {name: manifest.digest(name) for name in stage.needs},
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _samples(run: Run) -> Iterable[Sample]:
+    return (*run.dataset.train, *run.dataset.val)
+
+
+def _fingerprint(sample: Sample, with_mask: bool) -> list[Any]:
+    """What tells one version of a sample from another: size and time of its files, not their content."""
+    stat = sample.path.stat()
+    known: list[Any] = [sample.id, list(sample.tags), stat.st_size, stat.st_mtime_ns]
+    if with_mask:
+        mask = sample.mask_path.stat() if sample.mask_path else None
+        known.append([mask.st_size, mask.st_mtime_ns] if mask else None)
+    return known
+
+
+class Manifest:
+    """manifest.json: per stage its status, digest, outputs, seconds and peak memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stages: dict[str, dict[str, Any]] = read_json(path)["stages"] if path.is_file() else {}
+
+    def digest(self, stage: str) -> str | None:
+        """Digest of the last result of a stage."""
+        return self._stages.get(FOLDERS[stage], {}).get("digest")
+
+    def is_done(self, stage: str, digest: str) -> bool:
+        """Whether the last result of a stage is whole and was made from the same settings and inputs."""
+        entry = self._stages.get(FOLDERS[stage], {})
+        folder = self.path.parent / FOLDERS[stage]
+        return entry.get("status") == "done" and entry.get("digest") == digest and folder.is_dir()
+
+    def forget(self, stage: str) -> None:
+        """Drop a stage and what comes after it."""
+        names = [known.name for known in STAGES]
+        for name in names[names.index(stage) :]:
+            self._stages.pop(FOLDERS[name], None)
+
+    def record(self, stage: str, **entry: Any) -> None:
+        """Write what is known of a stage."""
+        self._stages[FOLDERS[stage]] = entry
+        write_json(self.path, {"stages": self._stages})

@@ -1,0 +1,133 @@
+"""Stage 2: learn one background prompt per class, on background regions embedded once.
+
+Generator and vision-language model are frozen, so the background of an image never changes: its feature is
+computed once, and an epoch over the cached features takes milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from semples.data.loading import TrainingCrops
+from semples.files import write_json
+from semples.losses import TEXT_SCORE, prompt_loss
+from semples.masks import masked_regions, positive_pairs, soft_masks
+from semples.models.prompts import PromptBank
+from semples.models.vision_language import VisionLanguageModel
+from semples.stages.run import PROMPTS_FILE, Run, fitting, save_tensors
+from semples.training import StepResult, fit, set_seed
+
+PROMPT_EPS = 1e-4
+"""Sharpness of the masks in stage 2 (``docs/method.md``)."""
+
+
+class CachedBackgrounds(torch.utils.data.Dataset[dict[str, Tensor]]):
+    """Features [P, D] of background regions and their classes [P], in memory."""
+
+    def __init__(self, features: Tensor, classes: Tensor) -> None:
+        self.features, self.classes = features, classes
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"features": self.features[index], "classes": self.classes[index]}
+
+
+def prompts(run: Run) -> None:
+    """Learn the prompts; write them, and the words nearest to them after each epoch."""
+    settings = run.config.prompts
+    vision_language, score = run.vision_language, run.match_score
+    backgrounds = embed_backgrounds(run, "match")
+    names = list(run.dataset.catalogue.prompt_names)
+    words = candidate_words(vision_language.tokenizer)
+    with torch.no_grad():
+        texts = vision_language.encode_classes(names)
+        word_features = vision_language.encode_classes(words)
+    set_seed(run.config.seed)
+    generator = torch.Generator().manual_seed(run.config.seed)
+    bank = PromptBank(run.num_classes, settings.length, vision_language.prompt_width, generator).to(run.device)
+    history: list[dict[str, list[tuple[str, float]]]] = []
+
+    def step(module: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+        encoded = vision_language.encode_prompts(module())[batch["classes"]]
+        named = texts[batch["classes"]]
+        parts = prompt_loss(batch["features"], named, encoded, score, settings.lambda_text)
+        figures = {
+            "text_similarity": (named * encoded).sum(-1).mean(),
+            "clamped/push": TEXT_SCORE.clamped_share(named, encoded),
+            "clamped/pull": score.clamped_share(batch["features"], encoded),
+        }
+        return StepResult(parts, figures)
+
+    @torch.no_grad()
+    def after_epoch(_: int) -> None:
+        encoded = vision_language.encode_prompts(bank())
+        nearest = nearest_words(encoded, words, word_features, settings.nearest_words)
+        history.append(dict(zip(run.dataset.catalogue.names, nearest, strict=True)))
+
+    order = torch.Generator().manual_seed(run.config.seed)
+    loader = DataLoader(backgrounds, settings.batch_size, shuffle=True, generator=order)
+    groups = [(list(bank.parameters()), 1.0)]
+    fit("prompts", bank, step, groups, loader, fitting(settings), run.accelerator, run.log, after_epoch)
+    save_tensors(run.folder("prompts") / PROMPTS_FILE, {"vectors": bank.vectors})
+    write_json(run.folder("prompts") / "words.json", _words_record(history, run.dataset.catalogue.names))
+
+
+@torch.no_grad()
+def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
+    """Embed the background region of every (training image, class) pair, with the masks of a stage's generator."""
+    generator, vision_language = run.load_generator(stage), run.vision_language
+    settings = run.config.mask_generator
+    whole = TrainingCrops(run.train_images, run.num_classes, settings.image_size, crop_scale=1.0, augment=False)
+    features, classes = [], []
+    for batch in run.log.track(DataLoader(whole, batch_size=32), "backgrounds"):  # type: ignore[arg-type]
+        pixels, labels = batch["pixels"].to(run.device), batch["labels"].to(run.device)
+        image_index, class_index = positive_pairs(labels)
+        size = (pixels.shape[-2], pixels.shape[-1])
+        cams = generator(pixels, labels).cams
+        masks = soft_masks(cams, image_index, class_index, size, PROMPT_EPS, divide_by_peak=True)
+        _, background = masked_regions(pixels, masks, image_index, vision_language.fill)
+        features.append(vision_language.encode_images(background).cpu())
+        classes.append(class_index.cpu())
+    return CachedBackgrounds(torch.cat(features), torch.cat(classes))
+
+
+def candidate_words(tokenizer: object) -> list[str]:
+    """Whole words of a tokenizer's vocabulary, in the order of their ids: the words a prompt may be read as.
+
+    Whole words are marked by ``</w>`` at the end (CLIP) or ``▁`` in front (SentencePiece); a vocabulary without
+    marks holds whole words only.
+    """
+    vocabulary: dict[str, int] = tokenizer.get_vocab()  # type: ignore[attr-defined]
+    ordered = sorted(vocabulary, key=lambda token: vocabulary[token])
+    if any(token.endswith("</w>") for token in ordered):
+        ordered = [token[: -len("</w>")] for token in ordered if token.endswith("</w>")]
+    elif any(token.startswith("▁") for token in ordered):
+        ordered = [token[1:] for token in ordered if token.startswith("▁")]
+    return list(dict.fromkeys(word for word in ordered if word.isalpha() and word.isascii()))
+
+
+def nearest_words(
+    prompts: Tensor, words: Sequence[str], word_features: Tensor, count: int
+) -> list[list[tuple[str, float]]]:
+    """Words whose text features [N, D] are nearest to each prompt feature [K, D], with cosines, best first."""
+    cosines, indices = (prompts @ word_features.T).topk(min(count, len(words)), dim=1)
+    return [
+        [(words[i], round(float(c), 4)) for i, c in zip(row, values, strict=True)]
+        for row, values in zip(indices.tolist(), cosines.tolist(), strict=True)
+    ]
+
+
+def _words_record(history: Sequence[Mapping[str, list[tuple[str, float]]]], names: Sequence[str]) -> dict[str, object]:
+    return {
+        "epochs": list(range(1, len(history) + 1)),
+        "words": {name: [epoch[name] for epoch in history] for name in names},
+    }
+
+
+__all__ = ["VisionLanguageModel", "candidate_words", "embed_backgrounds", "nearest_words", "prompts"]

@@ -1,0 +1,126 @@
+"""What every stage is given: the run directory, the settings, the data set and the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from semples.config import Config, OptimizerConfig
+from semples.data.loading import ImageCache
+from semples.errors import RunError
+from semples.files import replacing
+from semples.losses import MatchScore
+from semples.models.mask_generators import MaskGenerator, build_mask_generator
+from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
+from semples.records import Dataset
+from semples.training import Fitting, TrainingLog
+
+FOLDERS = {
+    "classify": "0-classify",
+    "match": "1-match",
+    "prompts": "2-prompts",
+    "refine": "3-refine",
+    "pseudo-masks": "4-pseudo-masks",
+    "segment": "5-segment",
+    "supervised-bound": "5-supervised-bound",
+    "evaluate": "6-evaluate",
+}
+"""Stage name -> its folder in the run directory."""
+
+GENERATOR_FILE = "mask_generator.safetensors"
+PROMPTS_FILE = "prompts.safetensors"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: where it writes, what it was asked for, and what it works on."""
+
+    directory: Path
+    config: Config
+    dataset: Dataset
+    accelerator: Accelerator
+    log: TrainingLog
+
+    def folder(self, stage: str) -> Path:
+        """Folder of a stage in the run directory."""
+        return self.directory / FOLDERS[stage]
+
+    @property
+    def device(self) -> torch.device:
+        """Where models and batches live."""
+        return self.accelerator.device
+
+    @property
+    def num_classes(self) -> int:
+        """Number of object classes K."""
+        return len(self.dataset.catalogue)
+
+    @cached_property
+    def train_images(self) -> ImageCache:
+        """Decoded training images, shared by all stages."""
+        return ImageCache(self.dataset.train, self.config.data.cache_mb)
+
+    @cached_property
+    def vision_language(self) -> VisionLanguageModel:
+        """The frozen vision-language model, loaded when first needed."""
+        settings = self.config.vision_language
+        score = None if settings.score == "auto" else settings.score
+        return load_vision_language_model(settings.model, score, settings.template).to(self.device)
+
+    @property
+    def match_score(self) -> MatchScore:
+        """How the vision-language model matches image and text."""
+        model = self.vision_language
+        return MatchScore(model.score_kind, model.scale, model.bias)
+
+    def build_generator(self) -> nn.Module:
+        """Build the mask generator with its pretrained backbone and a new head."""
+        settings = self.config.mask_generator
+        return build_mask_generator(
+            settings.name,
+            self.num_classes,
+            backbone=settings.backbone,
+            output_stride=settings.output_stride,
+            kernel_size=settings.kernel_size,
+        ).to(self.device)
+
+    def load_generator(self, stage: str) -> nn.Module:
+        """Load the mask generator that a stage left, on the device and ready for inference."""
+        generator = self.build_generator()
+        generator.load_state_dict(load_file(self.finished_file(stage, GENERATOR_FILE), device=str(self.device)))
+        return generator.eval()
+
+    def save_generator(self, stage: str, generator: nn.Module) -> None:
+        """Write the mask generator of a stage."""
+        save_tensors(self.folder(stage) / GENERATOR_FILE, dict(generator.state_dict()))
+
+    def finished_file(self, stage: str, name: str) -> Path:
+        """Path of a file that a stage left.
+
+        Raises:
+            RunError: It is not there.
+        """
+        path = self.folder(stage) / name
+        if not path.is_file():
+            raise RunError(f"{path} is not there: run stage {stage} first (--force {stage} makes it again)")
+        return path
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write safetensors as a whole or not at all."""
+    with replacing(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+
+
+def fitting(settings: OptimizerConfig) -> Fitting:
+    """What the training loop needs of a stage's settings."""
+    return Fitting(settings.epochs, settings.learning_rate, settings.weight_decay, settings.warmup)
+
+
+__all__ = ["FOLDERS", "GENERATOR_FILE", "PROMPTS_FILE", "MaskGenerator", "Run", "fitting", "save_tensors"]

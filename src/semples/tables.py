@@ -1,0 +1,132 @@
+"""Tables for the terminal: scores, comparisons and learned words. IoUs are in percent, all else as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from semples.report.tables import scores
+
+_METHODS = {
+    "classify": "CAM",
+    "match": "Match only",
+    "manual": "Hand-written prompts",
+    "full": "Full method",
+}
+_NOTHING = "-"
+
+
+def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
+    """Return one row for each result that ``evaluation.json`` holds, in the order of the stages."""
+    table = _table(
+        "", "mIoU %", "oracle mIoU %", "threshold", "oracle threshold", "false positives", "false negatives"
+    )
+    for score in scores(evaluation):
+        table.add_row(
+            score.label,
+            _percent(score.miou),
+            _percent(score.oracle_miou),
+            _plain(score.threshold),
+            _plain(score.oracle_threshold),
+            _plain(score.false_positive),
+            _plain(score.false_negative),
+        )
+    return table
+
+
+def scores_table(evaluation: Mapping[str, Any]) -> Table:
+    """Return the IoU of each class and their mean; a class absent from prediction and truth has none.
+
+    Args:
+        evaluation: One result, laid out as ``E`` in ``evaluation.json``.
+    """
+    table = _table("class", "IoU %")
+    for name, iou in evaluation["iou"].items():
+        table.add_row(Text(name), _percent(iou))
+    table.add_section()
+    table.add_row("mean", _percent(evaluation["miou"]))
+    parts = [f"{evaluation['images']} images"] + [
+        f"{name.replace('_', ' ')} {_plain(evaluation[name])}"
+        for name in ("false_positive", "false_negative", "coverage")
+        if name in evaluation
+    ]
+    table.caption = ", ".join(parts)
+    return table
+
+
+def comparison_table(result: Mapping[str, Any]) -> Table:
+    """Return one row for each method of ``semples compare``: median over the seeds (smallest to largest).
+
+    Args:
+        result: The JSON object that ``semples compare`` prints: one pairing, or several under ``"runs"``.
+    """
+    table = _table("method", "mIoU %", "oracle mIoU %", "false positives", "false negatives")
+    runs = result.get("runs", [result])
+    captions = []
+    for number, run in enumerate(runs, start=1):
+        pairing = f"pairing {number}" if len(runs) > 1 else ""
+        table.add_section()
+        if pairing:
+            table.add_row(Text(pairing, style="bold"))
+        _add_methods(table, run)
+        captions.append(_words_found(pairing, run))
+    table.caption = "\n".join(captions)
+    return table
+
+
+def words_table(words: Mapping[str, Sequence[tuple[str, float]]]) -> Table:
+    """Return the words nearest to each class's learned prompt, nearest first, with their scores."""
+    table = Table("class", "nearest words")
+    for name, nearest in words.items():
+        table.add_row(Text(name), Text(", ".join(f"{word} {score:.2f}" for word, score in nearest)))
+    return table
+
+
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(first)
+    for header in numbers:
+        table.add_column(header, justify="right")
+    return table
+
+
+def _add_methods(table: Table, run: Mapping[str, Any]) -> None:
+    for method, label in _METHODS.items():
+        found = run["methods"].get(method)
+        if found:
+            table.add_row(
+                label,
+                _spread(found["miou"], _percent),
+                _spread(found["oracle_miou"], _percent),
+                _spread(found["false_positive"], _plain),
+                _spread(found["false_negative"], _plain),
+            )
+    if run.get("supervised_bound"):
+        table.add_row("Supervised bound", _spread(run["supervised_bound"], _percent))
+
+
+def _words_found(pairing: str, run: Mapping[str, Any]) -> str:
+    pairs = run["pairs"]
+    counts = [sum(words.get(name) == context for name, context in pairs.items()) for words in run["words"]]
+    found = ", ".join(str(count) for count in counts) or _NOTHING
+    title = f"{pairing}: " if pairing else ""
+    return f"{title}prompts that name their class's context, per seed: {found} of {len(pairs)}"
+
+
+def _spread(values: Sequence[float | None], show: Callable[[float | None], str]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return _NOTHING
+    lowest, highest = show(min(known)), show(max(known))
+    return show(median(known)) + (f" ({lowest} to {highest})" if lowest != highest else "")
+
+
+def _percent(share: float | None) -> str:
+    return _NOTHING if share is None else f"{100 * share:.1f}"
+
+
+def _plain(value: float | None) -> str:
+    return _NOTHING if value is None else f"{value:.2f}"

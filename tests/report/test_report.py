@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_run import (
+    CLASSES,
+    HOSTILE,
+    Page,
+    make_run,
+    metrics,
+    put_json,
+    report,
+)
+
+from semples.errors import DataError
+from semples.report import write_report
+from semples.report.collect import Run, collect
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path)
+
+
+def test_finished_run_shows_every_section(run: Path) -> None:
+    page = report(run)
+    assert {"results", "classes", "pictures", "prompts", "training", "stages", "settings"} == {
+        attributes["id"] for attributes in page.attributes("h2")
+    }
+    assert "2 classes, 3 training images, 1 held out" in page.text
+    assert "missing or damaged" in page.text  # "c" has no tags, so no CAMs
+    assert "Not run yet" not in page.text
+
+
+def test_score_tables_hold_the_numbers_of_evaluation_json(run: Path) -> None:
+    page = report(run)
+    # stage, images, mIoU, threshold, oracle mIoU, oracle threshold, FP, FN, coverage
+    assert page.row("CAM") == ["CAM", "3", "50.0", "0.40", "52.0", "0.31", "25.0", "12.5", "–"]
+    assert page.row("Pseudo masks") == ["Pseudo masks", "3", "65.0", "–", "–", "–", "25.0", "12.5", "93.4"]
+    assert not any(row[0] in ("Matched CAM", "Supervised bound, train") for row in page.rows)
+    assert page.row("cat") == ["cat", "50.0", "61.2", "65.0", "70.0", "68.0"]
+    assert page.row(HOSTILE)[1:] == ["–"] * 5
+    assert page.row("background")[1] == "90.0"
+
+
+def test_stage_table_shows_status_time_and_memory(run: Path) -> None:
+    assert report(run).row("0-classify") == ["0-classify", "done", "1 min 15 s", "812 MB", ""]
+
+
+def test_everything_from_the_run_is_escaped(run: Path) -> None:
+    html = write_report(run).read_text(encoding="utf-8")
+    assert "<script" not in html.lower()
+    assert "<b>bold" not in html
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in html
+
+
+def test_page_is_self_contained(run: Path) -> None:
+    html = write_report(run).read_text(encoding="utf-8")
+    assert not re.findall(r"https?:|url\(|@import|<script|<iframe|<object", html)
+    page = Page(html)
+    assert all((image["src"] or "").startswith("data:image/") for image in page.attributes("img"))
+    assert [link["href"] for link in page.attributes("link")] == ["data:,"]
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.attributes("meta")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.yaml",
+        "manifest.json",
+        "dataset.json",
+        "metrics.jsonl",
+        "evaluation.json",
+        "2-prompts/words.json",
+    ]
+    + ["6-evaluate/samples.json"],
+)
+@pytest.mark.parametrize("text", [None, "", "[]", "{", '{"stages": 3, "words": 3, "classes": 3, "cams": 3}'])
+def test_any_file_may_be_absent_or_damaged(run: Path, name: str, text: str | None) -> None:
+    whole = report(run).text
+    if text is None:
+        (run / name).unlink()
+    else:
+        (run / name).write_text(text)
+    page = report(run)
+    if text == "{" and name != "config.yaml":
+        assert f"{name} could not be read" in page.text or "metrics.jsonl: line 1 is damaged" in page.text
+    if text is None and name != "6-evaluate/samples.json":
+        assert page.text != whole
+
+
+def test_a_half_written_last_line_of_the_log_costs_that_line_only(run: Path) -> None:
+    with (run / "metrics.jsonl").open("a") as log:
+        log.write('{"stage": "match", "epo')
+    found = collect(run)
+    assert len(found.epochs) == 3
+    assert found.problems == ("metrics.jsonl: line 4 is damaged and left out.",)
+
+
+def test_a_repeated_epoch_keeps_its_last_line(run: Path) -> None:
+    with (run / "metrics.jsonl").open("a") as log:
+        log.write(json.dumps(metrics("classify", 1, 0.25, {})) + "\n")
+    assert [epoch.loss for epoch in collect(run).epochs] == [0.25, 1.5, 1.2]
+
+
+def test_a_stopped_run_names_what_is_missing(tmp_path: Path) -> None:
+    stages = {"0-classify": {"status": "done", "seconds": 3.2}, "1-match": {"status": "running"}}
+    stages["2-prompts"] = {"status": "skipped", "reason": "guidance is off"}
+    put_json(tmp_path / "manifest.json", {"stages": stages})
+    page = report(tmp_path)
+    assert "Not run yet: 3-refine, 4-pseudo-masks, 5-segment, 6-evaluate." in page.text
+    assert "1-match did not finish" in page.text
+    assert page.row("2-prompts") == ["2-prompts", "skipped", "–", "–", "guidance is off"]
+    assert page.row("6-evaluate") == ["6-evaluate", "not run", "–", "–", ""]
+    assert page.attributes("img") == []
+
+
+def test_samples_are_spread_evenly_where_none_are_chosen(run: Path) -> None:
+    (run / "6-evaluate/samples.json").unlink()
+    dataset = json.loads((run / "dataset.json").read_text())
+    dataset["train"] = [{**dataset["train"][0], "id": str(index)} for index in range(30)]
+    put_json(run / "dataset.json", dataset)
+    expected = ["0", "2", "5", "7", "10", "12", "15", "17", "20", "22", "25", "27"]
+    assert list(collect(run).shown["train"]) == expected
+    assert list(collect(run).shown["val"]) == ["held"]
+
+
+def test_an_id_that_leaves_the_run_directory_is_refused(run: Path) -> None:
+    dataset = json.loads((run / "dataset.json").read_text())
+    dataset["train"][0]["id"] = "../../etc/secret"
+    put_json(run / "dataset.json", dataset)
+    assert "cannot name a file inside the run directory" in report(run).text
+
+
+def test_the_same_run_gives_the_same_bytes_and_leaves_nothing_else(run: Path) -> None:
+    first = write_report(run).read_bytes()
+    names = sorted(path.name for path in run.iterdir())
+    assert write_report(run).read_bytes() == first
+    assert sorted(path.name for path in run.iterdir()) == names
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [(False, "is not a folder: give the run directory"), (True, "is not a run directory (no manifest.json")],
+)
+def test_what_is_no_run_directory_is_said(tmp_path: Path, make: bool, message: str) -> None:
+    directory = tmp_path / "elsewhere"
+    if make:
+        directory.mkdir()
+    with pytest.raises(DataError, match=re.escape(message)):
+        write_report(directory)
+    assert not (directory / "report.html").exists()
+
+
+def test_report_needs_neither_torch_nor_matplotlib() -> None:
+    heavy = "{'torch', 'matplotlib', 'transformers'}"
+    code = f"import sys, semples.report; print(sorted({heavy} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_unknown_run_has_a_heading_of_its_own(run: Path) -> None:
+    (run / "dataset.json").unlink()
+    found: Run = collect(run)
+    assert found.classes == tuple(CLASSES)  # known from evaluation.json
+    assert "Run without a readable dataset.json" in report(run).text

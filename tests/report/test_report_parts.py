@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+from fake_run import (
+    EVALUATION,
+    make_run,
+    put_json,
+    report,
+)
+
+from semples.report import build, charts, findings, tables
+from semples.report.collect import Epoch, collect
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path)
+
+
+def test_headline_gains_are_over_the_first_cam() -> None:
+    found = tables.tiles(tables.scores(EVALUATION))
+    assert [tile.label for tile in found] == ["CAM", "Refined CAM", "Pseudo masks", "Segmentation, held out"]
+    assert [tile.gain for tile in found] == [None, *map(pytest.approx, (0.112, 0.15, 0.18))]
+
+
+def test_warnings_on_clamped_scores_and_echoes(run: Path) -> None:
+    found = findings.warnings(collect(run))
+    assert len(found) == 1  # 5 % itself is not above 5 %
+    assert found[0].startswith("match: up to 12 % of the scores in “background” were clamped (epoch 2)")
+    for echo in ("Cat", "kitten"):  # the class's own name, in any case, and its name in prompts
+        put_json(run / "2-prompts/words.json", {"epochs": [1], "words": {"cat": [[[echo, 0.9]]]}})
+        assert f"The prompt of “cat” learned the word “{echo}”" in findings.warnings(collect(run))[1]
+
+
+def test_words_show_bars_and_their_history(run: Path) -> None:
+    cat, _ = tables.class_words(collect(run))
+    assert [(bar.word, bar.score, bar.length) for bar in cat.bars] == [("sofa", 0.8, 0.8), ("rug", 0.4, 0.4)]
+    text = re.sub(r"\s+", " ", report(run).text)
+    assert "Nearest by epoch: cat 1 → sofa 2" in text
+    assert "Nearest by epoch: sea 1–2" in text
+
+
+def test_long_histories_keep_both_ends(run: Path) -> None:
+    epochs = list(range(1, 21))
+    words = {"cat": [[[f"w{epoch}", 0.5]] for epoch in epochs]}
+    put_json(run / "2-prompts/words.json", {"epochs": epochs, "words": words})
+    history = tables.class_words(collect(run))[0].history
+    spells = [(spell.word, spell.first, spell.last) for spell in history]
+    assert spells[:4] == [("w1", 1, 1), ("w2", 2, 2), ("w3", 3, 3), (None, 4, 16)]
+    assert spells[4:] == [(f"w{epoch}", epoch, epoch) for epoch in (17, 18, 19, 20)]
+
+
+def test_negative_scores_have_no_bar_and_large_ones_share_the_scale(run: Path) -> None:
+    words = {"cat": [[["far", 2.0], ["near", 1.0], ["against", -0.5]]]}
+    put_json(run / "2-prompts/words.json", {"epochs": [1], "words": words})
+    assert [bar.length for bar in tables.class_words(collect(run))[0].bars] == [1.0, 0.5, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.0, 1.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (-0.03, 0.11, [0.0, 0.05, 0.1]),
+        (1, 60, [20, 40, 60]),
+        (1, 2, [1.0, 1.2, 1.4, 1.6, 1.8, 2.0]),
+        (950.0, 1420.0, [1000, 1100, 1200, 1300, 1400]),
+    ],
+)
+def test_nice_ticks(low: float, high: float, expected: list[float]) -> None:
+    assert charts.nice_ticks(low, high) == pytest.approx(expected)
+
+
+def epoch_of(epoch: int, loss: float, **parts: float) -> Epoch:
+    return Epoch("match", epoch, loss, parts, math.nan, math.nan, {})
+
+
+def test_chart_places_points_between_the_margins() -> None:
+    (chart,) = charts.loss_charts([epoch_of(1, 2.0), epoch_of(3, 1.0), epoch_of(2, 1.5)])
+    (line,) = chart.lines
+    # x: 46 .. 350 over epochs 1 .. 3; y: range 0.95 .. 2.05 over 174 .. 10
+    assert [(point.x, point.y) for point in line.points] == [(46, 17.45), (198, 92.0), (350, 166.55)]
+    assert [tick.label for tick in chart.x_ticks] == ["1", "2", "3"]
+    assert [tick.label for tick in chart.y_ticks] == ["1", "1.5", "2"]
+    assert (line.last, chart.learning_rates, chart.images_per_second) == (1.0, None, None)
+
+
+def test_chart_shows_parts_only_where_there_are_several_and_leaves_out_what_is_not_finite() -> None:
+    (single,) = charts.loss_charts([epoch_of(1, 0.5, only=0.5)])
+    assert [line.name for line in single.lines] == ["total"]
+    (several,) = charts.loss_charts(
+        [epoch_of(1, 3.0, a=1.0, b=2.0), epoch_of(2, math.nan, a=math.inf, b=2.0)]
+    )
+    assert [(line.name, len(line.points)) for line in several.lines] == [("total", 1), ("a", 1), ("b", 2)]
+    (empty,) = charts.loss_charts([epoch_of(1, math.nan)])
+    assert empty.lines == ()
+
+
+def test_labels() -> None:
+    assert [build.duration(seconds) for seconds in (3.21, 59.96, 75, 3700, math.nan)] == [
+        *("3.2 s", "1 min 00 s", "1 min 15 s", "1 h 01 min", "–")
+    ]
+    assert [build.memory(size) for size in (812.4, 2048, math.nan)] == ["812 MB", "2.0 GB", "–"]
+    assert [build.percent(rate) for rate in (0.5664, 0.0, None)] == ["56.6", "0.0", "–"]

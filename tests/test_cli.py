@@ -1,0 +1,432 @@
+"""The command line with a stand-in for ``semples.api``: calls, output, error texts, exit statuses, imports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+import semples
+from semples.cli import STAGES, main
+from semples.config import DEFAULT_PAIRS, Config
+from semples.errors import DataError, RunError
+
+Output = pytest.CaptureFixture[str]
+
+SCORES: dict[str, Any] = {
+    "split": "train",
+    "images": 20,
+    "miou": 0.5125,
+    "iou": {"background": 0.9, "boat[s]": 0.125, "cat": None},
+    "false_positive": 0.3,
+    "false_negative": 0.25,
+    "coverage": 1.0,
+}
+CAM_SCORES = {**SCORES, "threshold": 0.4, "oracle_threshold": 0.35, "oracle_miou": 0.5875}
+EVALUATION = {
+    "classes": ["boat[s]", "cat"],
+    "cams": {"classify": CAM_SCORES, "match": None, "refine": None},
+    "pseudo_masks": {**SCORES, "miou": 0.5333},
+    "segmentation": {"train": {**SCORES, "miou": 0.6111}, "val": {**SCORES, "miou": 0.6222}},
+    "supervised_bound": None,
+}
+METHOD = {
+    "miou": [0.5, 0.6, 0.52],
+    "oracle_miou": [0.61, 0.61, 0.61],
+    "false_positive": [0.25, 0.2, 0.3],
+    "false_negative": [0.1, None, 0.1],
+}
+COMPARISON: dict[str, Any] = {
+    "seeds": [0, 1, 2],
+    "bias": 0.9,
+    "pairs": {"boat": "water", "cat": "sand"},
+    "methods": {"classify": METHOD, "full": {**METHOD, "miou": [0.7, 0.7, 0.7]}},
+    "supervised_bound": [0.9, 0.8, 0.85],
+    "words": [
+        {"boat": "water", "cat": "sand"},
+        {"boat": "water", "cat": "sky"},
+        {"boat": "cat", "cat": "sky"},
+    ],
+}
+
+
+class FakeApi(ModuleType):
+    """Records how it is called and returns what the real module promises."""
+
+    def __init__(self) -> None:
+        super().__init__("semples.api")
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.error: BaseException | None = None
+        self.comparison = COMPARISON
+
+    def called(self, verb: str, arguments: dict[str, Any]) -> None:
+        self.calls.append((verb, arguments))
+        if self.error:
+            raise self.error
+
+    def only_call(self) -> dict[str, Any]:
+        assert len(self.calls) == 1
+        return self.calls[0][1]
+
+    def demo(self, out: Path, config: Config, force: str | None, quiet: bool) -> None:
+        self.called("demo", {"out": out, "config": config, "force": force, "quiet": quiet})
+        self.leave_results(out)
+
+    def run(
+        self,
+        config: Config,
+        out: Path,
+        until: str | None = None,
+        force: str | None = None,
+        quiet: bool = False,
+    ) -> Path:
+        self.called("run", {"config": config, "out": out, "until": until, "force": force, "quiet": quiet})
+        if until is None:
+            self.leave_results(out)
+        return out
+
+    def leave_results(self, out: Path) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "evaluation.json").write_text(json.dumps(EVALUATION))
+        (out / "report.html").write_text("<html>")
+
+    def predict(self, model: Path, images: list[Path], out: Path) -> list[Path]:
+        self.called("predict", {"model": model, "images": images, "out": out})
+        return [out / f"{image.stem}.png" for image in images]
+
+    def evaluate(self, predictions: Path, truth: Path, classes: tuple[str, ...]) -> dict[str, Any]:
+        self.called("evaluate", {"predictions": predictions, "truth": truth, "classes": classes})
+        return SCORES
+
+    def prompts(self, run: Path) -> dict[str, list[tuple[str, float]]]:
+        self.called("prompts", {"run": run})
+        return {"boat[s]": [("water", 0.912), ("sea", 0.5)], "cat": []}
+
+    def report(self, run: Path) -> Path:
+        self.called("report", {"run": run})
+        return run / "report.html"
+
+    def compare(
+        self, config: Config, seeds: int, out: Path, pairings: list[dict[str, str]] | None
+    ) -> dict[str, Any]:
+        self.called("compare", {"config": config, "seeds": seeds, "out": out, "pairings": pairings})
+        return self.comparison
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeApi:
+    fake = FakeApi()
+    monkeypatch.setitem(sys.modules, "semples.api", fake)
+    monkeypatch.setattr(semples, "api", fake, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    return fake
+
+
+def error_line(words: list[str], output: Output, status: int = 2) -> str:
+    """Run a command that fails and return its one line on stderr, without ``semples: error: ``."""
+    assert main(words) == status
+    captured = output.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("semples: error: ")
+    return captured.err.removeprefix("semples: error: ").rstrip("\n")
+
+
+def cells(output: str) -> list[list[str]]:
+    """Return the cells of the rows of a table that was printed."""
+    rows = [line.replace("┃", "│").split("│")[1:-1] for line in output.splitlines()]
+    return [[cell.strip() for cell in row] for row in rows if row]
+
+
+def test_demo_prints_scores_and_report(api: FakeApi, capsys: Output) -> None:
+    assert main(["demo"]) == 0
+    assert api.only_call() == {"out": Path("runs/demo"), "config": Config(), "force": None, "quiet": False}
+    output = capsys.readouterr().out
+    assert cells(output) == [
+        [
+            "",
+            "mIoU %",
+            "oracle mIoU %",
+            "threshold",
+            "oracle threshold",
+            "false positives",
+            "false negatives",
+        ],
+        ["CAM, classified", "51.2", "58.8", "0.40", "0.35", "0.30", "0.25"],
+        ["Pseudo masks", "53.3", "-", "-", "-", "0.30", "0.25"],
+        ["Segmentation, train", "61.1", "-", "-", "-", "0.30", "0.25"],
+        ["Segmentation, held out", "62.2", "-", "-", "-", "0.30", "0.25"],
+    ]
+    assert output.endswith(f"report: {Path('runs/demo/report.html')}\n")
+
+
+def test_demo_takes_options_and_settings_in_both_spellings(api: FakeApi) -> None:
+    words = [
+        "--out",
+        "here",
+        "--seed",
+        "3",
+        "--data.bias=0.5",
+        "--cams.flip",
+        "false",
+        "--quiet",
+        "--force=match",
+    ]
+    assert main(["demo", *words, "--data.pairs.boat", "sand"]) == 0
+    call = api.only_call()
+    config = call.pop("config")
+    assert call == {"out": Path("here"), "force": "match", "quiet": True}
+    assert (config.seed, config.data.bias, config.cams.flip) == (3, 0.5, False)
+    assert config.data.pairs == {**DEFAULT_PAIRS, "boat": "sand"}
+
+
+def test_run_names_the_run_after_the_file(api: FakeApi, tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "boats.yaml").write_text("data: {reader: voc, root: VOC2012}\n")
+    assert main(["run", "--config", "boats.yaml", "--match.epochs", "2"]) == 0
+    call = api.only_call()
+    config = call.pop("config")
+    assert call == {"out": Path("runs/boats"), "until": None, "force": None, "quiet": False}
+    assert (config.data.root, config.match.epochs) == ("VOC2012", 2)
+    assert capsys.readouterr().out.endswith(f"report: {Path('runs/boats/report.html')}\n")
+
+
+def test_run_until_a_stage_has_no_report_yet(api: FakeApi, tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "boats.yaml").touch()
+    words = ["run", "--config", "boats.yaml", "--out", "o", "--until", "pseudo-masks", "--force", "classify"]
+    assert main(words) == 0
+    call = api.only_call()
+    assert (call["until"], call["force"], call["out"]) == ("pseudo-masks", "classify", Path("o"))
+    assert capsys.readouterr().out == "run directory: o\n"
+
+
+def test_print_config_needs_no_data(api: FakeApi, tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "boats.yaml").write_text("data: {reader: voc, root: no/such/folder}\n")
+    assert main(["run", "--config", "boats.yaml", "--seed=4", "--print_config"]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert (printed["seed"], printed["data"]["root"]) == (4, "no/such/folder")
+    assert list(printed["data"]["pairs"]) == list(DEFAULT_PAIRS)
+    assert main(["run", "--print_config"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["seed"] == 0
+    assert api.calls == []
+
+
+def test_predict(api: FakeApi, capsys: Output) -> None:
+    assert main(["predict", "model", "a.jpg", "folder", "--out", "masks"]) == 0
+    images = [Path("a.jpg"), Path("folder")]
+    assert api.only_call() == {"model": Path("model"), "images": images, "out": Path("masks")}
+    assert capsys.readouterr().out == "2 files in masks\n"
+
+
+def test_evaluate_prints_a_table(api: FakeApi, capsys: Output) -> None:
+    assert main(["evaluate", "masks", "truth", "--classes", "boat[s], cat"]) == 0
+    call = {"predictions": Path("masks"), "truth": Path("truth"), "classes": ("boat[s]", "cat")}
+    assert api.only_call() == call
+    output = capsys.readouterr().out
+    rows = [["class", "IoU %"], ["background", "90.0"], ["boat[s]", "12.5"], ["cat", "-"], ["mean", "51.2"]]
+    assert cells(output) == rows
+    caption = "20 images, false positive 0.30, false negative 0.25, coverage 1.00"
+    assert caption in " ".join(output.split())
+
+
+@pytest.mark.usefixtures("api")
+def test_evaluate_prints_json(capsys: Output) -> None:
+    assert main(["evaluate", "masks", "truth", "--classes", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == SCORES
+
+
+def test_classes_from_a_file_a_number_or_a_long_list(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("boat\n traffic light \n\n")
+    many = [f"a rather long class name {number}" for number in range(80)]
+    for given in ("classes.txt", "2", ",".join(many)):
+        assert main(["evaluate", "masks", "truth", "--classes", given]) == 0
+    found = [call["classes"] for _, call in api.calls]
+    assert found == [("boat", "traffic light"), ("class 1", "class 2"), tuple(many)]
+
+
+def test_prompts(api: FakeApi, capsys: Output) -> None:
+    assert main(["prompts", "runs/demo"]) == 0
+    assert api.only_call() == {"run": Path("runs/demo")}
+    rows = [["class", "nearest words"], ["boat[s]", "water 0.91, sea 0.50"], ["cat", ""]]
+    assert cells(capsys.readouterr().out) == rows
+
+
+def test_report(api: FakeApi, capsys: Output) -> None:
+    assert main(["report", "runs/demo"]) == 0
+    assert api.only_call() == {"run": Path("runs/demo")}
+    assert capsys.readouterr().out == f"{Path('runs/demo/report.html')}\n"
+
+
+def test_compare_ends_with_one_json_object(api: FakeApi, capsys: Output) -> None:
+    assert main(["compare", "--data.bias", "0.8"]) == 0
+    call = api.only_call()
+    assert call.pop("config").data.bias == 0.8
+    assert call == {"seeds": 3, "out": Path("runs/compare"), "pairings": None}
+    output = capsys.readouterr().out
+    assert json.loads(output.splitlines()[-1]) == COMPARISON
+    table = output[: output.rindex("{")] if "\n{" not in output else output[: output.index("\n{")]
+    assert cells(table) == [
+        ["method", "mIoU %", "oracle mIoU %", "false positives", "false negatives"],
+        ["CAM", "52.0 (50.0 to 60.0)", "61.0", "0.25 (0.20 to 0.30)", "0.10"],
+        ["Full method", "70.0", "61.0", "0.25 (0.20 to 0.30)", "0.10"],
+        ["Supervised bound", "85.0 (80.0 to 90.0)", "", "", ""],
+    ]
+    assert "prompts that name their class's context, per seed: 2, 1, 0 of 2" in " ".join(output.split())
+
+
+def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Output) -> None:
+    pairings = [{"boat": "sand"}, {"boat": "snow", "cat": "road"}]
+    (tmp_path / "pairings.json").write_text(json.dumps(pairings))
+    api.comparison = {"runs": [COMPARISON, {**COMPARISON, "supervised_bound": None}]}
+    assert main(["compare", "--pairings", "pairings.json", "--seeds", "1", "--out", "there"]) == 0
+    call = api.only_call()
+    assert (call["pairings"], call["seeds"], call["out"]) == (pairings, 1, Path("there"))
+    output = capsys.readouterr().out
+    assert json.loads(output.splitlines()[-1]) == api.comparison
+    names = [row[0] for row in cells(output)]
+    assert names == [
+        "method",
+        "pairing 1",
+        "CAM",
+        "Full method",
+        "Supervised bound",
+        "pairing 2",
+        "CAM",
+        "Full method",
+    ]
+    assert "pairing 2: prompts that name their class's context" in output
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["dmeo"],
+         'there is no verb "dmeo", expected one of demo, run, predict, evaluate, prompts, report, compare.'
+         ' Did you mean "demo"?'),
+        (["--debugg"], 'there is no option --debugg. Did you mean "--debug"?'),
+        (["demo", "--outt=x"], 'there is no option --outt. Did you mean "--out"?'),
+        (["demo", "--seeds", "3"], 'there is no option --seeds. Did you mean "--seed"?'),
+        (["demo", "--bias", "3", "--qqqqq"],
+         'there is no option --bias. Did you mean "--data.bias"?; there is no option --qqqqq.'),
+        (["demo", "--data.rot", "3"],
+         '--data.rot is not a setting of section "data". Did you mean "root"?'),
+        (["demo", "--data.bias", "7", "--seed=x"],
+         '--seed is "x", expected a whole number; --data.bias is 7.0, expected a number from 0 to 1'),
+        (["demo", "--cams.flip"], "--cams.flip has no value, expected --cams.flip VALUE"),
+        (["demo", "here"], 'unexpected argument "here", expected --section.key VALUE'),
+        (["demo", "--force", "mtach"],
+         f'argument --force: there is no stage "mtach", expected one of {", ".join(STAGES)}'
+         " (see `semples demo --help`)"),
+        (["demo", "--out"], "argument --out: expected one argument (see `semples demo --help`)"),
+        (["run"], "run needs --config FILE (`semples run --print_config` prints one to start from)"),
+        (["run", "--config", "no.yaml"],
+         "no.yaml cannot be read (No such file or directory): give a YAML file of settings"),
+        (["run", "--version"], "there is no option --version."),
+        (["predict", "model", "a.jpg", "--ot", "x"], 'there is no option --ot. Did you mean "--out"?'),
+        (["predict", "model", "a.jpg"],
+         "the following arguments are required: --out (see `semples predict --help`)"),
+        (["predict", "model", "a.jpg", "--seed", "1", "--out", "x"], "there is no option --seed."),
+        (["report", "runs/a", "runs/b"], 'unexpected argument "runs/b" (see `semples report --help`)'),
+        (["compare", "--seeds", "0"],
+         'argument --seeds: "0" came, expected a whole number above 0 (see `semples compare --help`)'),
+        (["compare", "--pairings", "no.json"],
+         "no.json cannot be read (No such file or directory): give a JSON file of pairings"),
+    ],
+)  # fmt: skip
+def test_text_of_usage_errors(api: FakeApi, capsys: Output, words: list[str], text: str) -> None:
+    assert error_line(words, capsys) == text
+    assert api.calls == []
+
+
+@pytest.mark.parametrize(
+    ("classes", "text"),
+    [
+        ("background,boat", "background came first, expected the object classes alone"),
+        ("boat,,cat", '"boat,,cat" has an empty or repeated name, expected different names'),
+        ("boat,boat", '"boat,boat" has an empty or repeated name, expected different names'),
+        ("0", "0 classes came, expected 1 to 254"),
+        ("255", "255 classes came, expected 1 to 254"),
+        ("no.txt", "no.txt cannot be read, expected a text file of names"),
+        ("binary.txt", "binary.txt cannot be read, expected a text file of names"),
+    ],
+)
+@pytest.mark.usefixtures("api")
+def test_text_of_errors_in_classes(tmp_path: Path, capsys: Output, classes: str, text: str) -> None:
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\xfa")
+    expected = f"argument --classes: {text} (see `semples evaluate --help`)"
+    assert error_line(["evaluate", "masks", "truth", "--classes", classes], capsys) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ('{"boat": "sand"}', 'p.json is not a list of pairings, expected [{"boat": "water", ...}, ...]'),
+        ("[]", 'p.json is not a list of pairings, expected [{"boat": "water", ...}, ...]'),
+        ('[{"boat": 1}]', 'p.json is not a list of pairings, expected [{"boat": "water", ...}, ...]'),
+        ("[", "p.json is not valid JSON: Expecting value: line 1 column 2 (char 1)"),
+    ],
+)
+@pytest.mark.usefixtures("api")
+def test_text_of_errors_in_pairings(tmp_path: Path, capsys: Output, content: str, text: str) -> None:
+    (tmp_path / "p.json").write_text(content)
+    assert error_line(["compare", "--pairings", "p.json"], capsys) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (DataError("train.txt is empty:\n  add names"), 2, "train.txt is empty: add names"),
+        (RunError("the loss is not finite"), 1, "the loss is not finite"),
+        (ValueError("two\nlines"), 1, "ValueError: two lines (run again with --debug for the traceback)"),
+    ],
+)
+def test_errors_of_a_verb(api: FakeApi, capsys: Output, error: Exception, status: int, text: str) -> None:
+    api.error = error
+    assert error_line(["demo"], capsys, status) == text
+    assert main(["--debug", "demo"]) == main(["demo", "--debug"]) == status
+    captured = capsys.readouterr().err
+    assert captured.count("Traceback (most recent call last)") == 2
+    assert captured.endswith(f"semples: error: {text}\n")
+
+
+def test_interrupt(api: FakeApi, capsys: Output) -> None:
+    api.error = KeyboardInterrupt()
+    assert main(["demo"]) == 130
+    assert capsys.readouterr().err == "semples: stopped; the same command continues\n"
+
+
+def test_help_and_version(capsys: Output) -> None:
+    assert main([]) == 0
+    bare = capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == bare
+    assert all(
+        f"    {verb} " in bare
+        for verb in ("demo", "run", "predict", "evaluate", "prompts", "report", "compare")
+    )
+    assert main(["demo", "--help"]) == 0
+    assert "--data.pairs.boat sand" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"semples {semples.__version__}\n"
+
+
+def test_help_and_settings_import_nothing_heavy() -> None:
+    code = (
+        "import sys; from semples.cli import main; assert main(['--help']) == main(['run', '--print_config']) == 0;"
+        "print([name for name in ('torch', 'transformers', 'numpy', 'rich') if name in sys.modules])"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.splitlines()[-1] == "[]"
+
+
+def test_python_dash_m() -> None:
+    command = [sys.executable, "-m", "semples", "dmeo"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 2
+    assert finished.stderr.startswith('semples: error: there is no verb "dmeo"')
