@@ -166,7 +166,8 @@ def test_defaults_are_not_changed_by_overrides() -> None:
         (["--cams.scales=[a]"], "--cams.scales is ['a'], expected a list, each item a number"),
         (["--data.classes=[yes]"],
          "--data.classes is [True], expected a list, each item text in quotes, or null"),
-        (["--data.pairs={boat"], '--data.pairs is "{boat", expected a mapping, each key and value text in quotes'),
+        (["--data.pairs={boat"],
+         '--data.pairs is "{boat", expected a mapping, each key and value text in quotes'),
         (["--data.reader=vco"], '--data.reader is "vco", expected one of "scenes", "voc", "folder"'),
         (["--seed"], "--seed has no value, expected --seed VALUE"),
         (["--cams.flip", "--seed=1"], "--cams.flip has no value, expected --cams.flip VALUE"),
@@ -208,7 +209,8 @@ def test_text_of_errors_in_a_file(settings_file: Path, yaml_text: str, text: str
 @pytest.mark.parametrize(
     ("yaml_text", "start"),
     [
-        ("\nseed: !!python/name:os.system\n", ":2: not valid YAML: could not determine a constructor for the tag"),
+        ("\nseed: !!python/name:os.system\n",
+         ":2: not valid YAML: could not determine a constructor for the tag"),
         ("seed: \x00\n", ": not valid YAML: unacceptable character #x0000"),
         ("seed: 2000-13-41\n", ": not valid YAML: month must be in 1..12"),
     ],

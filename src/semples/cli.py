@@ -53,7 +53,6 @@ class Parser(argparse.ArgumentParser):
         self.takes_settings = takes_settings
         super().__init__(
             **options,
-            allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             epilog=_SETTINGS_HELP if takes_settings else None,
         )
@@ -124,14 +123,15 @@ def _run_verb(words: list[str]) -> None:
 
 def _check_options(words: Sequence[str], parser: Parser) -> None:
     """Raise ConfigError for unknown options; what looks like a section's setting is left to the settings."""
-    known = parser.long_options + [f"--{key}" for key in SETTING_KEYS if parser.takes_settings]
+    known = [option.removeprefix("--") for option in parser.long_options]
+    known += SETTING_KEYS if parser.takes_settings else ()
     given = takewhile(lambda word: word != "--", words)
-    options = [word.partition("=")[0] for word in given if word.startswith("--")]
+    options = [word.removeprefix("--").partition("=")[0] for word in given if word.startswith("--")]
     unknown = [
         option for option in options if option not in known and not (parser.takes_settings and "." in option)
     ]
     if unknown:
-        problems = [f"there is no option {option}.{did_you_mean(option, known)}" for option in unknown]
+        problems = [f"there is no option --{option}.{did_you_mean(option, known)}" for option in unknown]
         raise ConfigError("; ".join(problems))
 
 

@@ -1,4 +1,7 @@
-"""Tables for the terminal: scores, comparisons and learned words. IoUs are in percent, all else as it is."""
+"""Tables for the terminal: scores, comparisons and learned words. IoUs are in percent, all else as it is.
+
+The widest fits 80 columns, which is also what rich takes where it cannot ask a terminal.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from semples.report.tables import scores
-
+_RESULTS = (
+    ("CAM classify", "cams", "classify"),
+    ("CAM match", "cams", "match"),
+    ("CAM refine", "cams", "refine"),
+    ("Pseudo masks", "pseudo_masks", None),
+    ("Segmentation train", "segmentation", "train"),
+    ("Segmentation val", "segmentation", "val"),
+    ("Supervised bound train", "supervised_bound", "train"),
+    ("Supervised bound val", "supervised_bound", "val"),
+)
 _METHODS = {
     "classify": "CAM",
     "match": "Match only",
@@ -22,19 +34,28 @@ _NOTHING = "-"
 
 def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
     """Return one row for each result that ``evaluation.json`` holds, in the order of the stages."""
-    table = _table(
-        "", "mIoU %", "oracle mIoU %", "threshold", "oracle threshold", "false positives", "false negatives"
+    headers = (
+        "mIoU %",
+        "oracle\nmIoU %",
+        "threshold",
+        "oracle\nthreshold",
+        "false\npositive",
+        "false\nnegative",
     )
-    for score in scores(evaluation):
-        table.add_row(
-            score.label,
-            _percent(score.miou),
-            _percent(score.oracle_miou),
-            _plain(score.threshold),
-            _plain(score.oracle_threshold),
-            _plain(score.false_positive),
-            _plain(score.false_negative),
-        )
+    table = _table("result", *headers)
+    for label, group, part in _RESULTS:
+        scores = evaluation.get(group) or {}
+        scores = scores.get(part) if part else scores
+        if scores:
+            table.add_row(
+                label,
+                _percent(scores["miou"]),
+                _percent(scores.get("oracle_miou")),
+                _plain(scores.get("threshold")),
+                _plain(scores.get("oracle_threshold")),
+                _plain(scores["false_positive"]),
+                _plain(scores["false_negative"]),
+            )
     return table
 
 
@@ -54,7 +75,8 @@ def scores_table(evaluation: Mapping[str, Any]) -> Table:
         for name in ("false_positive", "false_negative", "coverage")
         if name in evaluation
     ]
-    table.caption = ", ".join(parts)
+    table.min_width = max(len(part) for part in parts)
+    table.caption = "\n".join(parts)
     return table
 
 
@@ -64,7 +86,7 @@ def comparison_table(result: Mapping[str, Any]) -> Table:
     Args:
         result: The JSON object that ``semples compare`` prints: one pairing, or several under ``"runs"``.
     """
-    table = _table("method", "mIoU %", "oracle mIoU %", "false positives", "false negatives")
+    table = _table("method", "mIoU %", "oracle mIoU %", "false positive", "false negative")
     runs = result.get("runs", [result])
     captions = []
     for number, run in enumerate(runs, start=1):
@@ -80,14 +102,18 @@ def comparison_table(result: Mapping[str, Any]) -> Table:
 
 def words_table(words: Mapping[str, Sequence[tuple[str, float]]]) -> Table:
     """Return the words nearest to each class's learned prompt, nearest first, with their scores."""
-    table = Table("class", "nearest words")
+    table = _table("class")
+    table.add_column("nearest words")
     for name, nearest in words.items():
         table.add_row(Text(name), Text(", ".join(f"{word} {score:.2f}" for word, score in nearest)))
     return table
 
 
 def _table(first: str, *numbers: str) -> Table:
-    table = Table(first)
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, caption_justify="left"
+    )
+    table.add_column(first, no_wrap=True)
     for header in numbers:
         table.add_column(header, justify="right")
     return table
@@ -121,7 +147,7 @@ def _spread(values: Sequence[float | None], show: Callable[[float | None], str])
     if not known:
         return _NOTHING
     lowest, highest = show(min(known)), show(max(known))
-    return show(median(known)) + (f" ({lowest} to {highest})" if lowest != highest else "")
+    return show(median(known)) + (f" ({lowest}-{highest})" if lowest != highest else "")
 
 
 def _percent(share: float | None) -> str:

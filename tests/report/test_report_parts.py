@@ -14,6 +14,7 @@ from fake_run import (
 
 from semples.report import build, charts, findings, tables
 from semples.report.collect import Epoch, collect
+from semples.report.scores import read_evaluation
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_headline_gains_are_over_the_first_cam() -> None:
-    found = tables.tiles(tables.scores(EVALUATION))
+    found = tables.tiles(read_evaluation(EVALUATION).scores)
     assert [tile.label for tile in found] == ["CAM", "Refined CAM", "Pseudo masks", "Segmentation, held out"]
     assert [tile.gain for tile in found] == [None, *map(pytest.approx, (0.112, 0.15, 0.18))]
 
@@ -31,9 +32,10 @@ def test_warnings_on_clamped_scores_and_echoes(run: Path) -> None:
     found = findings.warnings(collect(run))
     assert len(found) == 1  # 5 % itself is not above 5 %
     assert found[0].startswith("match: up to 12 % of the scores in “background” were clamped (epoch 2)")
-    for echo in ("Cat", "kitten"):  # the class's own name, in any case, and its name in prompts
-        put_json(run / "2-prompts/words.json", {"epochs": [1], "words": {"cat": [[[echo, 0.9]]]}})
-        assert f"The prompt of “cat” learned the word “{echo}”" in findings.warnings(collect(run))[1]
+    # The class's own name, in any case, and the name that it has in prompts.
+    for name, echo in (("cat", "Cat"), ("cat", "kitten"), ("Tram", "tram")):
+        put_json(run / "2-prompts/words.json", {"epochs": [1], "words": {name: [[[echo, 0.9]]]}})
+        assert f"The prompt of “{name}” learned the word “{echo}”" in findings.warnings(collect(run))[1]
 
 
 def test_words_show_bars_and_their_history(run: Path) -> None:

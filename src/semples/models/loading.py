@@ -85,6 +85,12 @@ def image_statistics(source: str) -> tuple[tuple[float, ...], tuple[float, ...]]
     return tuple(float(value) for value in mean), tuple(float(value) for value in std)
 
 
+def image_short_side(source: str) -> int:
+    """Length in pixels that preprocessor_config.json resizes the short side of images to."""
+    size = _preprocessor_config(source).get("size", {})
+    return int(size.get("shortest_edge") or min(size.values(), default=512))
+
+
 def _preprocessor_config(source: str) -> dict[str, Any]:
     folder = Path(source)
     if folder.is_dir():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,27 +36,27 @@ class MaskGeneratorOutput:
                 raise ValueError(f"logits {name} have shape {tuple(logits.shape)}, expected {(batch, classes)}")
 
 
-class MaskGenerator(Protocol):
+class MaskGenerator(nn.Module, ABC):
     """The contract of every mask generator, also of a user's own."""
 
-    def __call__(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
+    @abstractmethod
+    def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
         """Compute CAMs and logits of pixels [B, 3, H, W] in [0, 1]; labels [B, K] where the caller has them."""
-        ...
 
+    @abstractmethod
     def trunk_parameters(self) -> list[nn.Parameter]:
         """Pretrained parameters: trained in stage 0 at a lower rate, frozen in stages 1 and 3."""
-        ...
 
+    @abstractmethod
     def head_parameters(self) -> list[nn.Parameter]:
         """All other parameters."""
-        ...
 
+    @abstractmethod
     def freeze_trunk(self) -> None:
         """Take the pretrained part out of training for good: no gradients, no dropout."""
-        ...
 
 
-class CamGenerator(nn.Module):
+class CamGenerator(MaskGenerator):
     """A backbone and a convolution to K maps: cams = ReLU(maps), logits = their global average.
 
     The CAM of Zhou et al. (CVPR 2016) with the classifier moved before the pooling.
@@ -102,12 +103,12 @@ class CamGenerator(nn.Module):
 
 def build_mask_generator(
     name: str, num_classes: int, *, backbone: str, output_stride: int | None, kernel_size: int
-) -> nn.Module:
+) -> MaskGenerator:
     """Build a mask generator by name.
 
     Args:
         name: "cam", or the import path ``package.module.Class`` of a class of your own. It is called with the
-            keywords num_classes, backbone, output_stride and kernel_size and has to satisfy :class:`MaskGenerator`.
+            keywords num_classes, backbone, output_stride and kernel_size and has to subclass :class:`MaskGenerator`.
         num_classes: K.
         backbone: Checkpoint of the pretrained backbone.
         output_stride: Input pixels per CAM pixel, or None for the backbone's own.
@@ -121,7 +122,9 @@ def build_mask_generator(
         return CamGenerator(load_backbone(backbone, output_stride), num_classes, kernel_size)
     own: Any = _import_class(name)
     module = own(num_classes=num_classes, backbone=backbone, output_stride=output_stride, kernel_size=kernel_size)
-    return cast(nn.Module, module)
+    if not isinstance(module, MaskGenerator):
+        raise ConfigError(f"mask_generator.name: {name} is no subclass of semples.models.mask_generators.MaskGenerator")
+    return module
 
 
 def _import_class(path: str) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from semples.errors import ModelError
-from semples.models.loading import image_statistics, load_pretrained, resolve
+from semples.models.loading import image_short_side, image_statistics, load_pretrained, resolve
 
 BUNDLED = "segmentation"
 
@@ -23,6 +23,7 @@ class SegmentationNetwork(nn.Module):
         model: A transformers ``...ForSemanticSegmentation``.
         mean: Mean colour of its preprocessing, RGB in [0, 1].
         std: Standard deviation of its preprocessing.
+        short_side: Length in pixels of the images' short side at which it was trained and should be used.
         new_modules: Names of its modules without pretrained weights. Batch normalisation learns its statistics
             there and nowhere else. None: everything is new.
     """
@@ -31,10 +32,16 @@ class SegmentationNetwork(nn.Module):
     std: Tensor
 
     def __init__(
-        self, model: Any, mean: tuple[float, ...], std: tuple[float, ...], new_modules: frozenset[str] | None = None
+        self,
+        model: Any,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        short_side: int,
+        new_modules: frozenset[str] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
+        self.short_side = short_side
         self.new_modules = new_modules
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
@@ -66,17 +73,20 @@ class SegmentationNetwork(nn.Module):
 
         self.model.save_pretrained(folder)
         processor = SegformerImageProcessor(
-            do_resize=False, image_mean=self.mean.flatten().tolist(), image_std=self.std.flatten().tolist()
+            size={"shortest_edge": self.short_side},
+            image_mean=self.mean.flatten().tolist(),
+            image_std=self.std.flatten().tolist(),
         )
         processor.save_pretrained(folder)
 
 
-def build_segmentation_network(name: str, class_names: tuple[str, ...]) -> SegmentationNetwork:
+def build_segmentation_network(name: str, class_names: tuple[str, ...], short_side: int) -> SegmentationNetwork:
     """Build a network for background and the given classes, with pretrained weights where the checkpoint has them.
 
     Args:
         name: "bundled", hub name or local folder of a segmentation model or of a backbone that has one.
         class_names: Names of the K classes, without background.
+        short_side: Length in pixels of the images' short side in training.
 
     Raises:
         ModelError: The checkpoint cannot be loaded.
@@ -93,7 +103,7 @@ def build_segmentation_network(name: str, class_names: tuple[str, ...]) -> Segme
     )
     missing = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
     new_modules = frozenset(key.rpartition(".")[0] for key in missing)
-    return SegmentationNetwork(model, *image_statistics(source), new_modules=new_modules)
+    return SegmentationNetwork(model, *image_statistics(source), short_side, new_modules)
 
 
 def load_segmentation_network(folder: Path) -> SegmentationNetwork:
@@ -105,6 +115,6 @@ def load_segmentation_network(folder: Path) -> SegmentationNetwork:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model: give the folder RUN/5-segment/model of a finished run")
     model = load_pretrained("AutoModelForSemanticSegmentation", str(folder))
-    network = SegmentationNetwork(model, *image_statistics(str(folder)))
+    network = SegmentationNetwork(model, *image_statistics(str(folder)), image_short_side(str(folder)))
     return network.eval()
 

@@ -39,7 +39,6 @@ def write_report(run_directory: Path) -> Path:
 
 def render(run: Run) -> str:
     """Return the whole page for a collected run."""
-    found = tables.scores(run.evaluation)
     return (
         _environment()
         .get_template("report.html.jinja")
@@ -50,9 +49,9 @@ def render(run: Run) -> str:
             heat_gradient=heat_gradient(),
             warnings=findings.warnings(run),
             missing=findings.missing_stages(run),
-            scores=found,
-            tiles=tables.tiles(found),
-            class_rows=tables.class_rows(found, run.classes),
+            scores=run.scores,
+            tiles=tables.tiles(run.scores),
+            class_rows=tables.class_rows(run.scores, run.classes),
             galleries=[
                 ("Training images", gallery.train_rows(run)),
                 ("Held-out images", gallery.val_rows(run)),

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from semples.errors import DataError
 from semples.records import ClassCatalogue, Dataset, Sample
+from semples.report.scores import Evaluation, Score, read_evaluation
 
 STAGES = ("0-classify", "1-match", "2-prompts", "3-refine", "4-pseudo-masks", "5-segment", "6-evaluate")
 """Stage folders of a run, in order."""
@@ -67,7 +68,7 @@ class Run:
         stages: One entry for each of :data:`STAGES`.
         epochs: Training log in the order of first appearance; a repeated epoch keeps its last line.
         words: Learned words, or None.
-        evaluation: ``evaluation.json`` as it is, or empty.
+        scores: Results of the evaluation that are there, in the order of the stages.
         shown: Ids of the images to show, by split.
         config_text: ``config.yaml`` as it is, or empty.
         problems: One sentence for each file that could not be read.
@@ -79,7 +80,7 @@ class Run:
     stages: tuple[Stage, ...]
     epochs: tuple[Epoch, ...]
     words: LearnedWords | None
-    evaluation: Mapping[str, Any]
+    scores: tuple[Score, ...]
     shown: Mapping[str, tuple[str, ...]]
     config_text: str
     problems: tuple[str, ...]
@@ -98,15 +99,15 @@ def collect(directory: Path) -> Run:
         return _read(directory / name, name, parse, default, problems)
 
     dataset = read("dataset.json", parse_dataset, None)
-    evaluation: Mapping[str, Any] = read("evaluation.json", parse_object, {})
+    evaluation = read("evaluation.json", lambda text: read_evaluation(parse_object(text)), Evaluation())
     return Run(
         directory=directory,
-        classes=_class_names(dataset, evaluation),
+        classes=evaluation.classes if dataset is None else dataset.catalogue.names,
         dataset=dataset,
         stages=read("manifest.json", parse_manifest, tuple(Stage(name) for name in STAGES)),
         epochs=read("metrics.jsonl", lambda text: parse_metrics(text, problems), ()),
         words=read("2-prompts/words.json", parse_words, None),
-        evaluation=evaluation,
+        scores=evaluation.scores,
         shown=read("6-evaluate/samples.json", parse_shown, _spread_over(dataset)),
         config_text=read("config.yaml", str, ""),
         problems=tuple(problems),
@@ -224,12 +225,6 @@ def _number(value: Any) -> float:
 
 def _numbers(value: Mapping[str, Any] | None) -> dict[str, float]:
     return {str(name): _number(number) for name, number in (value or {}).items()}
-
-
-def _class_names(dataset: Dataset | None, evaluation: Mapping[str, Any]) -> tuple[str, ...]:
-    if dataset is not None:
-        return dataset.catalogue.names
-    return tuple(str(name) for name in evaluation.get("classes") or ())
 
 
 def _spread_over(dataset: Dataset | None) -> Mapping[str, tuple[str, ...]]:

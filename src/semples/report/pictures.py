@@ -135,7 +135,7 @@ def to_picture(pixels: Pixels, frame: Frame) -> Picture:
     buffer = io.BytesIO()
     image = Image.fromarray(pixels)
     if frame.pixelated:
-        image.save(buffer, "PNG", optimize=True)
+        image.save(buffer, "PNG")
     else:
         image.save(buffer, "JPEG", quality=82)
     kind = "png" if frame.pixelated else "jpeg"

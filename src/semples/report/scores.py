@@ -45,7 +45,7 @@ class Evaluation:
 
 
 def read_evaluation(value: Mapping[str, Any]) -> Evaluation:
-    """Take the results out of the object in ``evaluation.json``; those that are null or absent are left out."""
+    """Take the results out of ``evaluation.json``; those that are null or absent are left out."""
     found = []
     for group, key, label in _ENTRIES:
         entry = value.get(group)

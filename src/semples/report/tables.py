@@ -1,46 +1,16 @@
-"""Rows of the tables and bars: scores, classes, learned words."""
+"""What the tables and bars show: headline numbers, classes, learned words."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from semples.report.collect import LearnedWords, Run
 from semples.report.pictures import class_colour
+from semples.report.scores import Score
 
 LONGEST_HISTORY = 8
 """Changes of a nearest word that are shown; longer histories keep both ends."""
-
-_SCORES = (
-    ("cams", "classify", "CAM"),
-    ("cams", "match", "Matched CAM"),
-    ("cams", "refine", "Refined CAM"),
-    ("pseudo_masks", None, "Pseudo masks"),
-    ("segmentation", "train", "Segmentation, train"),
-    ("segmentation", "val", "Segmentation, held out"),
-    ("supervised_bound", "train", "Supervised bound, train"),
-    ("supervised_bound", "val", "Supervised bound, held out"),
-)
-
-
-@dataclass(frozen=True)
-class Score:
-    """One evaluated result; rates are in 0..1 and None where they do not apply."""
-
-    label: str
-    group: str
-    split: str
-    images: int | None
-    miou: float | None
-    threshold: float | None
-    oracle_miou: float | None
-    oracle_threshold: float | None
-    false_positive: float | None
-    false_negative: float | None
-    coverage: float | None
-    iou: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -89,18 +59,7 @@ class ClassWords:
     history: tuple[Spell, ...]
 
 
-def scores(evaluation: Mapping[str, Any]) -> list[Score]:
-    """List every result of ``evaluation.json`` that is there, in the order of the stages."""
-    found = []
-    for group, key, label in _SCORES:
-        entry = evaluation.get(group)
-        entry = entry.get(key) if key and isinstance(entry, Mapping) else entry
-        if isinstance(entry, Mapping):
-            found.append(_score(label, group, entry))
-    return found
-
-
-def tiles(found: list[Score]) -> list[Tile]:
+def tiles(found: Sequence[Score]) -> list[Tile]:
     """List the headline numbers: first and last CAM, pseudo masks, segmentation (held out if it can be)."""
     cams = [score for score in found if score.group == "cams"]
     segmentations = [score for score in found if score.group == "segmentation"]
@@ -114,7 +73,7 @@ def tiles(found: list[Score]) -> list[Tile]:
     ]
 
 
-def class_rows(found: list[Score], classes: tuple[str, ...]) -> list[ClassRow]:
+def class_rows(found: Sequence[Score], classes: tuple[str, ...]) -> list[ClassRow]:
     """List the IoU per class, background first."""
     known = dict.fromkeys(name for score in found for name in score.iou)
     names = [name for name in ("background", *classes) if name in known]
@@ -130,15 +89,7 @@ def class_words(run: Run) -> list[ClassWords]:
         return []
     ranks = {name: rank for rank, name in enumerate(run.classes)}
     names = sorted(run.words.words, key=lambda name: ranks.get(name, len(ranks)))
-    return [
-        ClassWords(
-            name,
-            colour_of(name, run.classes),
-            _bars(run.words, name),
-            _history(nearest_word(run.words, name)),
-        )
-        for name in names
-    ]
+    return [_class_words(run.words, name, run.classes) for name in names]
 
 
 def nearest_word(words: LearnedWords, name: str) -> list[tuple[int, str]]:
@@ -152,26 +103,8 @@ def colour_of(name: str, classes: tuple[str, ...]) -> str | None:
     return class_colour(classes.index(name)) if name in classes else None
 
 
-def _score(label: str, group: str, entry: Mapping[str, Any]) -> Score:
-    images = _rate(entry.get("images"))
-    return Score(
-        label=label,
-        group=group,
-        split=str(entry.get("split") or ""),
-        images=None if images is None else int(images),
-        miou=_rate(entry.get("miou")),
-        threshold=_rate(entry.get("threshold")),
-        oracle_miou=_rate(entry.get("oracle_miou")),
-        oracle_threshold=_rate(entry.get("oracle_threshold")),
-        false_positive=_rate(entry.get("false_positive")),
-        false_negative=_rate(entry.get("false_negative")),
-        coverage=_rate(entry.get("coverage")),
-        iou={str(name): _rate(value) for name, value in (entry.get("iou") or {}).items()},
-    )
-
-
-def _rate(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+def _class_words(words: LearnedWords, name: str, classes: tuple[str, ...]) -> ClassWords:
+    return ClassWords(name, colour_of(name, classes), _bars(words, name), _history(nearest_word(words, name)))
 
 
 def _bars(words: LearnedWords, name: str) -> tuple[WordBar, ...]:

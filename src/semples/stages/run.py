@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from semples.config import Config, OptimizerConfig
 from semples.data.loading import ImageCache
@@ -30,6 +29,7 @@ FOLDERS = {
     "segment": "5-segment",
     "supervised-bound": "5-supervised-bound",
     "evaluate": "6-evaluate",
+    "manual": "compare-manual",
 }
 """Stage name -> its folder in the run directory."""
 
@@ -79,7 +79,7 @@ class Run:
         model = self.vision_language
         return MatchScore(model.score_kind, model.scale, model.bias)
 
-    def build_generator(self) -> nn.Module:
+    def build_generator(self) -> MaskGenerator:
         """Build the mask generator with its pretrained backbone and a new head."""
         settings = self.config.mask_generator
         return build_mask_generator(
@@ -90,13 +90,13 @@ class Run:
             kernel_size=settings.kernel_size,
         ).to(self.device)
 
-    def load_generator(self, stage: str) -> nn.Module:
+    def load_generator(self, stage: str) -> MaskGenerator:
         """Load the mask generator that a stage left, on the device and ready for inference."""
         generator = self.build_generator()
         generator.load_state_dict(load_file(self.finished_file(stage, GENERATOR_FILE), device=str(self.device)))
         return generator.eval()
 
-    def save_generator(self, stage: str, generator: nn.Module) -> None:
+    def save_generator(self, stage: str, generator: MaskGenerator) -> None:
         """Write the mask generator of a stage."""
         save_tensors(self.folder(stage) / GENERATOR_FILE, dict(generator.state_dict()))
 
@@ -122,5 +122,3 @@ def fitting(settings: OptimizerConfig) -> Fitting:
     """What the training loop needs of a stage's settings."""
     return Fitting(settings.epochs, settings.learning_rate, settings.weight_decay, settings.warmup)
 
-
-__all__ = ["FOLDERS", "GENERATOR_FILE", "PROMPTS_FILE", "MaskGenerator", "Run", "fitting", "save_tensors"]

@@ -103,7 +103,7 @@ def train_segmentation(run: Run, stage: str, images: ImageCache, read: MaskReade
     """Train the segmentation network of the config on images and the masks that ``read`` gives."""
     settings = run.config.segment
     set_seed(run.config.seed)
-    network = build_segmentation_network(settings.model, run.dataset.catalogue.names).to(run.device)
+    network = build_segmentation_network(settings.model, run.dataset.catalogue.names, settings.image_size).to(run.device)
     pretrained, new = network.parameter_groups()
     scales = (settings.smallest_scale, settings.largest_scale)
     crops = MaskedCrops(images, read, settings.image_size, scales, run.config.seed)
@@ -128,13 +128,13 @@ def _step(network: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
 
 
 @torch.no_grad()
-def predict_labels(network: SegmentationNetwork, pixels: Tensor, short_side: int) -> NDArray[np.uint8]:
+def predict_labels(network: SegmentationNetwork, pixels: Tensor) -> NDArray[np.uint8]:
     """Predict label maps uint8 [B, H, W] of images [B, 3, H, W] in [0, 1].
 
     The network sees the images at the scale it was trained at, each and its mirror image; logits are averaged.
     """
     size = pixels.shape[-2:]
-    scale = short_side / min(size)
+    scale = network.short_side / min(size)
     target = [max(1, round(side * scale)) for side in size]
     scaled = F.interpolate(pixels, target, mode="bilinear", align_corners=False, antialias=True)
     logits = network(scaled) + network(scaled.flip(-1)).flip(-1)
@@ -146,5 +146,5 @@ def predict_samples(run: Run, network: SegmentationNetwork, samples: tuple[Sampl
     """Write the predicted mask ``ID.png`` of every sample."""
     for indices in run.log.track(list(size_batches(samples)), "predictions"):
         pixels = torch.stack([to_pixels(read_image(samples[i].path)) for i in indices]).to(run.device)
-        for index, mask in zip(indices, predict_labels(network, pixels, run.config.segment.image_size), strict=True):
+        for index, mask in zip(indices, predict_labels(network, pixels), strict=True):
             write_mask(folder / f"{samples[index].id}.png", mask)

@@ -1,0 +1,115 @@
+"""The verbs of the command line as functions, with the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from semples.compare import compare
+from semples.config import Config
+from semples.data.images import read_mask
+from semples.errors import DataError
+from semples.files import read_json
+from semples.metrics import ConfusionMatrix
+from semples.predict import predict
+from semples.report import write_report
+from semples.stages.opening import open_run
+from semples.stages.pipeline import run_stages
+
+__all__ = ["compare", "demo", "evaluate", "predict", "prompts", "report", "run"]
+
+
+def run(
+    config: Config, out: Path, until: str | None = None, force: str | None = None, quiet: bool = False
+) -> Path:
+    """Run the whole pipeline, or go on where the same command stopped.
+
+    Args:
+        config: Settings; :func:`semples.settings.load_config` reads them from YAML.
+        out: The run directory.
+        until: Stop after this stage.
+        force: Run this stage and those after it again.
+        quiet: No progress on the terminal.
+
+    Returns:
+        The run directory, with report.html inside.
+
+    Raises:
+        SemplesError: Bad settings, bad input, or a failed run; its text says what to do.
+    """
+    opened = open_run(config, out, quiet)
+    run_stages(opened, until, force, _teller(quiet))
+    write_report(out)
+    return out
+
+
+def demo(out: Path, config: Config | None = None, force: str | None = None, quiet: bool = False) -> Path:
+    """Run the whole pipeline on built-in scenes: CPU is enough, nothing is downloaded."""
+    return run(config or Config(), out, force=force, quiet=quiet)
+
+
+def evaluate(predictions: Path, truth: Path, classes: Sequence[str]) -> dict[str, Any]:
+    """Score a folder of masks against another: every ``ID.png`` of ``truth`` needs one of the same size.
+
+    Returns:
+        mIoU and shares as in evaluation.json, and per class false positives and negatives.
+
+    Raises:
+        DataError: A folder or mask is missing, or does not fit.
+    """
+    if not truth.is_dir() or not predictions.is_dir():
+        missing = predictions if truth.is_dir() else truth
+        raise DataError(f"{missing} is not there: give a folder of PNG masks")
+    paths = sorted(truth.rglob("*.png"))
+    if not paths:
+        raise DataError(f"{truth} holds no PNG masks")
+    matrix = ConfusionMatrix(len(classes) + 1)
+    for path in paths:
+        target = read_mask(path, None, len(classes))
+        other = predictions / path.relative_to(truth)
+        if not other.is_file():
+            raise DataError(f"{other} is not there, but {path} is: predict that image or remove its truth")
+        height, width = target.shape
+        matrix.update(read_mask(other, (height, width), len(classes)), target)
+    return {**matrix.scores(classes), "per_class": _per_class(matrix, ("background", *classes))}
+
+
+def _per_class(matrix: ConfusionMatrix, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    shares = zip(names, matrix.iou, matrix.false_positive_share, matrix.false_negative_share, strict=True)
+    return {
+        name: {"iou": float(iou), "false_positive": float(fp), "false_negative": float(fn)}
+        for name, iou, fp, fn in shares
+        if iou == iou  # not NaN: the class occurs
+    }
+
+
+def prompts(run: Path) -> dict[str, list[tuple[str, float]]]:
+    """Read the words nearest to each learned prompt, best first.
+
+    Raises:
+        DataError: The run has no stage 2.
+    """
+    path = run / "2-prompts" / "words.json"
+    if not path.is_file():
+        raise DataError(f"{path} is not there: give the directory of a run with guidance that passed stage prompts")
+    words = read_json(path)["words"]
+    return {name: [(word, float(score)) for word, score in epochs[-1]] for name, epochs in words.items()}
+
+
+def report(run: Path) -> Path:
+    """Rebuild report.html of a run directory.
+
+    Raises:
+        DataError: That is no run directory.
+    """
+    if not (run / "dataset.json").is_file():
+        raise DataError(f"{run} is no run directory: it has no dataset.json")
+    return write_report(run)
+
+
+def _teller(quiet: bool) -> Callable[[str], None]:
+    console = Console(stderr=True, highlight=False)
+    return (lambda _: None) if quiet else console.print

@@ -1,0 +1,96 @@
+"""Opening a run: read the data set, choose the device, record what the run is."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from semples.config import Config
+from semples.data.catalogues import VOC, catalogue_from_names
+from semples.data.folder import read_folder
+from semples.data.scenes.reader import SceneSettings, read_scenes
+from semples.data.voc import read_voc
+from semples.files import write_json
+from semples.records import Dataset, Sample
+from semples.settings import save_config
+from semples.stages.run import Run
+from semples.training import TrainingLog, make_accelerator
+
+
+def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
+    """Read the data set of a config and make its run directory.
+
+    Nothing is written before the data set has been read without an error (scenes are drawn into it first).
+    """
+    dataset = read_dataset(config, directory)
+    accelerator = make_accelerator(config.device, config.precision)
+    run = Run(directory, config, dataset, accelerator, TrainingLog(directory / "metrics.jsonl", quiet))
+    save_config(config, directory / "config.yaml", _environment(run))
+    write_json(directory / "dataset.json", _index(dataset))
+    return run
+
+
+def read_dataset(config: Config, directory: Path) -> Dataset:
+    """Read the data set that the config names; scenes without a root are drawn inside the run directory."""
+    data = config.data
+    if data.reader == "scenes":
+        root = Path(data.root) if data.root else directory / "scenes"
+        settings = SceneSettings(
+            data.pairs, data.bias, data.image_size, data.train_size, data.val_size, config.seed
+        )
+        return read_scenes(root, settings)
+    root = Path(data.root or "")
+    if data.reader == "voc":
+        names = {name: word for name, word in zip(VOC.names, VOC.prompt_names, strict=True)} | data.prompt_names
+        catalogue = replace(VOC) if not data.prompt_names else catalogue_from_names(VOC.names, names)
+        return read_voc(root, data.train_split, data.val_split, data.labels, catalogue=catalogue)
+    return read_folder(root, data.classes, data.prompt_names, data.val_fraction, config.seed)
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    """Versions, commit and device."""
+    packages = ("semples", "torch", "transformers", "accelerate", "numpy", "pillow")
+    return {
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in packages},
+        "commit": _commit(),
+        "device": str(run.device),
+    }
+
+
+def _commit() -> str | None:
+    """Commit of the source tree that this package was imported from, or None where there is none."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _index(dataset: Dataset) -> dict[str, Any]:
+    """What later tools need to know of the images: no masks among it."""
+
+    def entries(samples: Sequence[Sample]) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": sample.id,
+                "path": str(sample.path.resolve()),
+                "height": sample.size[0],
+                "width": sample.size[1],
+                "tags": list(sample.tags),
+            }
+            for sample in samples
+        ]
+
+    return {
+        "classes": list(dataset.catalogue.names),
+        "prompt_names": list(dataset.catalogue.prompt_names),
+        "train": entries(dataset.train),
+        "val": entries(dataset.val),
+    }
