@@ -21,5 +21,7 @@ def find_shared_data() -> Path | None:
 def shared_data() -> Path:
     found = find_shared_data()
     if found is None:
-        pytest.skip("real test data not found: set SEMPLES_TEST_DATA to the folder that holds data/, weights/ and parity/")
+        pytest.skip(
+            "real test data not found: set SEMPLES_TEST_DATA to the folder that holds data/, weights/ and parity/"
+        )
     return found

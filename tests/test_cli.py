@@ -113,9 +113,7 @@ class FakeApi(ModuleType):
         self.called("report", {"run": run})
         return run / "report.html"
 
-    def compare(
-        self, config: Config, seeds: int, out: Path, pairings: list[dict[str, str]] | None
-    ) -> dict[str, Any]:
+    def compare(self, config: Config, seeds: int, out: Path, pairings: list[dict[str, str]] | None) -> dict[str, Any]:
         self.called("compare", {"config": config, "seeds": seeds, "out": out, "pairings": pairings})
         return self.comparison
 
@@ -398,8 +396,7 @@ def test_help_and_version(capsys: Output) -> None:
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == bare
     assert all(
-        f"    {verb} " in bare
-        for verb in ("demo", "run", "predict", "evaluate", "prompts", "report", "compare")
+        f"    {verb} " in bare for verb in ("demo", "run", "predict", "evaluate", "prompts", "report", "compare")
     )
     assert main(["demo", "--help"]) == 0
     assert "--data.pairs.boat sand" in capsys.readouterr().out

@@ -92,9 +92,7 @@ class TestMatchScore:
         scale = torch.tensor(2.0, requires_grad=True)
         MatchScore("sigmoid", scale, 0.0).log(first_axis(1), first_axis(1)).sum().backward()  # type: ignore[no-untyped-call]
         assert scale.grad is not None
-        assert scale.grad.item() == pytest.approx(
-            1 - 1 / (1 + math.exp(-2))
-        )  # d log sigmoid(x) / dx at x = 2
+        assert scale.grad.item() == pytest.approx(1 - 1 / (1 + math.exp(-2)))  # d log sigmoid(x) / dx at x = 2
 
     def test_any_leading_shape(self) -> None:
         a, b = torch.rand(2, 3, 4), torch.rand(2, 3, 4)
@@ -128,12 +126,8 @@ class TestGoldenLosses:
             lambda_background=2.4,
         )
         assert list(parts) == ["match_foreground", "match_background"]
-        torch.testing.assert_close(
-            parts["match_foreground"], golden["out.stage_a.match_fg"], atol=2.8e-5, rtol=0
-        )
-        torch.testing.assert_close(
-            parts["match_background"], 2.4 * golden["out.stage_a.match_bg"], atol=3.8e-5, rtol=0
-        )
+        torch.testing.assert_close(parts["match_foreground"], golden["out.stage_a.match_fg"], atol=2.8e-5, rtol=0)
+        torch.testing.assert_close(parts["match_background"], 2.4 * golden["out.stage_a.match_bg"], atol=3.8e-5, rtol=0)
         torch.testing.assert_close(total(parts), golden["out.stage_a.loss"], atol=6.7e-5, rtol=0)
 
     def test_prompts(self, golden: dict[str, Tensor]) -> None:
@@ -166,9 +160,7 @@ class TestGoldenLosses:
         )
         foreground = at_cosine(golden["out.stage_c.cos_fg_prompt"])
         parts |= suppress_loss(foreground, first_axis(6), COSINE, lambda_suppress=0.05)
-        torch.testing.assert_close(
-            parts["suppress"], 0.05 * golden["out.stage_c.suppress"], atol=6.5e-7, rtol=0
-        )
+        torch.testing.assert_close(parts["suppress"], 0.05 * golden["out.stage_c.suppress"], atol=6.5e-7, rtol=0)
         torch.testing.assert_close(total(parts), golden["out.stage_c.loss"], atol=6.7e-5, rtol=0)
 
 
@@ -216,18 +208,14 @@ class TestLosses:
             lambda: suppress_loss(empty, empty, COSINE, 1.0),
             lambda: COSINE.clamped_share(empty, empty),
         ):
-            with pytest.raises(
-                ValueError, match=r"no \(image, class\) pair to average over: leave out batches"
-            ):
+            with pytest.raises(ValueError, match=r"no \(image, class\) pair to average over: leave out batches"):
                 loss()
 
     def test_shapes_that_would_broadcast_are_refused(self) -> None:
         expected = r"foreground \(3, 8\), background \(3, 8\), texts \(1, 8\), expected the same \[P, D\]"
         with pytest.raises(ValueError, match=expected):
             match_loss(torch.rand(3, 8), torch.rand(3, 8), torch.rand(1, 8), COSINE, 1.0)
-        with pytest.raises(
-            ValueError, match=r"foreground \(8,\), prompts \(8,\), expected the same \[P, D\]"
-        ):
+        with pytest.raises(ValueError, match=r"foreground \(8,\), prompts \(8,\), expected the same \[P, D\]"):
             suppress_loss(torch.rand(8), torch.rand(8), COSINE, 1.0)
 
 

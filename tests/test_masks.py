@@ -104,9 +104,7 @@ class TestNormalizeCams:
 
     @pytest.mark.parametrize("value", [0.0, 0.1, 7.7, 300.3])
     @pytest.mark.parametrize("cells", [(1, 1), (3, 5)])
-    def test_constant_maps_become_zero_in_spite_of_rounding(
-        self, value: float, cells: tuple[int, int]
-    ) -> None:
+    def test_constant_maps_become_zero_in_spite_of_rounding(self, value: float, cells: tuple[int, int]) -> None:
         upsampled = upsample_cams(torch.full((1, 2, *cells), value), (53, 71), align_corners=False)
         assert normalize_cams(upsampled, 1e-8).abs().max() == 0
 
@@ -162,9 +160,7 @@ class TestSoftMasks:
 
     def test_peak_makes_the_scale_of_the_generator_irrelevant(self) -> None:
         cams, pair = random_cams(1, 1, 3, 3), (torch.tensor([0]), torch.tensor([0]))
-        weak, strong = (
-            soft_masks(c, *pair, (6, 6), 0.1, divide_by_peak=True) for c in (cams / 50, cams * 50)
-        )
+        weak, strong = (soft_masks(c, *pair, (6, 6), 0.1, divide_by_peak=True) for c in (cams / 50, cams * 50))
         torch.testing.assert_close(weak, strong)
         assert soft_masks(cams / 50, *pair, (6, 6), 0.1, divide_by_peak=False).max() < 0.3
 
@@ -191,9 +187,7 @@ class TestMaskedRegions:
     def test_by_hand(self) -> None:
         pixels = torch.stack([torch.full((3, 1, 3), 0.5), torch.full((3, 1, 3), 1.0)])
         masks = torch.tensor([[[0.0, 0.5, 1.0]]])
-        foreground, background = masked_regions(
-            pixels, masks, torch.tensor([1]), torch.tensor([0.0, 0.5, 0.75])
-        )
+        foreground, background = masked_regions(pixels, masks, torch.tensor([1]), torch.tensor([0.0, 0.5, 0.75]))
         torch.testing.assert_close(
             foreground[0, :, 0], torch.tensor([[0.0, 0.5, 1.0], [0.5, 0.75, 1.0], [0.75, 0.875, 1.0]])
         )
@@ -212,9 +206,7 @@ class TestMaskedRegions:
     def test_gradients_reach_the_masks(self) -> None:
         pixels, masks = random_cams(1, 3, 2, 3), random_cams(2, 2, 3).requires_grad_()
         fill = torch.full((3,), 0.4, dtype=torch.float64)
-        assert torch.autograd.gradcheck(
-            lambda m: masked_regions(pixels, m, torch.tensor([0, 0]), fill), masks
-        )
+        assert torch.autograd.gradcheck(lambda m: masked_regions(pixels, m, torch.tensor([0, 0]), fill), masks)
 
     def test_what_does_not_fit_is_refused(self) -> None:
         pixels, index, fill = torch.zeros(2, 3, 4, 5), torch.tensor([0, 1]), torch.zeros(3)
@@ -222,9 +214,7 @@ class TestMaskedRegions:
             masked_regions(pixels, torch.zeros(2, 1, 5), index, fill)
         with pytest.raises(ValueError, match=r"masks have shape \(1, 4, 5\), expected \(2, 4, 5\)"):
             masked_regions(pixels, torch.zeros(1, 4, 5), index, fill)
-        with pytest.raises(
-            ValueError, match=r"fill has shape \(1,\), expected \(3,\): one value per channel"
-        ):
+        with pytest.raises(ValueError, match=r"fill has shape \(1,\), expected \(3,\): one value per channel"):
             masked_regions(pixels, torch.zeros(2, 4, 5), index, torch.zeros(1))
 
 
@@ -257,13 +247,9 @@ class TestLabelMap:
         assert label_map(rounded_up, torch.tensor([0]), 0.3).item() == 1
 
     def test_bad_input_is_refused(self) -> None:
-        with pytest.raises(
-            ValueError, match=r"dtype torch.uint8, expected floats in \[0, 1\]: divide 8-bit maps"
-        ):
+        with pytest.raises(ValueError, match=r"dtype torch.uint8, expected floats in \[0, 1\]: divide 8-bit maps"):
             label_map(torch.zeros(1, 2, 2, dtype=torch.uint8), torch.tensor([0]), 0.5)
-        with pytest.raises(
-            ValueError, match=r"shape \(2, 3, 3\), expected \[1, H, W\] for as many class ids"
-        ):
+        with pytest.raises(ValueError, match=r"shape \(2, 3, 3\), expected \[1, H, W\] for as many class ids"):
             label_map(torch.zeros(2, 3, 3), torch.tensor([0]), 0.5)
 
 

@@ -131,9 +131,7 @@ def test_a_whole_mapping_replaces_and_a_later_pair_joins_it() -> None:
 
 
 def test_class_names_may_hold_points() -> None:
-    assert load_config(overrides=["--data.prompt_names.st. bernard=dog"]).data.prompt_names == {
-        "st. bernard": "dog"
-    }
+    assert load_config(overrides=["--data.prompt_names.st. bernard=dog"]).data.prompt_names == {"st. bernard": "dog"}
 
 
 def test_defaults_are_not_changed_by_overrides() -> None:
@@ -244,8 +242,7 @@ def test_all_problems_are_told_together(settings_file: Path) -> None:
 def test_one_mistake_is_not_told_twice() -> None:
     # Without its value, root would count as not set, and smallest_scale as above largest_scale.
     assert (
-        error_of(overrides={"data.reader": "voc", "data.root": 5})
-        == "data.root is 5, expected text in quotes, or null"
+        error_of(overrides={"data.reader": "voc", "data.root": 5}) == "data.root is 5, expected text in quotes, or null"
     )
     words = ["--segment.smallest_scale=-1", "--segment.largest_scale=0.2"]
     assert error_of(overrides=words) == "--segment.smallest_scale is -1.0, expected a number above 0"

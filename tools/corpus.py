@@ -8,6 +8,7 @@ Nothing here reads a mask.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,7 @@ def random_placements(rng: np.random.Generator) -> tuple[Placement, ...]:
 
 def degrade(rng: np.random.Generator, image: NDArray[np.uint8], style: str) -> NDArray[np.uint8]:
     """Apply the named style to a uint8 [H, W, 3] image."""
-    pixels = image.astype(np.float32)
+    pixels: NDArray[np.floating[Any]] = image.astype(np.float32)
     if style == "bright":
         pixels = pixels * 1.15 + 45
     elif style == "dim":
@@ -99,7 +100,7 @@ def degrade(rng: np.random.Generator, image: NDArray[np.uint8], style: str) -> N
         pixels = 128 + 0.4 * (pixels - 128)
     elif style == "blurry":
         for axis in (0, 1):
-            pixels = sum(np.roll(pixels, shift, axis) for shift in range(-2, 3)) / 5
+            pixels = np.mean([np.roll(pixels, shift, axis) for shift in range(-2, 3)], axis=0)
     elif style == "noisy":
         pixels = pixels + rng.normal(0, 28, pixels.shape)
     elif style == "tinted":

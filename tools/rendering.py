@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from corpus import Captioned, draw_captioned
 from torch import Tensor
+
+from corpus import Captioned, draw_captioned
 
 
 def read_or_draw(cache: Path, scenes: int, size: int, first_seed: int) -> Captioned:

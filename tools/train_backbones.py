@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from corpus import Captioned
-from rendering import random_shift, read_or_draw
 from transformers import (
     ResNetConfig,
     ResNetModel,
@@ -31,6 +29,8 @@ from transformers import (
     ViTModel,
 )
 
+from corpus import Captioned
+from rendering import random_shift, read_or_draw
 from semples.data.scenes import OBJECTS
 
 IMAGE_SIZE = 96
@@ -132,7 +132,9 @@ def train(model: Classifier, corpus: Captioned, args: argparse.Namespace) -> Non
     labels = torch.from_numpy(corpus.objects())
     per_epoch = len(labels) // args.batch
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.epochs * per_epoch, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, args.lr, total_steps=args.epochs * per_epoch, pct_start=0.1
+    )
     started = time.time()
     for epoch in range(args.epochs):
         model.train()

@@ -22,9 +22,7 @@ from semples.stages.pipeline import run_stages
 __all__ = ["compare", "demo", "evaluate", "predict", "prompts", "report", "run"]
 
 
-def run(
-    config: Config, out: Path, until: str | None = None, force: str | None = None, quiet: bool = False
-) -> Path:
+def run(config: Config, out: Path, until: str | None = None, force: str | None = None, quiet: bool = False) -> Path:
     """Run the whole pipeline, or go on where the same command stopped.
 
     Args:

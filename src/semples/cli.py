@@ -127,9 +127,7 @@ def _check_options(words: Sequence[str], parser: Parser) -> None:
     known += SETTING_KEYS if parser.takes_settings else ()
     given = takewhile(lambda word: word != "--", words)
     options = [word.removeprefix("--").partition("=")[0] for word in given if word.startswith("--")]
-    unknown = [
-        option for option in options if option not in known and not (parser.takes_settings and "." in option)
-    ]
+    unknown = [option for option in options if option not in known and not (parser.takes_settings and "." in option)]
     if unknown:
         problems = [f"there is no option --{option}.{did_you_mean(option, known)}" for option in unknown]
         raise ConfigError("; ".join(problems))
@@ -142,9 +140,7 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     group = main_parser.add_subparsers(metavar="VERB", title="verbs")
     verbs: dict[str, Parser] = {}
     for name, (do, takes_settings, add_arguments, summary) in _VERBS.items():
-        verbs[name] = group.add_parser(
-            name, do=do, takes_settings=takes_settings, help=summary, description=summary
-        )
+        verbs[name] = group.add_parser(name, do=do, takes_settings=takes_settings, help=summary, description=summary)
         add_arguments(verbs[name])
     return main_parser, verbs
 
@@ -167,9 +163,7 @@ def _run_arguments(parser: Parser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/NAME of FILE)")
     parser.add_argument("--until", type=_stage, metavar="STAGE", help="stop after this stage")
     _add_run_options(parser)
-    parser.add_argument(
-        "--print_config", action="store_true", help="print the settings, defaults included, and stop"
-    )
+    parser.add_argument("--print_config", action="store_true", help="print the settings, defaults included, and stop")
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -193,9 +187,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _predict_arguments(parser: Parser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="model folder, such as RUN/5-segment/model")
-    parser.add_argument(
-        "images", type=Path, nargs="+", metavar="IMAGE", help="image file or folder of images"
-    )
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image file or folder of images")
     _add_out(parser, "folder for masks and overlays")
 
 
@@ -222,9 +214,7 @@ def _evaluate_arguments(parser: Parser) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
     from semples import api, tables
 
-    evaluation = api.evaluate(
-        predictions=arguments.predictions, truth=arguments.truth, classes=arguments.classes
-    )
+    evaluation = api.evaluate(predictions=arguments.predictions, truth=arguments.truth, classes=arguments.classes)
     if arguments.json:
         print(json.dumps(evaluation))
     else:
@@ -273,9 +263,7 @@ def _add_out(parser: Parser, what: str, default: Path | None = None) -> None:
 
 
 def _add_run_options(parser: Parser) -> None:
-    parser.add_argument(
-        "--force", type=_stage, metavar="STAGE", help="do this stage and those after it again"
-    )
+    parser.add_argument("--force", type=_stage, metavar="STAGE", help="do this stage and those after it again")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
 
 
@@ -323,9 +311,7 @@ def _read_pairings(file: Path) -> list[dict[str, str]]:
     try:
         pairings = read_json(file)
     except OSError as error:
-        raise ConfigError(
-            f"{file} cannot be read ({error.strerror}): give a JSON file of pairings"
-        ) from error
+        raise ConfigError(f"{file} cannot be read ({error.strerror}): give a JSON file of pairings") from error
     except ValueError as error:
         raise ConfigError(f"{file} is not valid JSON: {error}") from error
     if not (isinstance(pairings, list) and pairings and all(map(_is_pairing, pairings))):

@@ -49,7 +49,9 @@ def compare(
         The record that DESIGN calls compare's last line; with several pairings ``{"runs": [...]}``.
     """
     if config.data.reader != "scenes":
-        raise ConfigError(f"data.reader is {config.data.reader}: compare needs the built-in scenes, whose contexts are known")
+        raise ConfigError(
+            f"data.reader is {config.data.reader}: compare needs the built-in scenes, whose contexts are known"
+        )
     runs = [_compare_pairing(config, dict(pairs), seeds, out) for pairs in pairings or [config.data.pairs]]
     return runs[0] if pairings is None else {"runs": runs}
 
@@ -96,7 +98,9 @@ def _compare_seed(run: Run, console: Console) -> dict[str, Any]:
     record = {
         "cams": {method: _scored(run, stage) for method, stage in METHODS.items()},
         "supervised_bound": (score_masks(run, "val", run.folder("supervised-bound") / "predictions") or {})["miou"],
-        "words": {name: found[-1][0][0] for name, found in read_json(run.folder("prompts") / "words.json")["words"].items()},
+        "words": {
+            name: found[-1][0][0] for name, found in read_json(run.folder("prompts") / "words.json")["words"].items()
+        },
     }
     write_json(run.directory / "comparison.json", record)
     return record
@@ -110,7 +114,9 @@ def _manual(run: Run) -> None:
     train_guided(run, "manual", run.config.refine, features, run.config.refine.lambda_suppress)
 
 
-MANUAL = Stage("manual", _manual, ("seed", "data", "mask_generator", "vision_language", "refine", "cams"), ("classify",))
+MANUAL = Stage(
+    "manual", _manual, ("seed", "data", "mask_generator", "vision_language", "refine", "cams"), ("classify",)
+)
 
 
 def _scored(run: Run, stage: str) -> dict[str, float]:

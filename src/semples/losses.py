@@ -147,9 +147,7 @@ def prompt_loss(
     }
 
 
-def suppress_loss(
-    foreground: Tensor, prompts: Tensor, score: MatchScore, lambda_suppress: float
-) -> dict[str, Tensor]:
+def suppress_loss(foreground: Tensor, prompts: Tensor, score: MatchScore, lambda_suppress: float) -> dict[str, Tensor]:
     """Prompt-guided refinement: the foreground does not match the learned background prompt.
 
     ``lambda_r * (-log(1 - s(E_I(X_f), p_c)))``, added to the match loss in stage 3 of ``docs/method.md``.
@@ -184,9 +182,7 @@ def classification_loss(logits: Mapping[str, Tensor], labels: Tensor) -> dict[st
         ValueError: If there is no head or a head's shape is not that of the labels.
     """
     if not logits:
-        raise ValueError(
-            "the mask generator gave no logits, expected at least one head [B, K] to classify with"
-        )
+        raise ValueError("the mask generator gave no logits, expected at least one head [B, K] to classify with")
     return {head: _soft_margin(head, values, labels) for head, values in logits.items()}
 
 

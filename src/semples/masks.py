@@ -186,9 +186,7 @@ def merge_multiscale_cams(runs: Iterable[Tensor]) -> Tensor:
     for run in runs:
         cams = _at_least_float32(run)
         if summed is not None and cams.shape != summed.shape:
-            raise ValueError(
-                f"CAMs of a run have shape {tuple(cams.shape)}, expected {tuple(summed.shape)} as before"
-            )
+            raise ValueError(f"CAMs of a run have shape {tuple(cams.shape)}, expected {tuple(summed.shape)} as before")
         summed = cams if summed is None else summed + cams
     if summed is None:
         raise ValueError("no CAMs to merge, expected at least one run")
@@ -202,10 +200,6 @@ def _at_least_float32(maps: Tensor) -> Tensor:
 def _check_regions(pixels: Tensor, masks: Tensor, image_index: Tensor, fill: Tensor) -> None:
     expected = (len(image_index), *pixels.shape[-2:])
     if tuple(masks.shape) != expected:
-        raise ValueError(
-            f"masks have shape {tuple(masks.shape)}, expected {expected} to fit pairs and images"
-        )
+        raise ValueError(f"masks have shape {tuple(masks.shape)}, expected {expected} to fit pairs and images")
     if tuple(fill.shape) != (pixels.shape[1],):
-        raise ValueError(
-            f"fill has shape {tuple(fill.shape)}, expected {(pixels.shape[1],)}: one value per channel"
-        )
+        raise ValueError(f"fill has shape {tuple(fill.shape)}, expected {(pixels.shape[1],)}: one value per channel")

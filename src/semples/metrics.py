@@ -66,9 +66,7 @@ class ConfusionMatrix:
         _check_bytes("prediction", prediction)
         _check_bytes("truth", truth)
         if prediction.shape != truth.shape:
-            raise ValueError(
-                f"prediction has shape {prediction.shape}, expected that of truth, {truth.shape}"
-            )
+            raise ValueError(f"prediction has shape {prediction.shape}, expected that of truth, {truth.shape}")
         pairs = truth.astype(np.intp).ravel() * _ALL_BYTES + prediction.ravel()
         table = np.bincount(pairs, minlength=_ALL_BYTES**2).reshape(_ALL_BYTES, _ALL_BYTES)
         _check_values("prediction", table.sum(0), self.num_labels)
@@ -86,9 +84,7 @@ class ConfusionMatrix:
             ValueError: If the numbers of labels differ.
         """
         if self.num_labels != other.num_labels:
-            raise ValueError(
-                f"a matrix of {other.num_labels} labels came, expected {self.num_labels} as in this one"
-            )
+            raise ValueError(f"a matrix of {other.num_labels} labels came, expected {self.num_labels} as in this one")
         both = ConfusionMatrix(self.num_labels)
         both.counts = self.counts + other.counts
         both.unpredicted = self.unpredicted + other.unpredicted
@@ -190,9 +186,7 @@ class ThresholdSweep:
         self.histogram: Counts = np.zeros((num_labels, num_labels, len(THRESHOLDS) + 1), np.int64)
         self.images = 0
 
-    def update(
-        self, cams: npt.NDArray[Any], class_ids: Sequence[int] | Counts, truth: npt.NDArray[Any]
-    ) -> None:
+    def update(self, cams: npt.NDArray[Any], class_ids: Sequence[int] | Counts, truth: npt.NDArray[Any]) -> None:
         """Count one image.
 
         Args:
@@ -248,9 +242,7 @@ class ThresholdSweep:
     def _labels_of(self, class_ids: Sequence[int] | Counts) -> npt.NDArray[np.intp]:
         labels = np.asarray(class_ids, np.intp) + 1
         if len(set(labels.tolist())) != len(labels) or not np.all((labels > 0) & (labels < self.num_labels)):
-            raise ValueError(
-                f"class ids {list(class_ids)}, expected different ones below {self.num_labels - 1}"
-            )
+            raise ValueError(f"class ids {list(class_ids)}, expected different ones below {self.num_labels - 1}")
         return labels
 
 

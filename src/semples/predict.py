@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from semples.data.catalogues import voc_palette
@@ -79,6 +78,3 @@ def _output_names(paths: Sequence[Path]) -> list[str]:
     if len(set(names)) < len(names):
         raise DataError("two images would be written to the same name: predict their folders one by one")
     return names
-
-
-

@@ -27,9 +27,7 @@ ENVIRONMENT = "environment"
 _HINTS: dict[str, Any] = get_type_hints(Config)
 _SECTIONS: dict[str, Any] = {name: hint for name, hint in _HINTS.items() if is_dataclass(hint)}
 _SETTINGS: dict[str, Any] = {name: hint for name, hint in _HINTS.items() if name not in _SECTIONS} | {
-    f"{section}.{name}": hint
-    for section, kind in _SECTIONS.items()
-    for name, hint in get_type_hints(kind).items()
+    f"{section}.{name}": hint for section, kind in _SECTIONS.items() for name, hint in get_type_hints(kind).items()
 }
 _EXPECTED = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -136,9 +134,7 @@ class _Resolver:
         values = {key: value for key, value in self.values.items() if key.rpartition(".")[0] == section}
         while True:
             try:
-                return kind(
-                    **{key.rpartition(".")[2]: value for key, value in values.items()}, **(parts or {})
-                )
+                return kind(**{key.rpartition(".")[2]: value for key, value in values.items()}, **(parts or {}))
             except ConfigError as error:
                 message = str(error)
             named = {key for key in _SETTINGS if re.search(rf"(?<![\w.]){re.escape(key)}(?!\w)", message)}
@@ -159,9 +155,7 @@ def _read_file(file: Path, problems: list[str]) -> list[_Given]:
         text = file.read_text(encoding="utf-8")
         values = yaml.safe_load(text)
     except OSError as error:
-        raise ConfigError(
-            f"{file} cannot be read ({error.strerror}): give a YAML file of settings"
-        ) from error
+        raise ConfigError(f"{file} cannot be read ({error.strerror}): give a YAML file of settings") from error
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(_yaml_problem(file, error)) from error
     if values is None:
@@ -174,9 +168,7 @@ def _read_file(file: Path, problems: list[str]) -> list[_Given]:
             problems.append(f"{file}:{line}: {key} is given twice, first in line {lines[key]}")
         lines[key] = line
     values.pop(ENVIRONMENT, None)
-    return _flatten(
-        values, lambda key: f"{file}:{lines[key]}: {key}" if key in lines else f"{file}: {key}", problems
-    )
+    return _flatten(values, lambda key: f"{file}:{lines[key]}: {key}" if key in lines else f"{file}: {key}", problems)
 
 
 def _yaml_problem(file: Path, error: Exception) -> str:

@@ -110,9 +110,7 @@ def words_table(words: Mapping[str, Sequence[tuple[str, float]]]) -> Table:
 
 
 def _table(first: str, *numbers: str) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, caption_justify="left"
-    )
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, caption_justify="left")
     table.add_column(first, no_wrap=True)
     for header in numbers:
         table.add_column(header, justify="right")

@@ -47,9 +47,7 @@ def test_coco_has_80_classes_in_the_order_of_its_ids() -> None:
 
 def test_coco_names_hold_those_of_real_annotations(shared_data: Path) -> None:
     text = (shared_data / "data/coco-mini/labels/train.json").read_text(encoding="utf-8")
-    in_file = {
-        category["name"].replace("aeroplane", "airplane") for category in json.loads(text)["categories"]
-    }
+    in_file = {category["name"].replace("aeroplane", "airplane") for category in json.loads(text)["categories"]}
     assert in_file <= set(COCO.names)
 
 
@@ -77,9 +75,7 @@ def test_voc_palette_has_256_distinct_colours() -> None:
 
 
 def test_voc_palette_is_that_of_the_published_masks(shared_data: Path) -> None:
-    with Image.open(
-        next((shared_data / "data/voc2012-animals/SegmentationClassAug").glob("2007_*.png"))
-    ) as mask:
+    with Image.open(next((shared_data / "data/voc2012-animals/SegmentationClassAug").glob("2007_*.png"))) as mask:
         stored = mask.getpalette()
     assert stored is not None
     assert voc_palette()[: len(stored)] == stored

@@ -29,9 +29,7 @@ def samples(dataset: Dataset) -> dict[str, Sample]:
 
 
 def named_tags(dataset: Dataset) -> dict[str, list[str]]:
-    return {
-        key: [dataset.catalogue.names[tag] for tag in sample.tags] for key, sample in samples(dataset).items()
-    }
+    return {key: [dataset.catalogue.names[tag] for tag in sample.tags] for key, sample in samples(dataset).items()}
 
 
 def data_error(action: Callable[[], object]) -> str:
@@ -101,9 +99,7 @@ def test_bad_tables(tmp_path: Path, line: str, text: str) -> None:
 def test_images_that_differ_in_their_suffix_only(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg", "a.png")
     write_tags(tmp_path, "a.jpg,dog", "a.png,cat")
-    assert 'a.png: a.jpg has the same id, "a"; rename one of them' in data_error(
-        lambda: read_folder(tmp_path)
-    )
+    assert 'a.png: a.jpg has the same id, "a"; rename one of them' in data_error(lambda: read_folder(tmp_path))
 
 
 # Class folders
@@ -152,15 +148,11 @@ def test_class_folder_that_is_no_class(tmp_path: Path) -> None:
 def test_empty_class_folder(tmp_path: Path) -> None:
     put(tmp_path, "cat/a.jpg")
     (tmp_path / "dog").mkdir()
-    assert "dog: no images of this class; add some or remove the folder" in data_error(
-        lambda: read_folder(tmp_path)
-    )
+    assert "dog: no images of this class; add some or remove the folder" in data_error(lambda: read_folder(tmp_path))
 
 
 def test_missing_root(tmp_path: Path) -> None:
-    assert "none: there is no such folder; expected images" in data_error(
-        lambda: read_folder(tmp_path / "none")
-    )
+    assert "none: there is no such folder; expected images" in data_error(lambda: read_folder(tmp_path / "none"))
 
 
 # Masks and links
@@ -235,9 +227,7 @@ def test_split_is_the_same_everywhere(tmp_path: Path) -> None:
     ("count", "fraction", "held_out"),
     [(1, 0.5, 0), (2, 1e-9, 1), (2, 0.999999, 1), (20, 0.0, 0), (9, 0.999999, 8)],
 )
-def test_at_least_one_image_on_either_side(
-    tmp_path: Path, count: int, fraction: float, held_out: int
-) -> None:
+def test_at_least_one_image_on_either_side(tmp_path: Path, count: int, fraction: float, held_out: int) -> None:
     assert len(val_ids(table_of(tmp_path, count), val_fraction=fraction)) == held_out
 
 

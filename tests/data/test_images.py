@@ -92,9 +92,7 @@ def test_palette_is_looked_up(tmp_path: Path) -> None:
 def test_transparent_palette_entry_is_white(tmp_path: Path) -> None:
     image = Image.frombytes("P", (2, 1), b"\x01\x00")
     image.putpalette([*BLUE, *GREEN])
-    np.testing.assert_array_equal(
-        read_image(saved(tmp_path / "a.png", image, transparency=0)), [[GREEN, WHITE]]
-    )
+    np.testing.assert_array_equal(read_image(saved(tmp_path / "a.png", image, transparency=0)), [[GREEN, WHITE]])
     # One alpha for each entry: green at 51 / 255 = 0.2 over white is 0.2 * green + 0.8 * white.
     path = saved(tmp_path / "b.png", image, transparency=b"\xff\x33")
     np.testing.assert_array_equal(read_image(path), [[(204, 255, 204), BLUE]])
@@ -113,9 +111,7 @@ def test_grey_with_alpha_is_composited_on_white(tmp_path: Path) -> None:
 
 
 def test_transparent_colour_key_is_white(tmp_path: Path) -> None:
-    path = saved(
-        tmp_path / "a.png", Image.fromarray(np.array([[RED, BLUE]], dtype=np.uint8)), transparency=BLUE
-    )
+    path = saved(tmp_path / "a.png", Image.fromarray(np.array([[RED, BLUE]], dtype=np.uint8)), transparency=BLUE)
     np.testing.assert_array_equal(read_image(path), [[RED, WHITE]])
 
 
@@ -164,9 +160,7 @@ def test_content_counts_and_not_the_suffix(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_32_bit_grey_is_refused(tmp_path: Path, dtype: type[np.generic]) -> None:
     path = saved(tmp_path / "a.tif", Image.fromarray(np.ones((2, 2), dtype=dtype)))
-    assert "32-bit grey has no fixed range; save the image with 8 or 16 bits" in data_error(
-        lambda: read_image(path)
-    )
+    assert "32-bit grey has no fixed range; save the image with 8 or 16 bits" in data_error(lambda: read_image(path))
 
 
 # Photographs, EXIF orientation
@@ -199,9 +193,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, name: str, orientation: int
 
 
 @pytest.mark.parametrize(("orientation", "size"), [(1, (8, 24)), (6, (24, 8)), (9, (8, 24))])
-def test_size_of_a_jpeg_is_that_of_its_pixels(
-    tmp_path: Path, orientation: int, size: tuple[int, int]
-) -> None:
+def test_size_of_a_jpeg_is_that_of_its_pixels(tmp_path: Path, orientation: int, size: tuple[int, int]) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     path = saved(tmp_path / "a.jpg", Image.new("RGB", (24, 8)), exif=exif)
@@ -264,9 +256,7 @@ def test_empty_file(tmp_path: Path, reader: Callable[[Path], object]) -> None:
 )
 def test_file_that_is_no_photograph(tmp_path: Path, reader: Callable[[Path], object], content: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
-    assert_refused(
-        tmp_path / "a.jpg", reader, "this is no JPEG, PNG, WEBP, BMP, TIFF or GIF image; download it again"
-    )
+    assert_refused(tmp_path / "a.jpg", reader, "this is no JPEG, PNG, WEBP, BMP, TIFF or GIF image; download it again")
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "a.gif"])

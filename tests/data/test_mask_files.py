@@ -77,9 +77,7 @@ def test_palette_has_no_say(tmp_path: Path) -> None:
 
 def test_real_masks_are_read(shared_data: Path) -> None:
     root = shared_data / "data/voc2012-animals"
-    mask = read_mask(
-        root / "SegmentationClassAug/2007_000063.png", image_size(root / "JPEGImages/2007_000063.jpg"), 20
-    )
+    mask = read_mask(root / "SegmentationClassAug/2007_000063.png", image_size(root / "JPEGImages/2007_000063.jpg"), 20)
     assert set(np.unique(mask)) == {0, 9, 12, 255}  # its tags are chair (9) and dog (12)
 
 
@@ -91,10 +89,7 @@ def test_values_are_mapped_before_they_are_checked(tmp_path: Path) -> None:
 def test_values_above_the_classes_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.fromarray(mask_of([0, 2, 3, 254, 255])))
     text = data_error(lambda: read_mask(path, (1, 5), 2))
-    assert (
-        f"{path}: values 3, 254 are no class; expected 0 (background), 1 to 2 (classes) and 255 (ignore)"
-        in text
-    )
+    assert f"{path}: values 3, 254 are no class; expected 0 (background), 1 to 2 (classes) and 255 (ignore)" in text
 
 
 def test_wrong_size_names_both(tmp_path: Path) -> None:

@@ -127,9 +127,7 @@ def test_stand_ins_cannot_be_changed_by_a_pickle(tmp_path: Path) -> None:
 
 def test_arrays_of_objects_are_not_built(tmp_path: Path) -> None:
     # With a forged type, numpy itself would take bytes of the file for pointers.
-    assert "an array holds O8, expected plain numbers" in refusal(
-        saved(tmp_path / "a.npy", {"a": np.array([None])})
-    )
+    assert "an array holds O8, expected plain numbers" in refusal(saved(tmp_path / "a.npy", {"a": np.array([None])}))
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,7 @@ def grown(mask: BoolArray) -> BoolArray:
     """Also the eight neighbours of every pixel."""
     padded = np.pad(mask, 1)
     height, width = mask.shape
-    result: BoolArray = np.any(
-        [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0
-    )
+    result: BoolArray = np.any([padded[y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0)
     return result
 
 
@@ -153,9 +151,7 @@ def test_second_object_lies_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compose, "_offset", lambda _rng, _low, _high, extent, side: (side - extent) / 2)
     mask = draw(0, 64, Placement("house", None), Placement("ball", None)).mask
     assert mask[32, 32] == 2
-    assert (mask == 2).sum() == pytest.approx(
-        np.pi / 4 * np.prod(np.ptp(np.argwhere(mask == 2), axis=0) + 1), rel=0.06
-    )
+    assert (mask == 2).sum() == pytest.approx(np.pi / 4 * np.prod(np.ptp(np.argwhere(mask == 2), axis=0) + 1), rel=0.06)
 
 
 def test_size_words_follow_the_drawn_size() -> None:
@@ -214,9 +210,7 @@ def test_rounded_cuts_a_square_into_sixteen_corners() -> None:
 
 
 def test_ramp_goes_through_its_colours() -> None:
-    image = np.asarray(
-        ramp(np.array([[-1.0, 0.0, 0.5, 1.0, 7.0]], dtype=np.float32), [(0, 0, 0), (200, 100, 0)])
-    )
+    image = np.asarray(ramp(np.array([[-1.0, 0.0, 0.5, 1.0, 7.0]], dtype=np.float32), [(0, 0, 0), (200, 100, 0)]))
     assert image[0, :, 0].tolist() == [0, 0, pytest.approx(100, abs=1), 200, 200]
     assert image[0, 3].tolist() == [200, 100, 0]
 

@@ -108,9 +108,7 @@ def test_same_settings_use_the_files_again(tmp_path: Path, monkeypatch: pytest.M
     assert read_scenes(tmp_path, SETTINGS) == first
 
 
-def test_missing_masks_change_nothing_but_the_mask_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_masks_change_nothing_but_the_mask_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = read_scenes(tmp_path, SETTINGS)
     shutil.rmtree(tmp_path / "masks")
     monkeypatch.setattr(reader, "draw_scene", None)
@@ -139,9 +137,7 @@ def test_other_settings_draw_again(tmp_path: Path) -> None:
     assert read_scenes(tmp_path, SETTINGS).train[0].path.read_bytes() == before
 
 
-def test_interrupted_drawing_is_not_taken_for_a_whole_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_drawing_is_not_taken_for_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = [s.path.read_bytes() for s in read_scenes(tmp_path, SETTINGS).train]
     calls = iter(range(100))
 

@@ -160,9 +160,7 @@ def test_masks_are_named_but_not_opened(root: Path) -> None:
 
 
 def test_named_folder_of_masks_must_exist(root: Path) -> None:
-    assert "Masks: there is no such folder of masks" in data_error(
-        lambda: mask_paths(root, masks_folder="Masks")
-    )
+    assert "Masks: there is no such folder of masks" in data_error(lambda: mask_paths(root, masks_folder="Masks"))
 
 
 # Errors
@@ -170,10 +168,7 @@ def test_named_folder_of_masks_must_exist(root: Path) -> None:
 
 def test_missing_root(tmp_path: Path) -> None:
     text = data_error(lambda: read_voc(tmp_path / "none"))
-    assert (
-        f"{tmp_path / 'none'}: no VOC data set, there is no folder JPEGImages; expected a folder that holds"
-        in text
-    )
+    assert f"{tmp_path / 'none'}: no VOC data set, there is no folder JPEGImages; expected a folder that holds" in text
 
 
 def test_root_above_the_data_set_names_the_right_one(root: Path) -> None:
@@ -205,9 +200,7 @@ def test_unknown_source(root: Path) -> None:
 def test_unknown_split_names_those_there_are(root: Path) -> None:
     write_tags(root, "a,dog")
     text = data_error(lambda: read_voc(root, "trian"))
-    assert (
-        'trian.txt: there is no split "trian"; the splits there are train, val. Did you mean "train"?' in text
-    )
+    assert 'trian.txt: there is no split "trian"; the splits there are train, val. Did you mean "train"?' in text
     (root / "ImageSets/Segmentation/train.txt").unlink()
     (root / "ImageSets/Segmentation/val.txt").unlink()
     assert 'there is no split "train"; it is a list of ids, one a line' in data_error(lambda: read_voc(root))
@@ -268,7 +261,9 @@ def test_bad_flags(root: Path, flags: dict[str, Any], text: str) -> None:
     assert text in data_error(lambda: read_voc(root, catalogue=ANIMALS))
 
 
-ENTITY = '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><annotation><object><name>&e;</name></object></annotation>'
+ENTITY = (
+    '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><annotation><object><name>&e;</name></object></annotation>'
+)
 
 
 @pytest.mark.parametrize(

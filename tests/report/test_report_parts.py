@@ -93,9 +93,7 @@ def test_chart_places_points_between_the_margins() -> None:
 def test_chart_shows_parts_only_where_there_are_several_and_leaves_out_what_is_not_finite() -> None:
     (single,) = charts.loss_charts([epoch_of(1, 0.5, only=0.5)])
     assert [line.name for line in single.lines] == ["total"]
-    (several,) = charts.loss_charts(
-        [epoch_of(1, 3.0, a=1.0, b=2.0), epoch_of(2, math.nan, a=math.inf, b=2.0)]
-    )
+    (several,) = charts.loss_charts([epoch_of(1, 3.0, a=1.0, b=2.0), epoch_of(2, math.nan, a=math.inf, b=2.0)])
     assert [(line.name, len(line.points)) for line in several.lines] == [("total", 1), ("a", 1), ("b", 2)]
     (empty,) = charts.loss_charts([epoch_of(1, math.nan)])
     assert empty.lines == ()

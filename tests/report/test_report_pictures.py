@@ -44,9 +44,7 @@ def test_heat_overlay_by_hand() -> None:
         ((1, 1), (160, 160), (160, 160), True),
     ],
 )
-def test_frames(
-    size: tuple[int, int], displayed: tuple[int, int], stored: tuple[int, int], pixelated: bool
-) -> None:
+def test_frames(size: tuple[int, int], displayed: tuple[int, int], stored: tuple[int, int], pixelated: bool) -> None:
     frame = pictures.fit(*size)
     assert (frame.displayed, frame.stored, frame.pixelated) == (displayed, stored, pixelated)
 

@@ -34,9 +34,7 @@ _COCO_NAMES = (
 )
 
 
-def catalogue_from_names(
-    names: Sequence[str], prompt_names: Mapping[str, str] | None = None
-) -> ClassCatalogue:
+def catalogue_from_names(names: Sequence[str], prompt_names: Mapping[str, str] | None = None) -> ClassCatalogue:
     """Build a catalogue from class names and, for some of them, the words to give to the VLM.
 
     Args:

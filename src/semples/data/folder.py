@@ -101,9 +101,7 @@ def _from_class_folders(root: Path) -> _Tagged:
     for folder in folders:
         entries = _visible(folder)
         if nested := [path.name for path in entries if path.is_dir()]:
-            raise DataError(
-                f"{folder}: folder {nested[0]} inside a class folder is not read; move its images up"
-            )
+            raise DataError(f"{folder}: folder {nested[0]} inside a class folder is not read; move its images up")
         images = [path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES]
         if not images:
             raise DataError(f"{folder}: no images of this class; add some or remove the folder")

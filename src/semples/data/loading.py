@@ -52,7 +52,14 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, images: ImageCache, num_classes: int, size: int, *, crop_scale: float, augment: bool = True, seed: int = 0
+        self,
+        images: ImageCache,
+        num_classes: int,
+        size: int,
+        *,
+        crop_scale: float,
+        augment: bool = True,
+        seed: int = 0,
     ) -> None:
         self.images = images
         self.num_classes = num_classes
@@ -95,7 +102,7 @@ def resize(image: NDArray[np.uint8], size: int, box: Box | None = None) -> NDArr
 
 def to_pixels(image: NDArray[np.uint8]) -> Tensor:
     """Turn uint8 [H, W, 3] into float32 [3, H, W] in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 
 
 def training_loader(dataset: Dataset[Any], batch_size: int, seed: int, workers: int = 0) -> DataLoader[Any]:

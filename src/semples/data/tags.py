@@ -39,9 +39,7 @@ def read_tags_csv(path: Path) -> dict[str, tuple[str, ...]]:
             )
         image = relative_name(row[0], where)
         if image in tags:
-            raise DataError(
-                f"{where}: image {image} stands on line {first_lines[image]} too; keep one of them"
-            )
+            raise DataError(f"{where}: image {image} stands on line {first_lines[image]} too; keep one of them")
         tags[image] = tuple(" ".join(tag.split()) for tag in row[1].split("|") if tag.strip())
         first_lines[image] = line
     return tags
@@ -88,9 +86,7 @@ def relative_name(name: str, where: str) -> str:
     name = name.strip()
     path = PurePosixPath(name)
     if "\\" in name or PureWindowsPath(name).drive:
-        raise DataError(
-            f'{where}: "{name}" is a Windows path; write it relative to the data folder, with "/"'
-        )
+        raise DataError(f'{where}: "{name}" is a Windows path; write it relative to the data folder, with "/"')
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f'{where}: "{name}" leaves the data folder; write it relative to that, without ".."')
     if not path.name or any(unicodedata.category(character) in ("Cc", "Cs") for character in name):

@@ -62,9 +62,7 @@ def read_voc(
 def _require_images_folder(root: Path) -> None:
     if (root / _IMAGES).is_dir():
         return
-    inside = next(
-        (path for path in ("VOC2012", "VOCdevkit/VOC2012") if (root / path / _IMAGES).is_dir()), None
-    )
+    inside = next((path for path in ("VOC2012", "VOCdevkit/VOC2012") if (root / path / _IMAGES).is_dir()), None)
     hint = f"give {root / inside}" if inside else f"expected a folder that holds {_IMAGES} and {_SPLITS}"
     raise DataError(f"{root}: no VOC data set, there is no folder {_IMAGES}; {hint}")
 
@@ -123,9 +121,7 @@ def _labels(root: Path, source: str, catalogue: ClassCatalogue) -> Labels:
             files = ", ".join(files for _, files in readers.values())
             raise DataError(f"{root}: there are no image-level labels; expected one of {files}")
     if source not in readers:
-        raise ConfigError(
-            f'labels "{source}": expected auto, tags, xml or npy.{did_you_mean(source, readers)}'
-        )
+        raise ConfigError(f'labels "{source}": expected auto, tags, xml or npy.{did_you_mean(source, readers)}')
     return readers[source][0](root, catalogue)
 
 
@@ -168,9 +164,7 @@ def _labels_from_npy(root: Path, catalogue: ClassCatalogue) -> Labels:
         if vector is None:
             raise DataError(f"{path}: image {image} has no entry; add one, or take it out of the split")
         if vector.shape != (len(catalogue),):
-            raise DataError(
-                f"{path}: image {image} has {list(vector.shape)} flags, expected {len(catalogue)}"
-            )
+            raise DataError(f"{path}: image {image} has {list(vector.shape)} flags, expected {len(catalogue)}")
         if not ((vector == 0) | (vector == 1)).all():
             raise DataError(f"{path}: image {image} has flags other than 0 and 1")
         return tuple(int(index) for index in vector.nonzero()[0])

@@ -66,7 +66,7 @@ class Backbone(nn.Module):
         patch = self.patch_size or 1
         height, width = size[0] // patch, size[1] // patch
         patches = hidden[:, hidden.shape[1] - height * width :]
-        return patches.transpose(1, 2).unflatten(2, (height, width))
+        return patches.transpose(1, 2).reshape(len(patches), -1, height, width)
 
 
 def load_backbone(name: str, output_stride: int | None = None) -> Backbone:
@@ -120,7 +120,7 @@ def _measure_stride(backbone: Backbone) -> int:
     side = 4 * math.lcm(32, backbone.patch_size or 1)
     with torch.no_grad():
         features = backbone.eval()(torch.zeros(1, 3, side, side))
-    return side // features.shape[-1]
+    return side // int(features.shape[-1])
 
 
 def _strided_stages(model: nn.Module) -> list[nn.Module]:

@@ -130,7 +130,9 @@ def build_mask_generator(
 def _import_class(path: str) -> Any:
     module_name, _, class_name = path.rpartition(".")
     if not module_name:
-        raise ConfigError(f'mask_generator.name is "{path}", expected "cam" or an import path such as my_package.MyGenerator')
+        raise ConfigError(
+            f'mask_generator.name is "{path}", expected "cam" or an import path such as my_package.MyGenerator'
+        )
     try:
         return getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:

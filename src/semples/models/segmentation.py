@@ -61,7 +61,8 @@ class SegmentationNetwork(nn.Module):
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Parameters with pretrained weights, and new ones."""
-        pretrained, new = [], []
+        pretrained: list[nn.Parameter] = []
+        new: list[nn.Parameter] = []
         for name, parameter in self.model.named_parameters():
             is_new = self.new_modules is None or name.rpartition(".")[0] in self.new_modules
             (new if is_new else pretrained).append(parameter)
@@ -99,7 +100,11 @@ def build_segmentation_network(name: str, class_names: tuple[str, ...], short_si
         "label2id": {label: index for index, label in labels.items()},
     }
     model, info = load_pretrained(
-        "AutoModelForSemanticSegmentation", source, ignore_mismatched_sizes=True, output_loading_info=True, **options
+        "AutoModelForSemanticSegmentation",
+        source,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **options,
     )
     missing = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
     new_modules = frozenset(key.rpartition(".")[0] for key in missing)
@@ -117,4 +122,3 @@ def load_segmentation_network(folder: Path) -> SegmentationNetwork:
     model = load_pretrained("AutoModelForSemanticSegmentation", str(folder))
     network = SegmentationNetwork(model, *image_statistics(str(folder)), image_short_side(str(folder)))
     return network.eval()
-

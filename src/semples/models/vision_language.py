@@ -57,7 +57,7 @@ class VisionLanguageModel(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.prefix, self.suffix = self._template_tokens()
 
-    def train(self, mode: bool = True) -> VisionLanguageModel:
+    def train(self, mode: bool = True) -> VisionLanguageModel:  # noqa: ARG002
         """Stay in evaluation mode: the model is frozen."""
         return super().train(False)
 
@@ -144,7 +144,8 @@ class VisionLanguageModel(nn.Module):
         hidden = text.encoder(inputs_embeds=hidden, attention_mask=mask).last_hidden_state
         pooled = text.final_layer_norm(hidden)[torch.arange(len(hidden), device=hidden.device), ends]
         project = self.model.text_projection if self.is_causal else text.head
-        return F.normalize(project(pooled), dim=-1)
+        features: Tensor = project(pooled)
+        return F.normalize(features, dim=-1)
 
     def _embed(self, tokens: Tensor) -> Tensor:
         embedding: Tensor = self.model.text_model.embeddings.token_embedding(tokens)
@@ -166,11 +167,14 @@ class VisionLanguageModel(nn.Module):
         """Where each text is pooled: CLIP at its end token, SigLIP at the last position, padding or not."""
         if not self.is_causal:
             return torch.full((len(tokens),), tokens.shape[1] - 1, device=tokens.device)
-        return (tokens == self.tokenizer.eos_token_id).int().argmax(dim=1)
+        is_end: Tensor = tokens == self.tokenizer.eos_token_id
+        return is_end.int().argmax(dim=1)
 
     def _template_tokens(self) -> tuple[list[int], list[int]]:
         """Token ids before and after the class name: what two texts with different names share."""
-        first, second = ([int(i) for i in self.tokenizer(self.template.format(w))["input_ids"]] for w in ("cat", "boat"))
+        first, second = (
+            [int(i) for i in self.tokenizer(self.template.format(w))["input_ids"]] for w in ("cat", "boat")
+        )
         prefix = _common_prefix(first, second)
         suffix = _common_prefix(first[::-1], second[::-1])[::-1]
         return prefix, suffix

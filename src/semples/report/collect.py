@@ -189,9 +189,7 @@ def _check_is_run(directory: Path) -> None:
         )
 
 
-def _read(
-    path: Path, name: str, parse: Callable[[str], Parsed], default: Parsed, problems: list[str]
-) -> Parsed:
+def _read(path: Path, name: str, parse: Callable[[str], Parsed], default: Parsed, problems: list[str]) -> Parsed:
     if not path.is_file():
         return default
     try:

@@ -45,9 +45,7 @@ def _clamped(run: Run) -> Iterator[str]:
 def _echoes(run: Run) -> Iterator[str]:
     if run.words is None:
         return
-    prompt_names = (
-        dict(zip(run.classes, run.dataset.catalogue.prompt_names, strict=True)) if run.dataset else {}
-    )
+    prompt_names = dict(zip(run.classes, run.dataset.catalogue.prompt_names, strict=True)) if run.dataset else {}
     for name in run.words.words:
         nearest = nearest_word(run.words, name)
         own = {name.casefold(), prompt_names.get(name, name).casefold()}

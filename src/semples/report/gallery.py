@@ -147,14 +147,10 @@ def _column(run: Run, sample: Sample, source: Source, canvas: Pixels, frame: Fra
 
 def _mask_figure(path: Path, alt: str, canvas: Pixels, frame: Frame) -> Figure:
     mask = pictures.read_mask(path, frame)
-    return Figure(
-        alt, None if mask is None else pictures.to_picture(pictures.mask_overlay(canvas, mask), frame)
-    )
+    return Figure(alt, None if mask is None else pictures.to_picture(pictures.mask_overlay(canvas, mask), frame))
 
 
-def _cam_figures(
-    path: Path, classes: tuple[str, ...], alt: str, canvas: Pixels, frame: Frame
-) -> tuple[Figure, ...]:
+def _cam_figures(path: Path, classes: tuple[str, ...], alt: str, canvas: Pixels, frame: Frame) -> tuple[Figure, ...]:
     cams = pictures.read_cams(path, frame)
     if not cams or min(cams) < 0 or max(cams) >= len(classes):
         return (Figure(alt, None),)

@@ -77,10 +77,7 @@ def class_rows(found: Sequence[Score], classes: tuple[str, ...]) -> list[ClassRo
     """List the IoU per class, background first."""
     known = dict.fromkeys(name for score in found for name in score.iou)
     names = [name for name in ("background", *classes) if name in known]
-    return [
-        ClassRow(name, colour_of(name, classes), tuple(score.iou.get(name) for score in found))
-        for name in names
-    ]
+    return [ClassRow(name, colour_of(name, classes), tuple(score.iou.get(name) for score in found)) for name in names]
 
 
 def class_words(run: Run) -> list[ClassWords]:

@@ -40,7 +40,11 @@ def training_crops(run: Run) -> TrainingCrops:
     """Random crops of the training images, as stages 0, 1 and 3 see them."""
     settings = run.config.mask_generator
     return TrainingCrops(
-        run.train_images, run.num_classes, settings.image_size, crop_scale=settings.crop_scale, seed=run.config.seed
+        run.train_images,
+        run.num_classes,
+        settings.image_size,
+        crop_scale=settings.crop_scale,
+        seed=run.config.seed,
     )
 
 

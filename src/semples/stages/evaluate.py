@@ -104,11 +104,10 @@ def _evenly(samples: tuple[Sample, ...]) -> list[Sample]:
 
 def _write_shown(run: Run, shown: dict[str, list[Sample]]) -> None:
     write_json(
-        run.folder("evaluate") / "samples.json", {split: [s.id for s in samples] for split, samples in shown.items()}
+        run.folder("evaluate") / "samples.json",
+        {split: [s.id for s in samples] for split, samples in shown.items()},
     )
     for sample in (s for samples in shown.values() for s in samples if s.mask_path is not None):
         truth = Image.fromarray(truth_of(sample, run.num_classes))
         truth.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.NEAREST)
         write_mask(run.folder("evaluate") / "truth" / f"{sample.id}.png", np.asarray(truth))
-
-

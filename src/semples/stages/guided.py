@@ -39,7 +39,11 @@ def refine(run: Run) -> None:
 
 
 def train_guided(
-    run: Run, stage: str, settings: MatchConfig, suppressed: Tensor | None = None, lambda_suppress: float = 0.0
+    run: Run,
+    stage: str,
+    settings: MatchConfig,
+    suppressed: Tensor | None = None,
+    lambda_suppress: float = 0.0,
 ) -> None:
     """Train the head of the stage-0 generator under the frozen vision-language model; write it and its CAMs.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,9 +39,7 @@ def read_dataset(config: Config, directory: Path) -> Dataset:
     data = config.data
     if data.reader == "scenes":
         root = Path(data.root) if data.root else directory / "scenes"
-        settings = SceneSettings(
-            data.pairs, data.bias, data.image_size, data.train_size, data.val_size, config.seed
-        )
+        settings = SceneSettings(data.pairs, data.bias, data.image_size, data.train_size, data.val_size, config.seed)
         return read_scenes(root, settings)
     root = Path(data.root or "")
     if data.reader == "voc":

@@ -55,14 +55,22 @@ STAGES = (
     Stage("pseudo-masks", pseudo_masks, ("pseudo_masks",), ("classify", "refine")),
     Stage("segment", segment, ("seed", "data", "segment"), ("pseudo-masks",)),
     Stage("supervised-bound", supervised_bound, ("seed", "data", "segment"), (), reads_masks=True),
-    Stage("evaluate", evaluate, ("pseudo_masks",), ("pseudo-masks", "segment", "supervised-bound"), reads_masks=True),
+    Stage(
+        "evaluate",
+        evaluate,
+        ("pseudo_masks",),
+        ("pseudo-masks", "segment", "supervised-bound"),
+        reads_masks=True,
+    ),
 )
 """All stages in order. The report comes after them and is always made again."""
 
 STAGE_NAMES = (*(stage.name for stage in STAGES), "report")
 
 
-def run_stages(run: Run, until: str | None = None, force: str | None = None, tell: Callable[[str], None] = print) -> None:
+def run_stages(
+    run: Run, until: str | None = None, force: str | None = None, tell: Callable[[str], None] = print
+) -> None:
     """Run every stage whose digest is not that of its last result.
 
     Args:
@@ -73,7 +81,9 @@ def run_stages(run: Run, until: str | None = None, force: str | None = None, tel
     """
     for name in (until, force):
         if name is not None and name not in STAGE_NAMES:
-            raise ConfigError(f"there is no stage {name}, expected one of {', '.join(STAGE_NAMES)}.{did_you_mean(name, STAGE_NAMES)}")
+            raise ConfigError(
+                f"there is no stage {name}, expected one of {', '.join(STAGE_NAMES)}.{did_you_mean(name, STAGE_NAMES)}"
+            )
     manifest = Manifest(run.directory / "manifest.json")
     if force is not None and force != "report":
         manifest.forget(force)

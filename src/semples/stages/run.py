@@ -54,7 +54,7 @@ class Run:
     @property
     def device(self) -> torch.device:
         """Where models and batches live."""
-        return self.accelerator.device
+        return torch.device(self.accelerator.device)
 
     @property
     def num_classes(self) -> int:
@@ -121,4 +121,3 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 def fitting(settings: OptimizerConfig) -> Fitting:
     """What the training loop needs of a stage's settings."""
     return Fitting(settings.epochs, settings.learning_rate, settings.weight_decay, settings.warmup)
-

@@ -37,9 +37,7 @@ class MaskedCrops(Dataset[dict[str, Tensor]]):
         seed: Seed of the crops.
     """
 
-    def __init__(
-        self, images: ImageCache, read: MaskReader, size: int, scales: tuple[float, float], seed: int
-    ) -> None:
+    def __init__(self, images: ImageCache, read: MaskReader, size: int, scales: tuple[float, float], seed: int) -> None:
         self.images, self.read, self.size, self.scales, self.seed = images, read, size, scales, seed
         self.epoch = 0
         self._masks: dict[int, NDArray[np.uint8]] = {}
@@ -103,7 +101,9 @@ def train_segmentation(run: Run, stage: str, images: ImageCache, read: MaskReade
     """Train the segmentation network of the config on images and the masks that ``read`` gives."""
     settings = run.config.segment
     set_seed(run.config.seed)
-    network = build_segmentation_network(settings.model, run.dataset.catalogue.names, settings.image_size).to(run.device)
+    network = build_segmentation_network(settings.model, run.dataset.catalogue.names, settings.image_size).to(
+        run.device
+    )
     pretrained, new = network.parameter_groups()
     scales = (settings.smallest_scale, settings.largest_scale)
     crops = MaskedCrops(images, read, settings.image_size, scales, run.config.seed)

@@ -98,8 +98,7 @@ def tiles(rng: np.random.Generator, area: Area) -> Image.Image:
     first, second = (PASTELS[index] for index in rng.permutation(len(PASTELS))[:2])
     diagonal = run + rise
     gloss = (
-        np.clip(1.15 - diagonal, 0, 0.6)
-        + rng.random(8, dtype=np.float32)[(column * 3 + row).astype(np.int32) % 8] / 8
+        np.clip(1.15 - diagonal, 0, 0.6) + rng.random(8, dtype=np.float32)[(column * 3 + row).astype(np.int32) % 8] / 8
     )
     image = ramp(gloss, [jitter(rng, first, 12), WHITE])
     if rng.random() < 0.6:
@@ -166,6 +165,4 @@ def _building(
         y = top + (row + 0.4) * rise
         for column in range(columns):
             x = left + (column + 0.4) * step
-            draw.rectangle(
-                (x, y, x + 0.5 * step, y + 0.55 * rise), fill=lit if shining[row][column] else dark
-            )
+            draw.rectangle((x, y, x + 0.5 * step, y + 0.55 * rise), fill=lit if shining[row][column] else dark)

@@ -108,9 +108,7 @@ def _size_word(share: float) -> str | None:
     return "large" if share >= _LARGE_FROM else None
 
 
-def _fill_contexts(
-    rng: np.random.Generator, canvas: Image.Image, placements: Sequence[Placement]
-) -> list[Box]:
+def _fill_contexts(rng: np.random.Generator, canvas: Image.Image, placements: Sequence[Placement]) -> list[Box]:
     """Fill the canvas with the placements' contexts and return the bounding box of each one's region."""
     side = canvas.width
     if len(placements) == 1:
@@ -157,8 +155,7 @@ def _stand(
     sketch = posed(rng, SKETCHERS[name](rng), share * canvas.width)
     extent = np.concatenate([shape.points for shape in sketch.shapes]).max(axis=0)
     left, top = (
-        round(_offset(rng, region[axis], region[axis + 2], float(extent[axis]), canvas.width))
-        for axis in (0, 1)
+        round(_offset(rng, region[axis], region[axis + 2], float(extent[axis]), canvas.width)) for axis in (0, 1)
     )
     box = (max(0, left), max(0, top), left + round(extent[0]), top + round(extent[1]))
     surroundings = np.asarray(canvas.crop(box).resize((1, 1), Image.Resampling.BOX), dtype=np.float64)[0, 0]

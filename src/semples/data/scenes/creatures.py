@@ -34,9 +34,7 @@ def _perched_bird(rng: np.random.Generator) -> Sketch:
     tail = between(rng, -0.8, 0.8)
     sketch.polygon([(2.6, 5), (-0.8, 5.6 + tail), (-0.4, 6.9 + tail), (3.2, 6.8)], "shade")
     sketch.polygon([(8.8, 2.6), (10.5, 3.3), (8.8, 3.9)], BEAK)
-    sketch.blob(
-        [(1.5, 6), (3.5, 3.8), (6, 1.2), (8.4, 1.2), (9.6, 3.2), (8.4, 5), (7.6, 7.4), (4.4, 8.4)], "body"
-    )
+    sketch.blob([(1.5, 6), (3.5, 3.8), (6, 1.2), (8.4, 1.2), (9.6, 3.2), (8.4, 5), (7.6, 7.4), (4.4, 8.4)], "body")
     sketch.blob([(2, 6.4), (4, 4.2), (6.8, 4.2), (6.6, 6.6), (4.6, 7.2)], "shade")
     _eye(sketch, 7.9, 2.8, 0.5)
     return sketch
@@ -49,9 +47,7 @@ def _flying_bird(rng: np.random.Generator) -> Sketch:
     sketch.polygon([(1.8, 5), (-1.2, 4.4), (-0.9, 5.4), (-1.4, 6.4), (2, 6.3)], "shade")
     sketch.polygon([(10, 4.3), (11.6, 5), (10, 5.4)], BEAK)
     sketch.blob([(0.8, 5.6), (4, 4.2), (7, 4.2), (9, 3), (10.6, 4), (10.3, 6), (7.5, 7), (3.6, 7)], "body")
-    sketch.blob(
-        [(3, 5.2), (1.6, 1.4 - lift), (2.2, -0.8 - lift), (4, -0.4 - lift), (6, 2.4), (6.8, 5.4)], "shade"
-    )
+    sketch.blob([(3, 5.2), (1.6, 1.4 - lift), (2.2, -0.8 - lift), (4, -0.4 - lift), (6, 2.4), (6.8, 5.4)], "shade")
     _eye(sketch, 9.5, 4.4, 0.42)
     return sketch
 
@@ -103,9 +99,7 @@ def _sitting_cat(rng: np.random.Generator) -> Sketch:
         (curl + 1, 5.6),
     ]
     sketch.blob([*tail, (curl + 0.2, 7.8), (3.4, 9.2), (1.2, 9.2)], "body")
-    sketch.blob(
-        [(-1.6, 1), (1.6, 1), (2.6, 4.5), (3.3, 7), (2.9, 9.3), (-2.9, 9.3), (-3.3, 7), (-2.6, 4.5)], "body"
-    )
+    sketch.blob([(-1.6, 1), (1.6, 1), (2.6, 4.5), (3.3, 7), (2.9, 9.3), (-2.9, 9.3), (-3.3, 7), (-2.6, 4.5)], "body")
     for x in (-1.1, 1.1):
         sketch.ellipse(x, 8.7, 0.95, 0.6, "tint")
     sketch.line([(0, 5.6), (0, 8.6)], 0.18, "shade")
@@ -120,9 +114,7 @@ def _walking_cat(rng: np.random.Generator) -> Sketch:
     stride = between(rng, 0, 0.8)
     for x, lean in ((-3.6, -stride), (-2.3, stride), (2.2, -stride), (3.4, stride)):
         sketch.polygon([(x - 0.6, 4), (x + 0.7, 4), (x + 0.5 + lean, 8), (x - 0.5 + lean, 8)], "body")
-    sketch.blob(
-        [(-5.2, 2.6), (-3, 1.6), (2.5, 1.8), (5, 1.4), (5, 4.6), (3.4, 5.6), (-3.6, 5.6), (-5.2, 4.6)], "body"
-    )
+    sketch.blob([(-5.2, 2.6), (-3, 1.6), (2.5, 1.8), (5, 1.4), (5, 4.6), (3.4, 5.6), (-3.6, 5.6), (-5.2, 4.6)], "body")
     return sketch
 
 
@@ -184,9 +176,7 @@ def sheep(rng: np.random.Generator) -> Sketch:
     return sketch
 
 
-def _fleece(
-    x: float, y: float, rx: float, ry: float, bumps: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _fleece(x: float, y: float, rx: float, ry: float, bumps: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     angles = np.linspace(0, 2 * np.pi, bumps * 6, endpoint=False)
     radius = 0.9 + 0.14 * np.abs(np.sin(angles * bumps / 2))
     return np.stack([x + rx * radius * np.cos(angles), y + ry * radius * np.sin(angles)], axis=1)
@@ -199,9 +189,7 @@ def flower(rng: np.random.Generator) -> Sketch:
     sketch.line([(0, 0), (bend * 0.7, 4), (bend, 9)], 0.55, STALK)
     for side in (-1, 1):
         tip = between(rng, 4.2, 6.4)
-        sketch.blob(
-            [(bend, 8.4), (side * 1.6, tip - 0.6), (side * 3.6, tip - 0.4), (side * 2.4, tip + 1.8)], LEAF
-        )
+        sketch.blob([(bend, 8.4), (side * 1.6, tip - 0.6), (side * 3.6, tip - 0.4), (side * 2.4, tip + 1.8)], LEAF)
     variant = rng.integers(3)
     if variant == 1:
         sketch.blob(
@@ -251,9 +239,7 @@ def _single_mushroom(rng: np.random.Generator) -> Sketch:
     height = (4.4, 2.9, 5.4)[variant]
     sketch.ellipse(0, 0, 4.6, 0.95, (226, 204, 170))
     if variant == 2:
-        cap = np.array(
-            [(-4.8, 0.3), (-3, -2.2), (-0.7, -height), (0.7, -height), (3, -2.2), (4.8, 0.3), (0, 0.0)]
-        )
+        cap = np.array([(-4.8, 0.3), (-3, -2.2), (-0.7, -height), (0.7, -height), (3, -2.2), (4.8, 0.3), (0, 0.0)])
         sketch.blob([(float(x), float(y)) for x, y in cap], "body")
     else:
         dome = arc(0, 0.2, 4.9, height, 180, 360, count=20)

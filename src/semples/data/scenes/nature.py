@@ -166,9 +166,7 @@ def rocks(rng: np.random.Generator, area: Area) -> Image.Image:
     side = between(rng, 0.12, 0.22) * area.unit
     rows, columns = int(area.height / side) + 2, int(area.width / side) + 3
     row, column = np.divmod(np.arange(rows * columns), columns)
-    centres = np.stack([column - 0.5 + 0.5 * (row % 2), row], axis=1) + rng.uniform(
-        -0.12, 0.12, (len(row), 2)
-    )
+    centres = np.stack([column - 0.5 + 0.5 * (row % 2), row], axis=1) + rng.uniform(-0.12, 0.12, (len(row), 2))
     corners = rng.integers(5, 8, len(row))
     angles = rng.uniform(-0.3, 0.3, (len(row), 7)) + np.arange(7) * (2 * np.pi / corners[:, None])
     reach = rng.uniform(0.5, 0.62, (len(row), 7))

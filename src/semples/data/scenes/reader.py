@@ -86,9 +86,7 @@ def _check_range(name: str, value: float, low: int, high: int) -> None:
         raise ConfigError(f"{name} is {value}, expected {low} to {high}; set {name} to a value within")
 
 
-def sample_placements(
-    rng: np.random.Generator, pairs: Mapping[str, str], bias: float
-) -> tuple[Placement, ...]:
+def sample_placements(rng: np.random.Generator, pairs: Mapping[str, str], bias: float) -> tuple[Placement, ...]:
     """Draw one object (60 %) or two of different classes (40 %), each with a context.
 
     Args:
@@ -202,8 +200,6 @@ def _tags(root: Path, settings: SceneSettings, catalogue: ClassCatalogue) -> dic
     for name in _names(settings):
         image = f"images/{name}.png"
         if image not in words:
-            raise DataError(
-                f"{path}: image {image} has no line; delete the file to have the scenes drawn again"
-            )
+            raise DataError(f"{path}: image {image} has no line; delete the file to have the scenes drawn again")
         tags[name] = tag_indices(words[image], catalogue, f"{path}, image {image}")
     return tags

@@ -76,9 +76,7 @@ class Sketch:
 
     def shifted(self, dx: float, dy: float, scale: float = 1.0) -> Sketch:
         """Return a copy scaled around the origin and then moved."""
-        return Sketch(
-            [Shape(s.points * scale + (dx, dy), s.fill, s.width * scale, s.outlined) for s in self.shapes]
-        )
+        return Sketch([Shape(s.points * scale + (dx, dy), s.fill, s.width * scale, s.outlined) for s in self.shapes])
 
 
 def arc(

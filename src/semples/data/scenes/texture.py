@@ -84,9 +84,7 @@ def scatter(rng: np.random.Generator, area: Area, density: float) -> list[tuple[
 def ramp(values: FloatArray, colours: Sequence[RGB]) -> Image.Image:
     """Colour values [H, W] (clipped to 0..1) along evenly spaced colours."""
     positions = np.linspace(0, len(colours) - 1, 256)
-    channels = [
-        np.interp(positions, np.arange(len(colours)), channel) for channel in zip(*colours, strict=True)
-    ]
+    channels = [np.interp(positions, np.arange(len(colours)), channel) for channel in zip(*colours, strict=True)]
     image = Image.fromarray(np.clip(values * 255, 0, 255).astype(np.uint8))
     image.putpalette(np.stack(channels, axis=1).astype(np.uint8).tobytes())
     return image.convert("RGB")

@@ -212,9 +212,7 @@ def house(rng: np.random.Generator) -> Sketch:
     if variant == 1:
         sketch.polygon([(-0.7, top), (1.3, 1.8), (width - 1.3, 1.8), (width + 0.7, top)], roof)
     else:
-        sketch.polygon(
-            [(-0.9, top + 0.2), (width / 2, between(rng, -0.9, 0.3)), (width + 0.9, top + 0.2)], roof
-        )
+        sketch.polygon([(-0.9, top + 0.2), (width / 2, between(rng, -0.9, 0.3)), (width + 0.9, top + 0.2)], roof)
     door = between(rng, 0.38, 0.45) * width
     sketch.rectangle(door, 7.2, door + 1.5, 10, TIMBER)
     for x in (0.1 * width, 0.68 * width):
@@ -275,9 +273,7 @@ def umbrella(rng: np.random.Generator) -> Sketch:
     dome = arc(0, 0, 5, height, 180, 360, count=20)
     sketch.polygon(np.concatenate([dome, *scallops]), "body")
     for edge in edges[1:-1]:
-        rib = np.stack(
-            [edge * np.sin(np.linspace(0, np.pi / 2, 6)), -height * np.cos(np.linspace(0, np.pi / 2, 6))], 1
-        )
+        rib = np.stack([edge * np.sin(np.linspace(0, np.pi / 2, 6)), -height * np.cos(np.linspace(0, np.pi / 2, 6))], 1)
         sketch.line(rib, 0.2, "shade")
     return sketch
 
@@ -292,9 +288,7 @@ def balloon(rng: np.random.Generator) -> Sketch:
     crown = arc(0, 0, 4.4, 4.4 * stretch, 155, 385, count=26)
     sketch.polygon(np.concatenate([crown, [(1.3, neck), (-1.3, neck)]]), "body")
     for bow in (-2.4, 2.4):
-        rib = np.stack(
-            [bow * np.cos(np.linspace(-1.5, 1.0, 9)), 4.4 * stretch * np.sin(np.linspace(-1.5, 1.0, 9))], 1
-        )
+        rib = np.stack([bow * np.cos(np.linspace(-1.5, 1.0, 9)), 4.4 * stretch * np.sin(np.linspace(-1.5, 1.0, 9))], 1)
         sketch.line(np.concatenate([rib, [(bow / 5, neck)]]), 0.26, "shade")
     if rng.integers(2):
         sketch.polygon([(-4.3, -0.8), (4.3, -0.8), (4.3, 0.8), (-4.3, 0.8)], "tint")
