@@ -60,7 +60,7 @@ class TestMatchScore:
         ):
             feature = similarity[:, None].clone().requires_grad_()  # D = 1: the feature is the cosine itself
             value = -score(feature, one)
-            value.mean().backward()  # type: ignore[no-untyped-call]
+            value.mean().backward()
             expected, gradient = golden[f"out.clamp.{direction}"], golden[f"out.clamp.{direction}.grad"]
             torch.testing.assert_close(value.mean(), expected, atol=atol, rtol=0)
             assert feature.grad is not None
@@ -90,7 +90,7 @@ class TestMatchScore:
 
     def test_sigmoid_scale_and_bias_get_gradients(self) -> None:
         scale = torch.tensor(2.0, requires_grad=True)
-        MatchScore("sigmoid", scale, 0.0).log(first_axis(1), first_axis(1)).sum().backward()  # type: ignore[no-untyped-call]
+        MatchScore("sigmoid", scale, 0.0).log(first_axis(1), first_axis(1)).sum().backward()
         assert scale.grad is not None
         assert scale.grad.item() == pytest.approx(1 - 1 / (1 + math.exp(-2)))  # d log sigmoid(x) / dx at x = 2
 

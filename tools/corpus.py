@@ -107,7 +107,7 @@ def degrade(rng: np.random.Generator, image: NDArray[np.uint8], style: str) -> N
         pixels = pixels * rng.uniform(0.55, 1.2, 3)
     elif style == "grey":
         pixels = np.repeat(pixels.mean(2, keepdims=True), 3, 2)
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(pixels, 0, 255), np.uint8)
 
 
 def draw_captioned(seed: int, size: int, styled: float = 0.25) -> tuple[NDArray[np.uint8], NDArray[np.int8], int]:

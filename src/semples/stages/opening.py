@@ -43,8 +43,8 @@ def read_dataset(config: Config, directory: Path) -> Dataset:
         return read_scenes(root, settings)
     root = Path(data.root or "")
     if data.reader == "voc":
-        names = {name: word for name, word in zip(VOC.names, VOC.prompt_names, strict=True)} | data.prompt_names
-        catalogue = replace(VOC) if not data.prompt_names else catalogue_from_names(VOC.names, names)
+        words = dict(zip(VOC.names, VOC.prompt_names, strict=True)) | data.prompt_names
+        catalogue = catalogue_from_names(VOC.names, words)
         return read_voc(root, data.train_split, data.val_split, data.labels, catalogue=catalogue)
     return read_folder(root, data.classes, data.prompt_names, data.val_fraction, config.seed)
 
