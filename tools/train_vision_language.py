@@ -175,11 +175,12 @@ def main() -> None:
     """Draw the corpus, train, print held-out accuracy, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--init", type=Path, help="go on from this folder instead of random weights")
     parser.add_argument("--scenes", type=int, default=32_000)
     parser.add_argument("--cache", type=Path, default=Path("runs/corpus"))
-    parser.add_argument("--epochs", type=int, default=9)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
@@ -187,6 +188,8 @@ def main() -> None:
     held_out = read_or_draw(args.cache, 2_000, IMAGE_SIZE, first_seed=10_000_000)
     tokenizer = build_tokenizer()
     model = build_model(len(tokenizer))
+    if args.init is not None:
+        model = SiglipModel.from_pretrained(args.init, dtype=torch.float32)
     print(
         f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(word_queries())} words that state something"
     )

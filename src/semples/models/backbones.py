@@ -35,7 +35,9 @@ class Backbone(nn.Module):
         self.model = model
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
-        self.patch_size: int | None = getattr(model.config, "patch_size", None)
+        is_hierarchical = hasattr(model.config, "depths") or model.config.model_type.startswith("mobilenet")
+        self.patch_size: int | None = None if is_hierarchical else model.config.patch_size
+        """Side of a token's patch in pixels, or None for networks whose features are maps already."""
         with torch.no_grad():
             side = 2 * (self.patch_size or 32)
             self.channels = int(self.eval()(torch.zeros(1, 3, side, side)).shape[1])
@@ -51,22 +53,17 @@ class Backbone(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute features [B, C, h, w] of pixels [B, 3, H, W] in [0, 1]; H and W need not be equal."""
         pixels = (pixels - self.mean) / self.std
-        if self._is_token_model:
+        if self.patch_size is not None:
             hidden = self.model(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state
-            return self._as_map(hidden, pixels.shape[-2:])
+            return _as_map(hidden, pixels.shape[-2] // self.patch_size, pixels.shape[-1] // self.patch_size)
         features: Tensor = self.model(pixel_values=pixels).last_hidden_state
         return features
 
-    @property
-    def _is_token_model(self) -> bool:
-        return self.patch_size is not None and self.model.config.model_type not in ("convnext", "convnextv2")
 
-    def _as_map(self, hidden: Tensor, size: torch.Size) -> Tensor:
-        """Patch tokens [B, extra + h * w, C] to [B, C, h, w]; class and register tokens come first and are dropped."""
-        patch = self.patch_size or 1
-        height, width = size[0] // patch, size[1] // patch
-        patches = hidden[:, hidden.shape[1] - height * width :]
-        return patches.transpose(1, 2).reshape(len(patches), -1, height, width)
+def _as_map(hidden: Tensor, height: int, width: int) -> Tensor:
+    """Patch tokens [B, extra + h * w, C] to [B, C, h, w]; class and register tokens come first and are dropped."""
+    patches = hidden[:, hidden.shape[1] - height * width :]
+    return patches.transpose(1, 2).reshape(len(patches), -1, height, width)
 
 
 def load_backbone(name: str, output_stride: int | None = None) -> Backbone:

@@ -1,0 +1,118 @@
+"""The frozen vision-language model: CLIP and SigLIP against transformers' own forward."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import MEAN, STD, save_backbone, save_clip, save_siglip
+from transformers import AutoModel, AutoTokenizer
+
+from semples.errors import ModelError
+from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
+
+torch.set_num_threads(1)
+TEXTS = ["a photo of cat.", "a photo of sailing boat."]
+
+
+@pytest.fixture(scope="module", params=["clip", "siglip"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    save = {"clip": save_clip, "siglip": save_siglip}[request.param]
+    return save(tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> VisionLanguageModel:
+    return load_vision_language_model(str(folder))
+
+
+def reference_texts(folder: Path) -> torch.Tensor:
+    tokens = AutoTokenizer.from_pretrained(folder)(TEXTS, padding="max_length", max_length=16, return_tensors="pt")
+    reference: Any = AutoModel.from_pretrained(folder).eval()
+    features: torch.Tensor = reference.get_text_features(input_ids=tokens["input_ids"]).pooler_output
+    return F.normalize(features.detach(), dim=-1)
+
+
+def test_texts_are_those_of_transformers(folder: Path, model: VisionLanguageModel) -> None:
+    torch.testing.assert_close(model.encode_texts(TEXTS), reference_texts(folder), atol=1e-5, rtol=0)
+
+
+def test_classes_stand_inside_the_template(model: VisionLanguageModel) -> None:
+    torch.testing.assert_close(model.encode_classes(["cat", "sailing boat"]), model.encode_texts(TEXTS))
+
+
+def test_images_are_normalised_with_the_models_own_mean(folder: Path, model: VisionLanguageModel) -> None:
+    pixels = torch.rand(2, 3, 24, 24)
+    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+    reference: Any = AutoModel.from_pretrained(folder).eval()
+    expected = F.normalize(reference.get_image_features(pixel_values=(pixels - mean) / std).pooler_output, dim=-1)
+    torch.testing.assert_close(model.encode_images(pixels), expected, atol=1e-5, rtol=0)
+    assert model.fill.tolist() == pytest.approx(MEAN)
+
+
+def test_images_of_any_size_are_resized(model: VisionLanguageModel) -> None:
+    grey = torch.full((1, 3, 24, 24), 0.3)
+    torch.testing.assert_close(model.encode_images(grey), model.encode_images(torch.full((1, 3, 50, 31), 0.3)))
+
+
+def test_a_prompt_of_word_embeddings_is_that_text(model: VisionLanguageModel) -> None:
+    """Vectors copied from the embeddings of "sailing boat" have to give the feature of the text itself."""
+    ids = model.tokenizer(["sailing boat"], add_special_tokens=False)["input_ids"]
+    vectors = model.model.text_model.embeddings.token_embedding(torch.tensor(ids))
+    torch.testing.assert_close(model.encode_prompts(vectors), model.encode_classes(["sailing boat"]), atol=1e-5, rtol=0)
+
+
+def test_gradients_reach_pixels_and_prompts_but_no_weight(model: VisionLanguageModel) -> None:
+    pixels = torch.rand(1, 3, 24, 24, requires_grad=True)
+    vectors = torch.rand(2, 3, model.prompt_width, requires_grad=True)
+    (model.encode_images(pixels) @ torch.ones(model.encode_prompts(vectors).shape[1])).sum().backward()
+    model.encode_prompts(vectors)[:, 0].sum().backward()
+    assert pixels.grad is not None
+    assert pixels.grad.abs().sum() > 0
+    assert vectors.grad is not None
+    assert vectors.grad.abs().sum() > 0
+    assert all(p.grad is None and not p.requires_grad for p in model.parameters())
+
+
+def test_it_never_leaves_evaluation_mode(model: VisionLanguageModel) -> None:
+    assert not model.train().training
+
+
+def test_too_long_prompts_name_the_room(model: VisionLanguageModel) -> None:
+    with pytest.raises(ModelError, match=f"room for {model.longest_prompt}"):
+        model.encode_prompts(torch.rand(1, model.longest_prompt + 1, model.prompt_width))
+
+
+def test_the_score_follows_the_model_type(model: VisionLanguageModel, folder: Path) -> None:
+    if model.is_causal:
+        assert (model.score_kind, model.scale, model.bias) == ("cosine", 1.0, 0.0)
+        with pytest.raises(ModelError, match="has no bias"):
+            load_vision_language_model(str(folder), score="sigmoid")
+    else:
+        assert model.score_kind == "sigmoid"
+        assert (model.scale, model.bias) == (pytest.approx(7.389, abs=1e-3), pytest.approx(-3.0))
+        assert load_vision_language_model(str(folder), score="cosine").score_kind == "cosine"
+
+
+def test_a_backbone_is_no_vision_language_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="expected a CLIP or SigLIP"):
+        load_vision_language_model(str(save_backbone(tmp_path, "vit")))
+
+
+def test_a_missing_folder_is_named() -> None:
+    with pytest.raises(ModelError, match="/no/such/model is not there"):
+        load_vision_language_model("/no/such/model")
+
+
+def test_a_wrong_tokenizer_is_refused(tmp_path: Path) -> None:
+    folder = save_clip(tmp_path)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace('"sailing"', '"x0"').replace('"<unk>": 3', '"<unk>": 3'))
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"vocab_size": 13', '"vocab_size": 99'))
+    with pytest.raises(ModelError, match=r"cannot load|has 13 tokens, but its text encoder 99"):
+        load_vision_language_model(str(folder))

@@ -1,0 +1,125 @@
+"""Tiny random models in the real formats, and tiny settings, for tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    ConvNextConfig,
+    ConvNextModel,
+    MobileNetV2Config,
+    MobileNetV2Model,
+    PreTrainedTokenizerFast,
+    ResNetConfig,
+    ResNetModel,
+    SiglipConfig,
+    SiglipModel,
+    ViTConfig,
+    ViTModel,
+)
+
+WORDS = ("a", "photo", "of", "cat", "boat", "water", "grass", "sailing")
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+
+def write_preprocessor(folder: Path, size: int) -> None:
+    """Write a preprocessor_config.json with a mean and deviation unlike any default."""
+    content = {"image_mean": MEAN, "image_std": STD, "size": {"height": size, "width": size}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(content))
+
+
+def word_tokenizer(begin: bool, max_length: int) -> Any:
+    """One token per word, with <s> in front for CLIP, </s> at the end, padded with <pad>."""
+    names = ("<pad>", "<unk>", "<s>", "</s>", ".", *WORDS)
+    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(names)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>" if begin else "$A </s>", special_tokens=[("<s>", 2), ("</s>", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        bos_token="<s>",
+        unk_token="<unk>",
+        model_max_length=max_length,
+    )
+
+
+def _tower(width: int) -> dict[str, int]:
+    return {
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+
+
+def save_clip(folder: Path) -> Path:
+    """A CLIP of random weights with text width 12, image width 16, joint space 8."""
+    torch.manual_seed(0)
+    text = {"vocab_size": 5 + len(WORDS), "max_position_embeddings": 16, "eos_token_id": 3, "bos_token_id": 2}
+    config = CLIPConfig(
+        text_config={**_tower(12), **text, "pad_token_id": 0, "projection_dim": 8},
+        vision_config={**_tower(16), "image_size": 24, "patch_size": 8, "projection_dim": 8},
+        projection_dim=8,
+    )
+    CLIPModel(config).save_pretrained(folder)
+    word_tokenizer(True, 16).save_pretrained(folder)
+    write_preprocessor(folder, 24)
+    return folder
+
+
+def save_siglip(folder: Path) -> Path:
+    """A SigLIP of random weights with text and image width 16."""
+    torch.manual_seed(0)
+    text = {"vocab_size": 5 + len(WORDS), "max_position_embeddings": 16, "eos_token_id": 3, "bos_token_id": 2}
+    config = SiglipConfig(
+        text_config={**_tower(16), **text, "pad_token_id": 0, "projection_size": 16},
+        vision_config={**_tower(16), "image_size": 24, "patch_size": 8},
+    )
+    model = SiglipModel(config)
+    torch.nn.init.constant_(model.logit_scale, 2.0)
+    torch.nn.init.constant_(model.logit_bias, -3.0)
+    model.save_pretrained(folder)
+    word_tokenizer(False, 16).save_pretrained(folder)
+    write_preprocessor(folder, 24)
+    return folder
+
+
+BACKBONES: dict[str, tuple[Any, int]] = {
+    "resnet": (
+        lambda: ResNetModel(
+            ResNetConfig(embedding_size=8, hidden_sizes=[8, 12, 16], depths=[1, 1, 2], layer_type="basic")
+        ),
+        16,
+    ),
+    "bottleneck": (
+        lambda: ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[16, 24, 32, 40], depths=[1, 1, 1, 2])),
+        32,
+    ),
+    "convnext": (
+        lambda: ConvNextModel(ConvNextConfig(hidden_sizes=[8, 12, 16, 24], depths=[1, 1, 2, 1])),
+        32,
+    ),
+    "mobilenet_v2": (lambda: MobileNetV2Model(MobileNetV2Config(depth_multiplier=0.25)), 32),
+    "vit": (
+        lambda: ViTModel(ViTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False),
+        8,
+    ),
+}
+"""Kind -> how to make it with random weights, and its own stride."""
+
+
+def save_backbone(folder: Path, kind: str) -> Path:
+    """A backbone of random weights."""
+    torch.manual_seed(0)
+    BACKBONES[kind][0]().save_pretrained(folder)
+    write_preprocessor(folder, 32)
+    return folder
