@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast, SiglipConfig, SiglipImageProcessor, SiglipModel
+from transformers import PreTrainedTokenizerFast, ResNetModel, SiglipConfig, SiglipImageProcessor, SiglipModel
 
 from corpus import WORDS, Captioned, Query, matches, random_query, word_queries
 from rendering import random_shift, read_or_draw
@@ -91,9 +91,24 @@ def encode_texts(model: SiglipModel, tokenizer: PreTrainedTokenizerFast, queries
     return F.normalize(model.get_text_features(input_ids=batch["input_ids"]).pooler_output, dim=-1)
 
 
-def encode_images(model: SiglipModel, pixels: Tensor) -> Tensor:
-    """L2-normalised image features [B, D] of pixels in [0, 1]."""
-    return F.normalize(model.get_image_features(pixel_values=pixels * 2 - 1).pooler_output, dim=-1)
+def encode_images(model: SiglipModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """L2-normalised image features [B, D] and patch tokens [B, T, W] of pixels in [0, 1]."""
+    output = model.get_image_features(pixel_values=pixels * 2 - 1)
+    return F.normalize(output.pooler_output, dim=-1), output.last_hidden_state
+
+
+def distillation_loss(tokens: Tensor, project: torch.nn.Module, teacher: torch.nn.Module, pixels: Tensor) -> Tensor:
+    """One minus the mean cosine of projected patch tokens [B, T, D] and the teacher's features at the same places.
+
+    A small transformer finds small objects slowly from yes-or-no questions about whole images; the feature map of
+    the bundled convolutional backbone (trained from object labels) tells it where to look.
+    """
+    side = math.isqrt(tokens.shape[1])
+    with torch.no_grad():
+        target = teacher(pixel_values=pixels * 2 - 1).last_hidden_state
+        target = F.interpolate(target, size=(side, side), mode="bilinear", align_corners=False)
+    answer = project(tokens).transpose(1, 2).unflatten(2, (side, side))
+    return 1 - F.cosine_similarity(answer, target, dim=1).mean()
 
 
 def logits(model: SiglipModel, images: Tensor, texts: Tensor) -> Tensor:
@@ -108,7 +123,7 @@ def balanced_accuracy(model: SiglipModel, tokenizer: PreTrainedTokenizerFast, he
     model.eval()
     queries = word_queries()
     pixels = torch.from_numpy(held_out.images).permute(0, 3, 1, 2)
-    images = torch.cat([encode_images(model, part.float() / 255) for part in pixels.split(250)])
+    images = torch.cat([encode_images(model, part.float() / 255)[0] for part in pixels.split(250)])
     said_yes = (logits(model, images, encode_texts(model, tokenizer, queries)) > 0).numpy()
     truth = matches(held_out, np.arange(len(held_out.images)), queries)
     per_word = (said_yes & truth).sum(0) / truth.sum(0) / 2 + (~said_yes & ~truth).sum(0) / (~truth).sum(0) / 2
@@ -131,7 +146,10 @@ def train(
     """Train with AdamW, warm-up and cosine; print one line for every thousandth part."""
     rng, generator = np.random.default_rng(args.seed), torch.Generator().manual_seed(args.seed)
     words = word_queries()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=0.05)
+    teacher = ResNetModel.from_pretrained(args.teacher, dtype=torch.float32).eval()
+    project = torch.nn.Linear(model.config.vision_config.hidden_size, teacher.config.hidden_sizes[-1])
+    trained = [*model.parameters(), *project.parameters()]
+    optimizer = torch.optim.AdamW(trained, lr=args.lr, betas=(0.9, 0.98), weight_decay=0.05)
     steps = args.epochs * (len(corpus.images) // args.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=steps, pct_start=0.05)
     started, running = time.time(), 0.0
@@ -145,11 +163,13 @@ def train(
         pixels = fade(pixels, fade_strength(corpus, indices, generator), generator)
         queries = [*words, *(random_query(rng, corpus.placements[i]) for i in indices[: args.batch // 2])]
         truth = torch.from_numpy(matches(corpus, indices, queries)).float()
-        answers = logits(model, encode_images(model, pixels), encode_texts(model, tokenizer, queries))
+        images, tokens = encode_images(model, pixels)
+        answers = logits(model, images, encode_texts(model, tokenizer, queries))
         loss = F.binary_cross_entropy_with_logits(answers, truth, reduction="sum") / len(indices)
+        loss = loss + args.distillation * distillation_loss(tokens, project, teacher, pixels)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         schedule.step()
         running = loss.item() if step == 0 else 0.98 * running + 0.02 * loss.item()
@@ -176,6 +196,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--init", type=Path, help="go on from this folder instead of random weights")
+    parser.add_argument("--teacher", type=Path, default=Path("src/semples/assets/backbone"))
+    parser.add_argument("--distillation", type=float, default=10.0)
     parser.add_argument("--scenes", type=int, default=32_000)
     parser.add_argument("--cache", type=Path, default=Path("runs/corpus"))
     parser.add_argument("--epochs", type=int, default=8)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import BACKBONES, save_backbone
 from torch import Tensor, nn
 
 from semples.errors import ConfigError, ModelError
 from semples.models.backbones import load_backbone
 from semples.models.mask_generators import MaskGenerator, MaskGeneratorOutput, build_mask_generator
+from tiny import BACKBONES, save_backbone
 
 torch.set_num_threads(1)
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import MEAN, STD, save_backbone, save_clip, save_siglip
 from transformers import AutoModel, AutoTokenizer
 
 from semples.errors import ModelError
 from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
+from tiny import MEAN, STD, save_backbone, save_clip, save_siglip
 
 torch.set_num_threads(1)
 TEXTS = ["a photo of cat.", "a photo of sailing boat."]

@@ -1,0 +1,166 @@
+"""The whole run on a few scenes: what it leaves, what it skips, and that it never looks at masks to learn."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from semples import api
+from semples.config import Config
+from semples.errors import ConfigError
+from semples.settings import load_config
+
+torch.set_num_threads(1)
+
+SMALL = {
+    "data.train_size": 10,
+    "data.val_size": 4,
+    "data.pairs": {"boat": "water", "train": "rails", "ball": "grass"},
+    "cams.scales": [1.0],
+    **{f"{stage}.epochs": 1 for stage in ("classify", "match", "refine", "segment")},
+    **{f"{stage}.batch_size": 5 for stage in ("classify", "match", "refine", "segment")},
+    "prompts.epochs": 2,
+    "prompts.length": 2,
+    "pseudo_masks.threshold": 0.3,
+    "segment.supervised_bound": False,
+    "device": "cpu",
+}
+
+
+def small(**changes: Any) -> Config:
+    return load_config(overrides={**SMALL, **{key.replace("__", "."): value for key, value in changes.items()}})
+
+
+def files(run: Path) -> dict[str, bytes]:
+    """Everything a run's learning leaves: what may differ between equal runs (times) or needs masks is left out."""
+    folders = ("0-classify", "1-match", "2-prompts", "3-refine", "4-pseudo-masks", "5-segment")
+    paths = [path for folder in folders for path in (run / folder).rglob("*") if path.is_file()]
+    return {str(path.relative_to(run)): path.read_bytes() for path in sorted(paths)}
+
+
+def statuses(run: Path) -> dict[str, str]:
+    return {name: entry["status"] for name, entry in json.loads((run / "manifest.json").read_text())["stages"].items()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return api.run(small(), tmp_path_factory.mktemp("run") / "first", quiet=True)
+
+
+def test_it_leaves_the_files_of_the_design(finished: Path) -> None:
+    ids = [f"train-{i:05d}" for i in range(1, 11)]
+    expected = {
+        "2-prompts/prompts.safetensors",
+        "2-prompts/words.json",
+        "5-segment/model/config.json",
+        "5-segment/model/model.safetensors",
+        "5-segment/model/preprocessor_config.json",
+        *(f"{stage}/mask_generator.safetensors" for stage in ("0-classify", "1-match", "3-refine")),
+        *(f"{stage}/cams/{i}.safetensors" for stage in ("0-classify", "1-match", "3-refine") for i in ids),
+        *(f"4-pseudo-masks/{i}.png" for i in ids),
+        *(f"5-segment/predictions/val-{i:05d}.png" for i in range(1, 5)),
+    }
+    assert set(files(finished)) == expected
+    for name in ("config.yaml", "manifest.json", "metrics.jsonl", "dataset.json", "evaluation.json", "report.html"):
+        assert (finished / name).stat().st_size > 0
+
+
+def test_evaluation_has_the_keys_of_the_design(finished: Path) -> None:
+    evaluation = json.loads((finished / "evaluation.json").read_text())
+    assert list(evaluation) == ["classes", "cams", "pseudo_masks", "segmentation", "supervised_bound"]
+    assert evaluation["classes"] == ["boat", "train", "ball"]
+    assert evaluation["supervised_bound"] is None
+    for part in (*evaluation["cams"].values(), evaluation["pseudo_masks"], *evaluation["segmentation"].values()):
+        assert set(part["iou"]) == {"background", "boat", "train", "ball"}
+        assert 0 <= part["miou"] <= 1
+    cam = evaluation["cams"]["refine"]
+    assert cam["oracle_miou"] >= cam["miou"]
+    assert evaluation["pseudo_masks"]["miou"] == pytest.approx(cam["miou"])
+
+
+def test_pseudo_masks_hold_tagged_classes_only(finished: Path) -> None:
+    dataset = json.loads((finished / "dataset.json").read_text())
+    for entry in dataset["train"]:
+        mask = np.asarray(Image.open(finished / "4-pseudo-masks" / f"{entry['id']}.png"))
+        assert mask.shape == (entry["height"], entry["width"])
+        assert set(np.unique(mask)) <= {0, *(tag + 1 for tag in entry["tags"])}
+
+
+def test_the_same_command_again_does_nothing(finished: Path) -> None:
+    before = (finished / "manifest.json").read_text()
+    api.run(small(), finished, quiet=True)
+    assert (finished / "manifest.json").read_text() == before
+
+
+def test_a_changed_setting_runs_its_stage_and_those_after_it(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    before = {
+        name: entry["digest"] for name, entry in json.loads((run / "manifest.json").read_text())["stages"].items()
+    }
+    api.run(small(prompts__epochs=3), run, until="refine", quiet=True)
+    after = {name: entry["digest"] for name, entry in json.loads((run / "manifest.json").read_text())["stages"].items()}
+    assert {name for name in before if before[name] != after[name]} == {"2-prompts", "3-refine"}
+    assert len(json.loads((run / "2-prompts/words.json").read_text())["epochs"]) == 3
+
+
+def test_equal_runs_have_equal_bytes_with_and_without_masks(finished: Path, tmp_path: Path) -> None:
+    """Deleting every ground-truth mask changes nothing that is learned or chosen."""
+    scenes = tmp_path / "scenes"
+    shutil.copytree(finished / "scenes", scenes)
+    shutil.rmtree(scenes / "masks")
+    run = api.run(small(data__root=str(scenes)), tmp_path / "run", quiet=True)
+    assert files(run) == files(finished)
+    assert statuses(run)["6-evaluate"] == "skipped"
+    assert not (run / "evaluation.json").exists()
+    assert (run / "report.html").exists()
+
+
+def test_guidance_off_cuts_the_classifiers_cams(finished: Path, tmp_path: Path) -> None:
+    run = api.run(small(guidance__enabled=False), tmp_path / "run", quiet=True)
+    assert [statuses(run)[name] for name in ("1-match", "2-prompts", "3-refine")] == ["skipped"] * 3
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert evaluation["cams"]["match"] is None
+    assert evaluation["cams"]["refine"] is None
+    assert evaluation["pseudo_masks"]["miou"] == pytest.approx(evaluation["cams"]["classify"]["miou"])
+    classifier = "0-classify/mask_generator.safetensors"
+    assert (run / classifier).read_bytes() == (finished / classifier).read_bytes()
+
+
+def test_the_supervised_bound_trains_on_true_masks(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    api.run(small(segment__supervised_bound=True), run, quiet=True)
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert 0 < evaluation["supervised_bound"]["val"]["miou"] <= 1
+
+
+def test_an_unknown_stage_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='Did you mean "refine"'):
+        api.run(small(), tmp_path / "run", until="refin", quiet=True)
+
+
+def test_words_are_those_of_the_vocabulary(finished: Path) -> None:
+    words = api.prompts(finished)
+    assert list(words) == ["boat", "train", "ball"]
+    for found in words.values():
+        assert len(found) == 5
+        scores = [score for _, score in found]
+        assert scores == sorted(scores, reverse=True)
+        assert all(word.isalpha() for word, _ in found)
+
+
+def test_predict_on_new_images_of_any_size(finished: Path, tmp_path: Path) -> None:
+    for name, size in (("wide.png", (150, 60)), ("tall.jpg", (40, 90))):
+        Image.fromarray(np.full((size[1], size[0], 3), 90, np.uint8)).save(tmp_path / name)
+    written = api.predict(finished, [tmp_path], tmp_path / "out")
+    assert [path.name for path in written] == ["tall.png", "wide.png"]
+    assert Image.open(written[0]).size == (40, 90)
+    assert (tmp_path / "out" / "wide-overlay.jpg").is_file()

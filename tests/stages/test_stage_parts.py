@@ -1,0 +1,112 @@
+"""Parts of the stages that can be worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from semples.compare import paired_difference
+from semples.errors import RunError
+from semples.models.mask_generators import MaskGeneratorOutput
+from semples.records import Sample
+from semples.stages.cams import multiscale_cams, read_cams, size_batches
+from semples.stages.prompts import candidate_words, nearest_words
+from semples.stages.segment import _random_crop
+
+torch.set_num_threads(1)
+
+
+class Brightness(nn.Module):
+    """CAM = red channel at half resolution."""
+
+    def forward(self, pixels: Tensor) -> MaskGeneratorOutput:
+        cams = nn.functional.avg_pool2d(pixels[:, :1], 2)
+        return MaskGeneratorOutput(cams, {"red": cams.mean(dim=(2, 3))})
+
+
+def test_multiscale_cams_find_the_bright_side_and_span_0_to_1() -> None:
+    pixels = torch.zeros(1, 3, 12, 20)
+    pixels[..., 14:] = 1.0
+    cams = multiscale_cams(Brightness(), pixels, [1.0, 1.5], flip=True)
+    assert cams.shape == (1, 1, 12, 20)
+    assert cams.min() == 0
+    assert cams.max() == pytest.approx(1.0, abs=1e-6)
+    assert cams[0, 0, :, 17:].min() > 0.9
+    assert cams[0, 0, :, :8].max() < 0.1
+
+
+def test_a_mirrored_run_is_mirrored_back() -> None:
+    pixels = torch.rand(1, 3, 8, 8)
+    once = multiscale_cams(Brightness(), pixels, [1.0], flip=False)
+    both = multiscale_cams(Brightness(), pixels, [1.0], flip=True)
+    torch.testing.assert_close(once, both)
+
+
+def test_batches_hold_one_size_and_every_image_once() -> None:
+    sizes = [(10, 20), (30, 30), (10, 20), (2000, 3000), (2000, 3000)]
+    samples = [Sample(str(i), Path("x"), size, (0,)) for i, size in enumerate(sizes)]
+    batches = list(size_batches(samples))
+    assert sorted(i for batch in batches for i in batch) == [0, 1, 2, 3, 4]
+    assert [0, 2] in batches
+    assert [3] in batches
+
+
+def test_missing_cams_name_the_stage_to_force(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="--force classify"):
+        read_cams(tmp_path / "0-classify", Sample("a", Path("a.png"), (2, 2), (0,)))
+
+
+class Vocabulary:
+    def __init__(self, *tokens: str) -> None:
+        self.tokens = tokens
+
+    def get_vocab(self) -> dict[str, int]:
+        return {token: index for index, token in enumerate(self.tokens)}
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [("<s>", "cat", ".", "sea"), ("ca", "cat</w>", ".</w>", "sea</w>"), ("▁cat", "at", "▁.", "▁sea")],
+)
+def test_candidate_words_are_whole_words(tokens: tuple[str, ...]) -> None:
+    assert candidate_words(Vocabulary(*tokens)) == ["cat", "sea"]
+
+
+def test_nearest_words_by_hand() -> None:
+    words = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    found = nearest_words(torch.tensor([[0.0, 1.0]]), ["land", "shore", "sea"], words, 2)
+    assert found == [[("sea", 1.0), ("shore", 0.8)]]
+
+
+class TestRandomCrop:
+    def test_a_small_image_is_padded_with_ignore(self) -> None:
+        rng = np.random.default_rng(0)
+        image, mask = np.full((10, 6, 3), 7, np.uint8), np.full((10, 6), 3, np.uint8)
+        crop, label = _random_crop(rng, image, mask, 20, 1.0)
+        assert (label == 3).sum() == 60
+        assert (label == 255).sum() == 400 - 60
+        assert (crop[label == 3] == 7).all()
+        assert (crop[label == 255] == 128).all()
+
+    def test_image_and_mask_stay_aligned(self) -> None:
+        rng = np.random.default_rng(1)
+        mask = np.zeros((40, 50), np.uint8)
+        mask[10:30, 20:45] = 1
+        image = np.repeat(mask[..., None] * 200, 3, 2)
+        for _ in range(30):
+            crop, label = _random_crop(rng, image, mask, 24, rng.uniform(0.5, 2))
+            kept = label != 255
+            disagree = (crop[..., 0] > 100) != (label == 1)
+            assert disagree[kept].mean() < 0.06  # only pixels on the blurred border
+
+
+def test_paired_difference_by_hand() -> None:
+    """Differences 1, 2, 3: mean 2, deviation 1, t(0.975, 2) = 4.303, so 2 -+ 4.303 / sqrt(3)."""
+    result = paired_difference([2, 4, 6], [1, 2, 3])
+    assert result["mean"] == pytest.approx(2)
+    assert result["interval"] == pytest.approx([2 - 2.4843, 2 + 2.4843], abs=1e-3)
+    assert paired_difference([1.0], [0.5]) == {"mean": 0.5, "interval": None}
