@@ -9,13 +9,21 @@ from torch import Tensor
 
 from semples.data.loading import TrainingCrops, training_loader
 from semples.losses import classification_loss
+from semples.models.mask_generators import MaskGenerator
 from semples.stages.cams import write_cams
 from semples.stages.run import Run, fitting
 from semples.training import StepResult, fit, set_seed
 
 
 def classify(run: Run) -> None:
-    """Train with the multi-label soft margin loss on every logit head; write the generator and its CAMs."""
+    """Train the classifier; write the mask generator and its CAMs."""
+    generator = train_classifier(run)
+    run.save_generator("classify", generator)
+    write_cams(run, "classify", generator)
+
+
+def train_classifier(run: Run) -> MaskGenerator:
+    """Train a new mask generator with the multi-label soft margin loss on every logit head."""
     settings = run.config.classify
     set_seed(run.config.seed)
     generator = run.build_generator()
@@ -32,8 +40,7 @@ def classify(run: Run) -> None:
         run.accelerator,
         run.log,
     )
-    run.save_generator("classify", generator)
-    write_cams(run, "classify", generator)
+    return generator
 
 
 def training_crops(run: Run) -> TrainingCrops:
