@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from semples.errors import ConfigError, ModelError
 from semples.models.backbones import load_backbone
-from semples.models.mask_generators import MaskGenerator, MaskGeneratorOutput, build_mask_generator
+from semples.models.mask_generators import CamGenerator, MaskGenerator, MaskGeneratorOutput, build_mask_generator
 from tiny import BACKBONES, save_backbone
 
 torch.set_num_threads(1)
@@ -22,9 +22,11 @@ def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return str(folder), BACKBONES[request.param][1]
 
 
-def build(backbone: str, stride: int | None = None) -> MaskGenerator:
+def build(backbone: str, stride: int | None = None) -> CamGenerator:
     torch.manual_seed(0)
-    return build_mask_generator("cam", 3, backbone=backbone, output_stride=stride, kernel_size=3)
+    generator = build_mask_generator("cam", 3, backbone=backbone, output_stride=stride, kernel_size=3)
+    assert isinstance(generator, CamGenerator)
+    return generator
 
 
 class TestContract:
@@ -38,7 +40,7 @@ class TestContract:
     def test_logits_are_the_mean_of_the_maps(self, backbone: tuple[str, int]) -> None:
         generator = build(backbone[0]).eval()
         with torch.no_grad():
-            generator.head.bias.fill_(50.0)  # all maps positive: ReLU changes nothing
+            generator.head.bias.fill_(50.0)  # type: ignore[union-attr]  # all maps positive: ReLU changes nothing
         output = generator(torch.rand(1, 3, 64, 64))
         torch.testing.assert_close(output.logits["cam"], output.cams.mean(dim=(2, 3)))
 
