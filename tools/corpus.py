@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from semples.data.scenes import COLOURS, CONTEXTS, OBJECTS, PATTERNS, Placement, draw_scene
 
 NOTHING = "nothing"
-SIZES = ("small", "large")
-STYLES = ("bright", "dim", "faded", "blurry", "noisy", "tinted", "grey")
-COUNTS = ("empty", "single", "double")
+STYLES = ("bright", "dim", "blurry", "noisy", "tinted", "grey")
 SYNONYMS = {
     "ship": "boat", "locomotive": "train", "aircraft": "plane", "automobile": "car", "kitten": "cat",
     "home": "house", "lamb": "sheep", "parasol": "umbrella", "blossom": "flower", "toadstool": "mushroom",
@@ -29,13 +27,13 @@ FIELDS: tuple[tuple[str, ...], ...] = (
     OBJECTS,
     tuple(COLOURS),
     PATTERNS,
-    SIZES,
     (*CONTEXTS, NOTHING),
 )
-"""What can be said of one placement: object, colour, pattern, size, context."""
+"""What can be said of one placement: object, colour, pattern, context."""
+OBJECT, COLOUR, PATTERN, CONTEXT = range(4)
 
 WORDS: tuple[str, ...] = (
-    *OBJECTS, *CONTEXTS, *COLOURS, *PATTERNS, *SIZES, *STYLES, *COUNTS, NOTHING, *SYNONYMS, *FUNCTION_WORDS,
+    *OBJECTS, *CONTEXTS, *COLOURS, *PATTERNS, *STYLES, NOTHING, *SYNONYMS, *FUNCTION_WORDS,
 )  # fmt: skip
 """Every word a caption can hold."""
 
@@ -48,7 +46,7 @@ class Captioned:
 
     Attributes:
         images: uint8 [N, H, W, 3].
-        placements: int8 [N, 2, 5], an index into each of FIELDS or UNSAID; rows of UNSAID where there is one placement.
+        placements: int8 [N, 2, 4], an index into each of FIELDS or UNSAID; rows of UNSAID where there is one placement.
         style: int8 [N], index into STYLES or UNSAID.
     """
 
@@ -60,19 +58,18 @@ class Captioned:
         """Image-level labels [N, number of objects] in {0, 1}."""
         labels = np.zeros((len(self.images), len(OBJECTS)), np.float32)
         for slot in range(self.placements.shape[1]):
-            index = self.placements[:, slot, 0]
+            index = self.placements[:, slot, OBJECT]
             labels[np.flatnonzero(index >= 0), index[index >= 0]] = 1
         return labels
 
 
 @dataclass(frozen=True)
 class Query:
-    """A text and what it states: up to two placements and a style, count of objects or nothing else."""
+    """A text and what it states: up to two placements, and a style or UNSAID."""
 
     text: str
     placements: NDArray[np.int8]
     style: int = UNSAID
-    count: int = UNSAID
 
 
 def random_placements(rng: np.random.Generator) -> tuple[Placement, ...]:
@@ -96,8 +93,6 @@ def degrade(rng: np.random.Generator, image: NDArray[np.uint8], style: str) -> N
         pixels = pixels * 1.15 + 45
     elif style == "dim":
         pixels = pixels * 0.45
-    elif style == "faded":
-        pixels = 128 + 0.4 * (pixels - 128)
     elif style == "blurry":
         for axis in (0, 1):
             pixels = np.mean([np.roll(pixels, shift, axis) for shift in range(-2, 3)], axis=0)
@@ -117,7 +112,7 @@ def draw_captioned(seed: int, size: int, styled: float = 0.25) -> tuple[NDArray[
     scene = draw_scene(rng, size, placements)
     facts = np.full((2, len(FIELDS)), UNSAID, np.int8)
     for row, placement, look in zip(facts, placements, scene.looks, strict=False):
-        looks = (look.colour, look.pattern, look.size) if look else ()
+        looks = (look.colour, look.pattern) if look else ()
         said = {placement.object, placement.context or NOTHING, *looks}
         for column, field in enumerate(FIELDS):
             row[column] = next((i for i, word in enumerate(field) if word in said), UNSAID)
@@ -133,9 +128,8 @@ def word_queries() -> list[Query]:
         for index, word in enumerate(field):
             queries.append(Query(f"a photo of {word}.", _stating({column: index})))
     for word, meaning in SYNONYMS.items():
-        queries.append(Query(f"a photo of {word}.", _stating({0: OBJECTS.index(meaning)})))
+        queries.append(Query(f"a photo of {word}.", _stating({OBJECT: OBJECTS.index(meaning)})))
     queries += [Query(f"a photo of {word}.", _stating({}), style=i) for i, word in enumerate(STYLES)]
-    queries += [Query(f"a photo of {word}.", _stating({}), count=i) for i, word in enumerate(COUNTS)]
     return queries
 
 
@@ -148,7 +142,7 @@ def _stating(first: dict[int, int], second: dict[int, int] | None = None) -> NDA
 
 
 def random_query(rng: np.random.Generator, placements: NDArray[np.int8]) -> Query:
-    """A text that states some of the facts of one image: placements int8 [2, 5]."""
+    """A text that states some of the facts of one image: placements int8 [2, 4]."""
     rows = [row for row in placements if (row != UNSAID).any()]
     chosen = [rows[i] for i in rng.permutation(len(rows))[: 2 if rng.random() < 0.4 else 1]]
     kept = [{c: int(row[c]) for c in _kept_columns(rng, row)} for row in chosen]
@@ -159,37 +153,32 @@ def random_query(rng: np.random.Generator, placements: NDArray[np.int8]) -> Quer
 
 def _kept_columns(rng: np.random.Generator, row: NDArray[np.int8]) -> list[int]:
     known = [c for c in range(len(row)) if row[c] != UNSAID]
-    if 0 not in known:
-        return [4]
-    kept = [c for c in known if rng.random() < (0.85, 0.35, 0.25, 0.2, 0.55)[c]]
-    return kept if 0 in kept or 4 in kept else [*kept, 0]
+    if OBJECT not in known:
+        return [CONTEXT]
+    kept = [c for c in known if rng.random() < (0.85, 0.35, 0.25, 0.55)[c]]
+    return kept if OBJECT in kept or CONTEXT in kept else [*kept, OBJECT]
 
 
 def _phrase(rng: np.random.Generator, facts: dict[int, int]) -> str:
     words = {column: FIELDS[column][index] for column, index in facts.items()}
-    parts = [words[column] for column in (3, 2, 1) if column in words]
-    if 0 in words:
-        synonyms = [synonym for synonym, meaning in SYNONYMS.items() if meaning == words[0]]
-        parts.append(synonyms[0] if synonyms and rng.random() < 0.25 else words[0])
-    elif 1 in words or 2 in words or 3 in words:
-        return " ".join([*parts, "on", words[4]]) if 4 in words else " ".join(parts)
+    parts = [words[column] for column in (PATTERN, COLOUR) if column in words]
+    if OBJECT in words:
+        synonyms = [synonym for synonym, meaning in SYNONYMS.items() if meaning == words[OBJECT]]
+        parts.append(synonyms[0] if synonyms and rng.random() < 0.25 else words[OBJECT])
     if parts and rng.random() < 0.5:
         parts.insert(0, "a")
-    if 4 in words:
-        parts += ["on", words[4]] if parts else [words[4]]
+    if CONTEXT in words:
+        parts += ["on", words[CONTEXT]] if parts else [words[CONTEXT]]
     return " ".join(parts)
 
 
 def matches(captioned: Captioned, indices: NDArray[np.int64], queries: list[Query]) -> NDArray[np.bool_]:
     """Which texts hold for which images: bool [len(indices), len(queries)].
 
-    A text holds when each of its placements is met by some placement of the image, and its style and count agree.
+    A text holds when each of its placements is met by some placement of the image, and its style agrees.
     """
     facts = captioned.placements[indices][:, None, :, None, :]
     stated = np.stack([query.placements for query in queries])[None, :, None, :, :]
     met = ((stated == UNSAID) | (stated == facts)).all(-1).any(2).all(-1)
     style = np.array([query.style for query in queries])
-    count = np.array([query.count for query in queries])
-    objects = (captioned.placements[indices, :, 0] != UNSAID).sum(1)
-    met &= (style == UNSAID) | (style == captioned.style[indices, None])
-    return np.asarray(met & ((count == UNSAID) | (count == objects[:, None])))
+    return np.asarray(met & ((style == UNSAID) | (style == captioned.style[indices, None])))

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, ResNetModel, SiglipConfig, SiglipImageProcessor, SiglipModel
 
-from corpus import WORDS, Captioned, Query, matches, random_query, word_queries
+from corpus import CONTEXT, OBJECT, WORDS, Captioned, Query, matches, random_query, word_queries
 from rendering import random_shift, read_or_draw
 
 MAX_LENGTH = 36
@@ -67,6 +67,19 @@ def build_model(vocabulary: int) -> SiglipModel:
     return model
 
 
+def continued(folder: Path, tokenizer: PreTrainedTokenizerFast) -> SiglipModel:
+    """A model trained earlier, with the words that the tokenizer knows now."""
+    earlier = SiglipModel.from_pretrained(folder, dtype=torch.float32)
+    known = PreTrainedTokenizerFast.from_pretrained(folder).get_vocab()
+    model = build_model(len(tokenizer))
+    state = earlier.state_dict()
+    key = "text_model.embeddings.token_embedding.weight"
+    rows = [known[word] for word in sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)]
+    state[key] = state[key][rows]
+    model.load_state_dict(state)
+    return model
+
+
 def fade(pixels: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
     """Blend smooth random parts of [B, 3, H, W] into mid-grey; strength [B] is the share that fades."""
     size = pixels.shape[-1]
@@ -80,7 +93,7 @@ def fade(pixels: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor
 
 def fade_strength(captioned: Captioned, indices: np.ndarray, generator: torch.Generator) -> Tensor:
     """Share to fade: up to 0.7 where the caption names no object, up to 0.3 where it does, often none."""
-    empty = torch.from_numpy((captioned.placements[indices, :, 0] < 0).all(1))
+    empty = torch.from_numpy((captioned.placements[indices, :, OBJECT] < 0).all(1))
     chance, share = torch.rand(2, len(indices), generator=generator)
     return torch.where(chance < torch.where(empty, 0.7, 0.3), share * torch.where(empty, 0.7, 0.3), 0.0)
 
@@ -98,7 +111,7 @@ def encode_images(model: SiglipModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def distillation_loss(tokens: Tensor, project: torch.nn.Module, teacher: torch.nn.Module, pixels: Tensor) -> Tensor:
-    """One minus the mean cosine of projected patch tokens [B, T, D] and the teacher's features at the same places.
+    """One minus the mean cosine of projected patch tokens [B, T, D] and the teacher's standardised features there.
 
     A small transformer finds small objects slowly from yes-or-no questions about whole images; the feature map of
     the bundled convolutional backbone (trained from object labels) tells it where to look.
@@ -107,6 +120,7 @@ def distillation_loss(tokens: Tensor, project: torch.nn.Module, teacher: torch.n
     with torch.no_grad():
         target = teacher(pixel_values=pixels * 2 - 1).last_hidden_state
         target = F.interpolate(target, size=(side, side), mode="bilinear", align_corners=False)
+        target = F.batch_norm(target, None, None, training=True)
     answer = project(tokens).transpose(1, 2).unflatten(2, (side, side))
     return 1 - F.cosine_similarity(answer, target, dim=1).mean()
 
@@ -127,8 +141,8 @@ def balanced_accuracy(model: SiglipModel, tokenizer: PreTrainedTokenizerFast, he
     said_yes = (logits(model, images, encode_texts(model, tokenizer, queries)) > 0).numpy()
     truth = matches(held_out, np.arange(len(held_out.images)), queries)
     per_word = (said_yes & truth).sum(0) / truth.sum(0) / 2 + (~said_yes & ~truth).sum(0) / (~truth).sum(0) / 2
-    objects = [i for i, query in enumerate(queries) if query.placements[0, 0] >= 0]
-    contexts = [i for i, query in enumerate(queries) if query.placements[0, 4] >= 0]
+    objects = [i for i, query in enumerate(queries) if query.placements[0, OBJECT] >= 0]
+    contexts = [i for i, query in enumerate(queries) if query.placements[0, CONTEXT] >= 0]
     return {
         "objects": float(per_word[objects].mean()),
         "contexts": float(per_word[contexts].mean()),
@@ -197,7 +211,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--init", type=Path, help="go on from this folder instead of random weights")
     parser.add_argument("--teacher", type=Path, default=Path("src/semples/assets/backbone"))
-    parser.add_argument("--distillation", type=float, default=10.0)
+    parser.add_argument("--distillation", type=float, default=20.0)
     parser.add_argument("--scenes", type=int, default=32_000)
     parser.add_argument("--cache", type=Path, default=Path("runs/corpus"))
     parser.add_argument("--epochs", type=int, default=8)
@@ -211,7 +225,7 @@ def main() -> None:
     tokenizer = build_tokenizer()
     model = build_model(len(tokenizer))
     if args.init is not None:
-        model = SiglipModel.from_pretrained(args.init, dtype=torch.float32)
+        model = continued(args.init, tokenizer)
     print(
         f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(word_queries())} words that state something"
     )
