@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from semples.data.catalogues import voc_palette
 from semples.data.folder import IMAGE_SUFFIXES
 from semples.data.images import read_image, write_image, write_mask
 from semples.data.loading import to_pixels
+from semples.data.overlays import mask_overlay
 from semples.errors import DataError
 from semples.models.segmentation import load_segmentation_network
 from semples.stages.segment import predict_labels
@@ -43,16 +40,9 @@ def predict(model: Path, images: Sequence[Path], out: Path) -> list[Path]:
         mask = predict_labels(network, to_pixels(image)[None].to(network.mean.device))[0]
         target = out / f"{name}.png"
         write_mask(target, mask)
-        write_image(out / f"{name}-overlay.jpg", overlay(image, mask))
+        write_image(out / f"{name}-overlay.jpg", mask_overlay(image, mask))
         written.append(target)
     return written
-
-
-def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], opacity: float = 0.55) -> NDArray[np.uint8]:
-    """Tint every object pixel of uint8 [H, W, 3] with the palette colour of its class in mask uint8 [H, W]."""
-    colours = np.array(voc_palette(), np.float32).reshape(256, 3)[mask]
-    share = np.where(mask == 0, 0.0, opacity)[..., None]
-    return np.asarray((image * (1 - share) + colours * share).round().astype(np.uint8))
 
 
 def _image_files(given: Sequence[Path]) -> Iterator[Path]:

@@ -17,6 +17,7 @@ from fake_run import (
 from PIL import Image
 from safetensors.numpy import save_file
 
+from semples.data.overlays import heat_overlay
 from semples.report import gallery, pictures
 from semples.report.collect import collect
 
@@ -31,7 +32,7 @@ def test_heat_overlay_by_hand() -> None:
     # The grey is 0.8 * 100. A cold pixel takes 0.2 of (0, 0, 4), a hot one 0.85 of (252, 255, 164).
     heat = np.array([[0, 255]], dtype=np.uint8)
     expected = [[64, 64, 65], [226, 229, 151]]
-    assert pictures.heat_overlay(photograph, heat)[0].tolist() == expected
+    assert heat_overlay(photograph, heat)[0].tolist() == expected
 
 
 @pytest.mark.parametrize(

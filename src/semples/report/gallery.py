@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from semples.data.overlays import heat_overlay, mask_overlay
 from semples.records import Sample
 from semples.report import pictures
 from semples.report.collect import Run
@@ -147,7 +148,7 @@ def _column(run: Run, sample: Sample, source: Source, canvas: Pixels, frame: Fra
 
 def _mask_figure(path: Path, alt: str, canvas: Pixels, frame: Frame) -> Figure:
     mask = pictures.read_mask(path, frame)
-    return Figure(alt, None if mask is None else pictures.to_picture(pictures.mask_overlay(canvas, mask), frame))
+    return Figure(alt, None if mask is None else pictures.to_picture(mask_overlay(canvas, mask), frame))
 
 
 def _cam_figures(path: Path, classes: tuple[str, ...], alt: str, canvas: Pixels, frame: Frame) -> tuple[Figure, ...]:
@@ -157,7 +158,7 @@ def _cam_figures(path: Path, classes: tuple[str, ...], alt: str, canvas: Pixels,
     return tuple(
         Figure(
             f"{alt} for class {classes[index]}",
-            pictures.to_picture(pictures.heat_overlay(canvas, cam), frame),
+            pictures.to_picture(heat_overlay(canvas, cam), frame),
             name=classes[index],
             colour=pictures.class_colour(index),
         )

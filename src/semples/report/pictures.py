@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from semples.data.catalogues import voc_palette
+from semples.data.overlays import HEAT_COLOURS, PALETTE
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -23,13 +23,8 @@ DISPLAY_WIDTH = 160
 DISPLAY_HEIGHT = 220
 """Height in CSS pixels that a thumbnail has at most."""
 
-HEAT_COLOURS = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
-"""Colours of the heat maps at 0, 1/4, 1/2, 3/4 and 1 (matplotlib's "inferno", sampled)."""
-
 _DENSITY = 1.5  # device pixels per CSS pixel that large photographs are stored at, for sharp phones
-_MASK_SHARE = 0.55
 _PLAIN_GREY = 128
-_PALETTE = np.array(voc_palette(), dtype=np.uint8).reshape(256, 3)
 _BROKEN_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
@@ -111,25 +106,6 @@ def plain_canvas(frame: Frame) -> Pixels:
     return np.full((height, width, 3), _PLAIN_GREY, dtype=np.uint8)
 
 
-def heat_overlay(photograph: Pixels, heat: Pixels) -> Pixels:
-    """Mix a [h,w] map (255 = 1.0) over a [h,w,3] photograph: the hotter, the more colour."""
-    share = heat[..., None] / 255
-    steps = np.linspace(0, 255, len(HEAT_COLOURS))
-    anchors = np.array(HEAT_COLOURS)
-    colours = np.stack([np.interp(heat, steps, anchors[:, channel]) for channel in range(3)], axis=-1)
-    grey = photograph.mean(axis=-1, keepdims=True) * 0.8
-    strength = 0.2 + 0.65 * share
-    return _to_bytes((1 - strength) * grey + strength * colours)
-
-
-def mask_overlay(photograph: Pixels, mask: Pixels) -> Pixels:
-    """Mix a [h,w] mask in the classes' colours over a [h,w,3] photograph; regions get a lighter outline."""
-    colours = _PALETTE[mask].astype(np.float64)
-    mixed = (1 - _MASK_SHARE) * photograph + _MASK_SHARE * colours
-    outlined = np.where(_outline(mask)[..., None], 0.6 * colours + 0.4 * 255, mixed)
-    return _to_bytes(np.where((mask == 0)[..., None], photograph, outlined))
-
-
 def to_picture(pixels: Pixels, frame: Frame) -> Picture:
     """Encode [h,w,3] pixels: PNG where they must stay crisp, JPEG otherwise."""
     buffer = io.BytesIO()
@@ -151,7 +127,7 @@ def class_colour(index: int) -> str:
 
 def mask_colour(value: int) -> str:
     """Return the CSS colour of a mask value."""
-    red, green, blue = _PALETTE[value].tolist()
+    red, green, blue = PALETTE[value].tolist()
     return f"rgb({red} {green} {blue})"
 
 
@@ -162,18 +138,3 @@ def heat_gradient() -> str:
 
 def _resize_map(cam: Pixels, frame: Frame) -> Pixels:
     return np.asarray(Image.fromarray(cam).resize(frame.stored, frame.smooth))
-
-
-def _outline(mask: Pixels) -> npt.NDArray[np.bool_]:
-    edges = np.zeros(mask.shape, dtype=bool)
-    vertical = mask[1:] != mask[:-1]
-    horizontal = mask[:, 1:] != mask[:, :-1]
-    edges[1:] |= vertical
-    edges[:-1] |= vertical
-    edges[:, 1:] |= horizontal
-    edges[:, :-1] |= horizontal
-    return edges
-
-
-def _to_bytes(values: npt.NDArray[np.float64]) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

@@ -1,0 +1,52 @@
+"""Masks and heat maps drawn over photographs, in the classes' palette colours."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from semples.data.catalogues import voc_palette
+
+Pixels = npt.NDArray[np.uint8]
+
+PALETTE = np.array(voc_palette(), dtype=np.uint8).reshape(256, 3)
+"""Colour [256, 3] of each mask value."""
+
+HEAT_COLOURS = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
+"""Colours of the heat maps at 0, 1/4, 1/2, 3/4 and 1 (matplotlib's "inferno", sampled)."""
+
+_MASK_SHARE = 0.55
+
+
+def heat_overlay(photograph: Pixels, heat: Pixels) -> Pixels:
+    """Mix a [h,w] map (255 = 1.0) over a [h,w,3] photograph: the hotter, the more colour."""
+    share = heat[..., None] / 255
+    steps = np.linspace(0, 255, len(HEAT_COLOURS))
+    anchors = np.array(HEAT_COLOURS)
+    colours = np.stack([np.interp(heat, steps, anchors[:, channel]) for channel in range(3)], axis=-1)
+    grey = photograph.mean(axis=-1, keepdims=True) * 0.8
+    strength = 0.2 + 0.65 * share
+    return _to_bytes((1 - strength) * grey + strength * colours)
+
+
+def mask_overlay(photograph: Pixels, mask: Pixels) -> Pixels:
+    """Mix a [h,w] mask in the classes' colours over a [h,w,3] photograph; regions get a lighter outline."""
+    colours = PALETTE[mask].astype(np.float64)
+    mixed = (1 - _MASK_SHARE) * photograph + _MASK_SHARE * colours
+    outlined = np.where(_outline(mask)[..., None], 0.6 * colours + 0.4 * 255, mixed)
+    return _to_bytes(np.where((mask == 0)[..., None], photograph, outlined))
+
+
+def _outline(mask: Pixels) -> npt.NDArray[np.bool_]:
+    edges = np.zeros(mask.shape, dtype=bool)
+    vertical = mask[1:] != mask[:-1]
+    horizontal = mask[:, 1:] != mask[:, :-1]
+    edges[1:] |= vertical
+    edges[:-1] |= vertical
+    edges[:, 1:] |= horizontal
+    edges[:, :-1] |= horizontal
+    return edges
+
+
+def _to_bytes(values: npt.NDArray[np.float64]) -> Pixels:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
