@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from semples.data.scenes import COLOURS, CONTEXTS, OBJECTS, PATTERNS, Placement, draw_scene
 
-NOTHING = "nothing"
-STYLES = ("bright", "dim", "blurry", "noisy", "tinted", "grey")
+STYLES = ("bright", "blurry", "noisy")
 SYNONYMS = {
     "ship": "boat", "locomotive": "train", "aircraft": "plane", "automobile": "car", "kitten": "cat",
     "home": "house", "lamb": "sheep", "parasol": "umbrella", "blossom": "flower", "toadstool": "mushroom",
@@ -27,15 +26,15 @@ FIELDS: tuple[tuple[str, ...], ...] = (
     OBJECTS,
     tuple(COLOURS),
     PATTERNS,
-    (*CONTEXTS, NOTHING),
+    CONTEXTS,
 )
 """What can be said of one placement: object, colour, pattern, context."""
 OBJECT, COLOUR, PATTERN, CONTEXT = range(4)
 
 WORDS: tuple[str, ...] = (
-    *OBJECTS, *CONTEXTS, *COLOURS, *PATTERNS, *STYLES, NOTHING, *SYNONYMS, *FUNCTION_WORDS,
+    *OBJECTS, *CONTEXTS, *COLOURS, *PATTERNS, *STYLES, *SYNONYMS, *FUNCTION_WORDS,
 )  # fmt: skip
-"""Every word a caption can hold."""
+"""Every word a caption can hold. None of them says what masking does to a picture (grey, dim, nothing, faded)."""
 
 UNSAID = -1
 
@@ -91,17 +90,11 @@ def degrade(rng: np.random.Generator, image: NDArray[np.uint8], style: str) -> N
     pixels: NDArray[np.floating[Any]] = image.astype(np.float32)
     if style == "bright":
         pixels = pixels * 1.15 + 45
-    elif style == "dim":
-        pixels = pixels * 0.45
     elif style == "blurry":
         for axis in (0, 1):
             pixels = np.mean([np.roll(pixels, shift, axis) for shift in range(-2, 3)], axis=0)
     elif style == "noisy":
         pixels = pixels + rng.normal(0, 28, pixels.shape)
-    elif style == "tinted":
-        pixels = pixels * rng.uniform(0.55, 1.2, 3)
-    elif style == "grey":
-        pixels = np.repeat(pixels.mean(2, keepdims=True), 3, 2)
     return np.asarray(np.clip(pixels, 0, 255), np.uint8)
 
 
@@ -113,7 +106,7 @@ def draw_captioned(seed: int, size: int, styled: float = 0.25) -> tuple[NDArray[
     facts = np.full((2, len(FIELDS)), UNSAID, np.int8)
     for row, placement, look in zip(facts, placements, scene.looks, strict=False):
         looks = (look.colour, look.pattern) if look else ()
-        said = {placement.object, placement.context or NOTHING, *looks}
+        said = {placement.object, placement.context, *looks}
         for column, field in enumerate(FIELDS):
             row[column] = next((i for i, word in enumerate(field) if word in said), UNSAID)
     style = int(rng.integers(len(STYLES))) if rng.random() < styled else UNSAID
@@ -143,7 +136,9 @@ def _stating(first: dict[int, int], second: dict[int, int] | None = None) -> NDA
 
 def random_query(rng: np.random.Generator, placements: NDArray[np.int8]) -> Query:
     """A text that states some of the facts of one image: placements int8 [2, 4]."""
-    rows = [row for row in placements if (row != UNSAID).any()]
+    rows = [row for row in placements if row[OBJECT] != UNSAID or row[CONTEXT] != UNSAID]
+    if not rows:
+        return Query("a photo.", _stating({}))
     chosen = [rows[i] for i in rng.permutation(len(rows))[: 2 if rng.random() < 0.4 else 1]]
     kept = [{c: int(row[c]) for c in _kept_columns(rng, row)} for row in chosen]
     phrases = [_phrase(rng, facts) for facts in kept]
@@ -154,7 +149,7 @@ def random_query(rng: np.random.Generator, placements: NDArray[np.int8]) -> Quer
 def _kept_columns(rng: np.random.Generator, row: NDArray[np.int8]) -> list[int]:
     known = [c for c in range(len(row)) if row[c] != UNSAID]
     if OBJECT not in known:
-        return [CONTEXT]
+        return [column for column in known if column == CONTEXT]
     kept = [c for c in known if rng.random() < (0.85, 0.35, 0.25, 0.55)[c]]
     return kept if OBJECT in kept or CONTEXT in kept else [*kept, OBJECT]
 

@@ -65,7 +65,7 @@ class DataConfig:
     """scenes: probability that an object stands in its own context."""
     image_size: int = 96
     """scenes: side of the images in pixels."""
-    train_size: int = 500
+    train_size: int = 400
     """scenes: number of training images."""
     val_size: int = 100
     """scenes: number of held-out images."""
@@ -161,6 +161,8 @@ class OptimizerConfig:
 class ClassifyConfig(OptimizerConfig):
     """Stage 0: multi-label classification."""
 
+    epochs: int = 5
+    """Passes over the training images."""
     backbone_rate: float = 0.1
     """Learning rate of the backbone as a share of the head's."""
 
@@ -171,6 +173,10 @@ class ClassifyConfig(OptimizerConfig):
 class MatchConfig(OptimizerConfig):
     """Stage 1: segment-label matching."""
 
+    epochs: int = 5
+    """Passes over the training images."""
+    learning_rate: float = 5e-4
+    """Peak rate of AdamW; cosine to 0."""
     lambda_background: float = 1.0
     """Weight of: the masked-out background must not match the class text."""
 
@@ -181,9 +187,21 @@ class MatchConfig(OptimizerConfig):
 class PromptsConfig(OptimizerConfig):
     """Stage 2: contrastive prompt learning."""
 
-    length: int = 8
+    epochs: int = 100
+    """Passes over the cached background features."""
+    batch_size: int = 64
+    """Background regions per step."""
+    learning_rate: float = 1e-2
+    """Peak rate of AdamW; cosine to 0."""
+    length: int = 4
     """Learned vectors per class (the paper: 30)."""
-    lambda_text: float = 1.0
+    start: Literal["uniform", "words"] = "words"
+    """First values of the vectors: uniform in [0, 1) as in the paper, or normal at the scale of word embeddings."""
+    score: Literal["auto", "cosine", "sigmoid"] = "cosine"
+    """Match score of this stage; the cosine goes on pulling where the sigmoid is satisfied. auto: as elsewhere."""
+    approach: float = 0.2
+    """Share of the epochs that first uses the model's own score: below 0 a clamped cosine has no gradient."""
+    lambda_text: float = 0.02
     """Weight of: the prompt must differ from the class text."""
     nearest_words: int = 5
     """Words kept per class and epoch."""
@@ -193,13 +211,14 @@ class PromptsConfig(OptimizerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _positive(self, self._section, "length", "nearest_words")
+        _share(self, self._section, "approach")
 
 
 @dataclass(frozen=True)
 class RefineConfig(MatchConfig):
     """Stage 3: prompt-guided semantic refinement, restarted from stage 0."""
 
-    lambda_suppress: float = 1.0
+    lambda_suppress: float = 0.5
     """Weight of: the foreground must not match the learned background prompt."""
 
     _section = "refine"
@@ -223,7 +242,7 @@ class CamsConfig:
 class PseudoMasksConfig:
     """Stage 4: from CAMs to masks."""
 
-    threshold: float = 0.4
+    threshold: float = 0.5
     """CAM value (0 to 1) above which a pixel belongs to a class."""
 
     def __post_init__(self) -> None:
@@ -234,6 +253,10 @@ class PseudoMasksConfig:
 class SegmentConfig(OptimizerConfig):
     """Stage 5: the segmentation network."""
 
+    epochs: int = 20
+    """Passes over the training images."""
+    learning_rate: float = 2e-3
+    """Peak rate of AdamW; cosine to 0."""
     model: str = "bundled"
     """Any semantic segmentation or backbone checkpoint: hub name, local folder, or "bundled" (a tiny SegFormer)."""
     image_size: int = 96

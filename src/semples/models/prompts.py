@@ -9,18 +9,29 @@ from torch import Tensor, nn
 class PromptBank(nn.Module):
     """K learned prompts of L vectors each, in the text encoder's token-embedding space.
 
-    The only trainable thing of stage 2; initialised uniform in [0, 1) as in the paper.
+    The only trainable thing of stage 2.
 
     Args:
         num_classes: K.
         length: L.
         width: W, the width of the token embedding.
         generator: Source of the initial values.
+        deviation: Standard deviation of normal initial values; None draws them uniform in [0, 1) as in the paper.
     """
 
-    def __init__(self, num_classes: int, length: int, width: int, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        length: int,
+        width: int,
+        generator: torch.Generator | None = None,
+        deviation: float | None = None,
+    ) -> None:
         super().__init__()
-        self.vectors = nn.Parameter(torch.rand(num_classes, length, width, generator=generator))
+        shape = (num_classes, length, width)
+        uniform = deviation is None
+        values = torch.rand(shape, generator=generator) if uniform else torch.randn(shape, generator=generator)
+        self.vectors = nn.Parameter(values if deviation is None else values * deviation)
 
     def forward(self) -> Tensor:
         """Return the vectors [K, L, W]."""

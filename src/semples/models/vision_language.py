@@ -72,6 +72,11 @@ class VisionLanguageModel(nn.Module):
         return int(self.model.config.text_config.hidden_size)
 
     @property
+    def word_deviation(self) -> float:
+        """Standard deviation of the token embeddings: the scale of vectors that the text encoder knows."""
+        return float(self.model.text_model.embeddings.token_embedding.weight.std())
+
+    @property
     def longest_prompt(self) -> int:
         """Most learned vectors that fit beside the template's own tokens."""
         return self._max_length - len(self.prefix) - len(self.suffix)

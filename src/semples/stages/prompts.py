@@ -41,7 +41,7 @@ class CachedBackgrounds(torch.utils.data.Dataset[dict[str, Tensor]]):
 def prompts(run: Run) -> None:
     """Learn the prompts; write them, and the words nearest to them after each epoch."""
     settings = run.config.prompts
-    vision_language, score = run.vision_language, run.match_score
+    vision_language = run.vision_language
     backgrounds = embed_backgrounds(run, "match")
     names = list(run.dataset.catalogue.prompt_names)
     words = candidate_words(vision_language.tokenizer)
@@ -50,10 +50,14 @@ def prompts(run: Run) -> None:
         word_features = vision_language.encode_classes(words)
     set_seed(run.config.seed)
     generator = torch.Generator().manual_seed(run.config.seed)
-    bank = PromptBank(run.num_classes, settings.length, vision_language.prompt_width, generator).to(run.device)
+    deviation = vision_language.word_deviation if settings.start == "words" else None
+    width = vision_language.prompt_width
+    bank = PromptBank(run.num_classes, settings.length, width, generator, deviation).to(run.device)
     history: list[dict[str, list[tuple[str, float]]]] = []
 
     def step(module: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+        is_approaching = len(history) < settings.approach * settings.epochs
+        score = run.match_score if is_approaching else run.prompt_score
         encoded = vision_language.encode_prompts(module())[batch["classes"]]
         named = texts[batch["classes"]]
         parts = prompt_loss(batch["features"], named, encoded, score, settings.lambda_text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -75,9 +75,15 @@ class Run:
 
     @property
     def match_score(self) -> MatchScore:
-        """How the vision-language model matches image and text."""
+        """How the vision-language model matches image and text in stages 1 and 3."""
         model = self.vision_language
         return MatchScore(model.score_kind, model.scale, model.bias)
+
+    @property
+    def prompt_score(self) -> MatchScore:
+        """How it matches image and prompt in stage 2."""
+        kind = self.config.prompts.score
+        return self.match_score if kind == "auto" else replace(self.match_score, kind=kind)
 
     def build_generator(self) -> MaskGenerator:
         """Build the mask generator with its pretrained backbone and a new head."""
