@@ -1,7 +1,6 @@
-"""Make the other bundled models from object labels alone: `assets/backbone`, `assets/vit`, `assets/segmentation`.
+"""Make the other bundled models from object labels alone: `assets/backbone` and `assets/vit`.
 
     python tools/train_backbones.py resnet --out src/semples/assets/backbone
-    python tools/train_backbones.py segformer --out src/semples/assets/segmentation
     python tools/train_backbones.py vit --out src/semples/assets/vit --tower src/semples/assets/vision_language
 
 The ViT starts from the image tower of the bundled vision-language model, in ViT layout with a class token.
@@ -21,9 +20,7 @@ import torch.nn.functional as F
 from transformers import (
     ResNetConfig,
     ResNetModel,
-    SegformerConfig,
     SegformerImageProcessor,
-    SegformerModel,
     SiglipModel,
     ViTConfig,
     ViTModel,
@@ -40,22 +37,6 @@ def build_resnet(_: argparse.Namespace) -> Any:
     """A ResNet of 1.3 million parameters with strides 4, 8, 16."""
     return ResNetModel(
         ResNetConfig(embedding_size=32, hidden_sizes=[48, 96, 160], depths=[2, 2, 2], layer_type="basic")
-    )
-
-
-def build_segformer(_: argparse.Namespace) -> Any:
-    """A SegFormer encoder of 0.5 million parameters."""
-    return SegformerModel(
-        SegformerConfig(
-            hidden_sizes=[24, 48, 96, 128],
-            depths=[1, 1, 2, 1],
-            num_attention_heads=[1, 2, 3, 4],
-            sr_ratios=[4, 2, 1, 1],
-            mlp_ratios=[3, 3, 3, 3],
-            decoder_hidden_size=96,
-            drop_path_rate=0.0,
-            classifier_dropout_prob=0.0,
-        )
     )
 
 
@@ -109,7 +90,7 @@ _ROLES = {
     "fc2": ("output", "fc2"),
 }
 
-BUILDERS = {"resnet": build_resnet, "segformer": build_segformer, "vit": build_vit}
+BUILDERS = {"resnet": build_resnet, "vit": build_vit}
 
 
 class Classifier(torch.nn.Module):

@@ -253,19 +253,19 @@ class PseudoMasksConfig:
 class SegmentConfig(OptimizerConfig):
     """Stage 5: the segmentation network."""
 
-    epochs: int = 20
+    epochs: int = 10
     """Passes over the training images."""
     learning_rate: float = 2e-3
     """Peak rate of AdamW; cosine to 0."""
     model: str = "bundled"
-    """Any semantic segmentation or backbone checkpoint: hub name, local folder, or "bundled" (a tiny SegFormer)."""
+    """Any semantic segmentation or backbone checkpoint: hub name, local folder, or "bundled" (a tiny UPerNet)."""
     image_size: int = 96
     """Side of the square training crops in pixels."""
-    smallest_scale: float = 0.5
+    smallest_scale: float = 0.8
     """Training images are scaled by a random factor from here ..."""
-    largest_scale: float = 2.0
+    largest_scale: float = 1.4
     """... to here before cropping."""
-    backbone_rate: float = 1.0
+    backbone_rate: float = 0.3
     """Learning rate of pretrained parameters as a share of the new ones'."""
     supervised_bound: bool | None = None
     """Also train the same network on true masks, to show what is left to gain. null: for built-in scenes only."""
