@@ -56,7 +56,7 @@ def shrink_mask(root: Path) -> None:
 
 
 FAST = [
-    *("--data.reader", "folder", "--data.val_fraction", "0", "--data.classes", '["boat", "train"]'),
+    *("--data.val_fraction", "0", "--data.classes", '["boat", "train"]'),
     *("--guidance.enabled", "false", "--device", "cpu", "--cams.scales", "[1.0]"),
     *("--mask_generator.image_size", "32", "--segment.image_size", "32"),
     *("--classify.epochs", "1", "--segment.epochs", "1"),
@@ -64,7 +64,9 @@ FAST = [
 
 
 def run(root: Path, *more: str) -> int:
-    return main(["run", "--out", str(root.parent / "out"), "--data.root", str(root), *FAST, *more, "--quiet"])
+    config = root.parent / "own.yaml"
+    config.write_text(f"data: {{reader: folder, root: {root}}}\n")
+    return main(["run", "--config", str(config), "--out", str(root.parent / "out"), *FAST, *more, "--quiet"])
 
 
 @pytest.mark.parametrize(
