@@ -28,7 +28,7 @@ def row(run: Path, name: str, path: Path) -> list[NDArray[np.uint8]]:
     for stage in ("0-classify", "3-refine"):
         cams = load_file(run / stage / "cams" / f"{name}.safetensors")["cams"]
         pictures.append(heat_overlay(image, cams.max(axis=0)))
-    for folder in ("4-pseudo-masks", "6-evaluate/segment-train-predictions", "6-evaluate/truth"):
+    for folder in ("4-pseudo-masks", "6-evaluate/predictions", "6-evaluate/truth"):
         pictures.append(mask_overlay(image, np.array(Image.open(run / folder / f"{name}.png"))))
     return pictures
 

@@ -8,10 +8,10 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from semples.errors import RunError
+
+Item = TypeVar("Item", covariant=True)
+
+
+class Countable(Protocol[Item]):
+    """Something to iterate over whose length is known: a list, a data loader."""
+
+    def __iter__(self) -> Iterator[Item]: ...
+
+    def __len__(self) -> int: ...
+
 
 LossParts = Mapping[str, Tensor]
 """Named weighted parts whose sum is the loss."""
@@ -78,7 +89,7 @@ class TrainingLog:
             disable=self.quiet,
         )
 
-    def track(self, items: Sequence[Any], description: str) -> Iterable[Any]:
+    def track(self, items: Countable[Item], description: str) -> Iterator[Item]:
         """Iterate with a progress bar."""
         with self.progress() as progress:
             task = progress.add_task(description, total=len(items), note="")

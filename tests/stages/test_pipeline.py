@@ -70,6 +70,8 @@ def test_it_leaves_the_files_of_the_design(finished: Path) -> None:
     assert set(files(finished)) == expected
     for name in ("config.yaml", "manifest.json", "metrics.jsonl", "dataset.json", "evaluation.json", "report.html"):
         assert (finished / name).stat().st_size > 0
+    assert (finished / "6-evaluate" / "predictions" / "train-00001.png").is_file()
+    assert "Prediction" in (finished / "report.html").read_text()
 
 
 def test_evaluation_has_the_keys_of_the_design(finished: Path) -> None:

@@ -35,8 +35,8 @@ def evaluate(run: Run) -> None:
         "classes": list(run.dataset.catalogue.names),
         "cams": {stage: score_cams(run, run.folder(stage), threshold) for stage in ("classify", "match", "refine")},
         "pseudo_masks": score_masks(run, "train", run.folder("pseudo-masks")),
-        "segmentation": _score_network(run, "segment"),
-        "supervised_bound": _score_network(run, "supervised-bound"),
+        "segmentation": _score_network(run, "segment", "predictions"),
+        "supervised_bound": _score_network(run, "supervised-bound", "supervised-predictions"),
     }
     write_json(run.directory / "evaluation.json", record)
 
@@ -82,12 +82,12 @@ def truth_of(sample: Sample, num_classes: int) -> NDArray[np.uint8]:
     return read_mask(sample.mask_path, sample.size, num_classes)
 
 
-def _score_network(run: Run, stage: str) -> dict[str, Any] | None:
+def _score_network(run: Run, stage: str, folder: str) -> dict[str, Any] | None:
     """Score a segmentation network on both splits; its training predictions are made here and kept."""
     if not (run.folder(stage) / "model" / "config.json").is_file():
         return None
     has_truth = any(sample.mask_path is not None for sample in run.dataset.train)
-    train_folder = run.folder("evaluate") / f"{stage}-train-predictions"
+    train_folder = run.folder("evaluate") / folder
     if has_truth:
         network = load_segmentation_network(run.folder(stage) / "model").to(run.device)
         predict_samples(run, network, run.dataset.train, train_folder)

@@ -17,7 +17,6 @@ from semples.files import write_json
 from semples.losses import TEXT_SCORE, prompt_loss
 from semples.masks import masked_regions, positive_pairs, soft_masks
 from semples.models.prompts import PromptBank
-from semples.models.vision_language import VisionLanguageModel
 from semples.stages.run import PROMPTS_FILE, Run, fitting, save_tensors
 from semples.training import StepResult, fit, set_seed
 
@@ -89,7 +88,7 @@ def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
     settings = run.config.mask_generator
     whole = TrainingCrops(run.train_images, run.num_classes, settings.image_size, crop_scale=1.0, augment=False)
     features, classes = [], []
-    for batch in run.log.track(DataLoader(whole, batch_size=32), "backgrounds"):  # type: ignore[arg-type]
+    for batch in run.log.track(DataLoader(whole, batch_size=32), "backgrounds"):
         pixels, labels = batch["pixels"].to(run.device), batch["labels"].to(run.device)
         image_index, class_index = positive_pairs(labels)
         size = (pixels.shape[-2], pixels.shape[-1])
@@ -132,6 +131,3 @@ def _words_record(history: Sequence[Mapping[str, list[tuple[str, float]]]], name
         "epochs": list(range(1, len(history) + 1)),
         "words": {name: [epoch[name] for epoch in history] for name in names},
     }
-
-
-__all__ = ["VisionLanguageModel", "candidate_words", "embed_backgrounds", "nearest_words", "prompts"]
