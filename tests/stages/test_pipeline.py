@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 from semples import api
 from semples.config import Config
 from semples.errors import ConfigError
+from semples.models.loading import fingerprint
 from semples.settings import load_config
 
 torch.set_num_threads(1)
@@ -142,6 +144,18 @@ def test_the_supervised_bound_trains_on_true_masks(finished: Path, tmp_path: Pat
     api.run(small(segment__supervised_bound=True), run, quiet=True)
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert 0 < evaluation["supervised_bound"]["val"]["miou"] <= 1
+
+
+def test_new_weights_under_an_old_name_are_noticed(tmp_path: Path) -> None:
+    """Digests hold the content of model folders: the same bytes elsewhere are the same model."""
+    bundled = Path(str(resources.files("semples"))) / "assets" / "vision_language"
+    copy = tmp_path / "model"
+    shutil.copytree(bundled, copy)
+    assert fingerprint(str(copy)) == fingerprint(str(bundled))
+    config = copy / "config.json"
+    config.write_text(config.read_text() + "\n")
+    assert fingerprint(str(copy)) != fingerprint(str(bundled))
+    assert fingerprint("some/hub-name") == []
 
 
 def test_an_unknown_stage_names_the_nearest(tmp_path: Path) -> None:

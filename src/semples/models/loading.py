@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib import resources
 from pathlib import Path
@@ -30,6 +31,18 @@ def resolve(name: str, bundled: str) -> str:
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         raise ModelError(f"model folder {name} is not there: give a folder in transformers format or a hub name")
     return name
+
+
+def fingerprint(source: str) -> list[tuple[str, str]]:
+    """Names and SHA-256 of the files of a model folder, so that new weights under an old name are noticed.
+
+    A hub name has none of its own: the hub's cache is read-only to us and keyed by content.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return []
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".txt", ".model"))
+    return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
 
 
 def load_pretrained(auto_class: str, source: str, **options: Any) -> Any:

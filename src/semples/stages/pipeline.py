@@ -147,6 +147,7 @@ def stage_digest(stage: Stage, run: Run, manifest: Manifest) -> str:
     config["data"] = {key: value for key, value in config["data"].items() if key not in ("root", "cache_mb", "workers")}
     inputs = {
         "settings": {section: config[section] for section in stage.settings},
+        "models": {section: run.models[section] for section in stage.settings if section in run.models},
         "guided": run.config.guidance.enabled,
         "classes": asdict(run.dataset.catalogue),
         "images": [_fingerprint(sample, stage.reads_masks) for sample in _samples(run)],

@@ -15,6 +15,8 @@ from semples.data.loading import ImageCache
 from semples.errors import RunError
 from semples.files import replacing
 from semples.losses import MatchScore
+from semples.models import backbones, segmentation, vision_language
+from semples.models.loading import fingerprint, resolve
 from semples.models.mask_generators import MaskGenerator, build_mask_generator
 from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
 from semples.records import Dataset
@@ -65,6 +67,16 @@ class Run:
     def train_images(self) -> ImageCache:
         """Decoded training images, shared by all stages."""
         return ImageCache(self.dataset.train, self.config.data.cache_mb)
+
+    @cached_property
+    def models(self) -> dict[str, list[tuple[str, str]]]:
+        """Section of the config that names a checkpoint -> fingerprint of its folder."""
+        named = {
+            "vision_language": resolve(self.config.vision_language.model, vision_language.BUNDLED),
+            "mask_generator": resolve(self.config.mask_generator.backbone, backbones.BUNDLED),
+            "segment": resolve(self.config.segment.model, segmentation.BUNDLED),
+        }
+        return {section: fingerprint(source) for section, source in named.items()}
 
     @cached_property
     def vision_language(self) -> VisionLanguageModel:
