@@ -29,9 +29,11 @@ class PromptBank(nn.Module):
     ) -> None:
         super().__init__()
         shape = (num_classes, length, width)
-        uniform = deviation is None
-        values = torch.rand(shape, generator=generator) if uniform else torch.randn(shape, generator=generator)
-        self.vectors = nn.Parameter(values if deviation is None else values * deviation)
+        if deviation is None:
+            values = torch.rand(shape, generator=generator)
+        else:
+            values = torch.randn(shape, generator=generator) * deviation
+        self.vectors = nn.Parameter(values)
 
     def forward(self) -> Tensor:
         """Return the vectors [K, L, W]."""
