@@ -73,6 +73,16 @@ class TestConfusionMatrixByHand:
         assert list(scores) == ["images", "miou", "iou", "false_positive", "false_negative", "coverage"]
 
 
+    def test_means_over_chosen_labels(self) -> None:
+        """Background and class 2 only: IoU 1/4 and 0, and the one object's shares."""
+        matrix = ConfusionMatrix(4, averaged=[0, 2])
+        matrix.update(self.prediction, self.truth)
+        assert matrix.miou == pytest.approx(1 / 8)
+        assert (matrix + matrix).miou == pytest.approx(1 / 8)
+        assert (matrix.false_positive, matrix.false_negative) == (0, 1)
+        assert matrix.scores(["boat", "train", "cow"])["iou"]["boat"] == 1 / 3
+
+
 class TestConfusionMatrix:
     @pytest.mark.parametrize("threshold", ["0.42", "0.5"])
     def test_golden(self, golden: dict[str, Array], threshold: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
+    AlignConfig,
+    AlignModel,
     CLIPConfig,
     CLIPModel,
     ConvNextConfig,
@@ -47,6 +49,8 @@ def word_tokenizer(begin: bool, max_length: int) -> Any:
         pad_token="<pad>",
         eos_token="</s>",
         bos_token="<s>",
+        cls_token="<s>",
+        sep_token="</s>",
         unk_token="<unk>",
         model_max_length=max_length,
     )
@@ -89,6 +93,23 @@ def save_siglip(folder: Path) -> Path:
     torch.nn.init.constant_(model.logit_bias, -3.0)
     model.save_pretrained(folder)
     word_tokenizer(False, 16).save_pretrained(folder)
+    write_preprocessor(folder, 24)
+    return folder
+
+
+def save_align(folder: Path) -> Path:
+    """An ALIGN of random weights with text width 12 and joint space 16."""
+    torch.manual_seed(0)
+    text = {"vocab_size": 5 + len(WORDS), "max_position_embeddings": 16, "pad_token_id": 0}
+    image = {"image_size": 24, "width_coefficient": 1.0, "depth_coefficient": 1.0, "hidden_dim": 16}
+    stages = {"in_channels": [32, 8], "out_channels": [8, 16], "kernel_sizes": [3, 3], "strides": [2, 1]}
+    config = AlignConfig(
+        text_config={**_tower(12), **text},
+        vision_config={**image, **stages, "num_block_repeats": [1, 1], "expand_ratios": [1, 2]},
+        projection_dim=16,
+    )
+    AlignModel(config).save_pretrained(folder)
+    word_tokenizer(True, 16).save_pretrained(folder)
     write_preprocessor(folder, 24)
     return folder
 

@@ -88,9 +88,9 @@ class VisionLanguageConfig:
     """The frozen vision-language model."""
 
     model: str = "bundled"
-    """A CLIP or SigLIP checkpoint: hub name, local folder, or "bundled" (knows the built-in scenes only)."""
+    """A CLIP, SigLIP or ALIGN checkpoint: hub name, local folder, or "bundled" (knows the built-in scenes only)."""
     score: Literal["auto", "cosine", "sigmoid"] = "auto"
-    """Match score of two features; auto: cosine for CLIP, sigmoid for SigLIP."""
+    """Match score of two features; auto: sigmoid for SigLIP, else cosine."""
     template: str = "a photo of {}."
     """Text around a class name and around learned prompts."""
 
@@ -106,13 +106,13 @@ class MaskGeneratorConfig:
     name: str = "cam"
     """"cam", or the import path of your own class."""
     backbone: str = "bundled"
-    """Any transformers backbone: hub name, local folder, or "bundled"."""
+    """Any transformers backbone: hub name, local folder, or "bundled" (the bundled vision-language model's)."""
     output_stride: int | None = 8
     """Input pixels per CAM pixel; smaller than the backbone's own dilates its last stages. null: its own."""
     kernel_size: int = 3
     """Side of the CAM head's convolution."""
-    freeze_backbone: bool = False
-    """Train only the head in stage 0 (stages 1 and 3 always do)."""
+    freeze_backbone: bool = True
+    """Train only the head in stage 0 too (stages 1 and 3 always do)."""
     image_size: int = 96
     """Side of the square training crops in pixels."""
     crop_scale: float = 0.6
@@ -161,10 +161,12 @@ class OptimizerConfig:
 class ClassifyConfig(OptimizerConfig):
     """Stage 0: multi-label classification."""
 
-    epochs: int = 5
+    epochs: int = 15
     """Passes over the training images."""
+    learning_rate: float = 2e-2
+    """Peak rate of AdamW; cosine to 0."""
     backbone_rate: float = 0.1
-    """Learning rate of the backbone as a share of the head's."""
+    """Learning rate of the backbone as a share of the head's, unless it is frozen."""
 
     _section = "classify"
 
@@ -173,9 +175,9 @@ class ClassifyConfig(OptimizerConfig):
 class MatchConfig(OptimizerConfig):
     """Stage 1: segment-label matching."""
 
-    epochs: int = 5
+    epochs: int = 10
     """Passes over the training images."""
-    learning_rate: float = 5e-4
+    learning_rate: float = 5e-3
     """Peak rate of AdamW; cosine to 0."""
     lambda_background: float = 1.0
     """Weight of: the masked-out background must not match the class text."""
@@ -280,6 +282,14 @@ class SegmentConfig(OptimizerConfig):
 
 
 @dataclass(frozen=True)
+class EvaluationConfig:
+    """Stage 6: scores against ground truth, where there is some."""
+
+    classes: list[str] | None = None
+    """Means are taken over these ("background" is one); null: over all classes that occur."""
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of a run."""
 
@@ -300,3 +310,4 @@ class Config:
     cams: CamsConfig = field(default_factory=CamsConfig)
     pseudo_masks: PseudoMasksConfig = field(default_factory=PseudoMasksConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -41,14 +41,16 @@ class ConfusionMatrix:
 
     Attributes:
         num_labels: L, the object classes and background.
+        averaged: The labels whose scores enter the means: all, unless told otherwise.
         counts: Pixels [L, L], int64, rows by truth and columns by prediction.
         unpredicted: Scored pixels whose prediction was 255; they are counted as background.
         images: Number of updates.
     """
 
-    def __init__(self, num_labels: int) -> None:
+    def __init__(self, num_labels: int, averaged: Sequence[int] | None = None) -> None:
         _check_num_labels(num_labels)
         self.num_labels = num_labels
+        self.averaged = list(range(num_labels) if averaged is None else averaged)
         self.counts: Counts = np.zeros((num_labels, num_labels), np.int64)
         self.unpredicted = 0
         self.images = 0
@@ -85,7 +87,7 @@ class ConfusionMatrix:
         """
         if self.num_labels != other.num_labels:
             raise ValueError(f"a matrix of {other.num_labels} labels came, expected {self.num_labels} as in this one")
-        both = ConfusionMatrix(self.num_labels)
+        both = ConfusionMatrix(self.num_labels, self.averaged)
         both.counts = self.counts + other.counts
         both.unpredicted = self.unpredicted + other.unpredicted
         both.images = self.images + other.images
@@ -108,18 +110,18 @@ class ConfusionMatrix:
 
     @property
     def miou(self) -> float:
-        """Mean IoU over the labels that occur, background included; NaN if no pixel was scored."""
-        return _mean_of_present(self.iou)
+        """Mean IoU over the averaged labels that occur, background included; NaN if none does."""
+        return _mean_of_present(self.iou[self.averaged])
 
     @property
     def false_positive(self) -> float:
-        """Mean false-positive share over the object classes that occur; NaN if none does."""
-        return _mean_of_present(self.false_positive_share[1:])
+        """Mean false-positive share over the averaged object classes that occur; NaN if none does."""
+        return _mean_of_present(self.false_positive_share[self._averaged_objects])
 
     @property
     def false_negative(self) -> float:
-        """Mean false-negative share over the object classes that occur; NaN if none does."""
-        return _mean_of_present(self.false_negative_share[1:])
+        """Mean false-negative share over the averaged object classes that occur; NaN if none does."""
+        return _mean_of_present(self.false_negative_share[self._averaged_objects])
 
     @property
     def coverage(self) -> float:
@@ -160,6 +162,10 @@ class ConfusionMatrix:
                 f"{IGNORE_INDEX} (ignore): give masks with labelled pixels"
             )
 
+    @property
+    def _averaged_objects(self) -> list[int]:
+        return [label for label in self.averaged if label > 0]
+
     def _share_of_union(self, part: Counts) -> Shares:
         union = self.counts.sum(0) + self.counts.sum(1) - np.diagonal(self.counts)
         with np.errstate(invalid="ignore"):  # 0 / 0 is NaN on purpose
@@ -176,13 +182,15 @@ class ThresholdSweep:
 
     Attributes:
         num_labels: L, the object classes and background.
+        averaged: The labels whose scores enter the means, as in :class:`ConfusionMatrix`.
         histogram: Pixels [L, L, 102], int64, by truth, winning label and thresholds below its value.
         images: Number of updates.
     """
 
-    def __init__(self, num_labels: int) -> None:
+    def __init__(self, num_labels: int, averaged: Sequence[int] | None = None) -> None:
         _check_num_labels(num_labels)
         self.num_labels = num_labels
+        self.averaged = averaged
         self.histogram: Counts = np.zeros((num_labels, num_labels, len(THRESHOLDS) + 1), np.int64)
         self.images = 0
 
@@ -222,7 +230,7 @@ class ThresholdSweep:
         if not 0 <= threshold_index < len(THRESHOLDS):
             raise ValueError(f"threshold index {threshold_index}, expected 0 to {len(THRESHOLDS) - 1}")
         foreground = self.histogram[:, :, threshold_index + 1 :].sum(2)
-        matrix = ConfusionMatrix(self.num_labels)
+        matrix = ConfusionMatrix(self.num_labels, self.averaged)
         matrix.counts = foreground
         matrix.counts[:, 0] = self.histogram.sum((1, 2)) - foreground.sum(1)
         matrix.images = self.images

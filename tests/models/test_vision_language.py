@@ -1,4 +1,4 @@
-"""The frozen vision-language model: CLIP and SigLIP against transformers' own forward."""
+"""The frozen vision-language model: CLIP, SigLIP and ALIGN against transformers' own forward."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from transformers import AutoModel, AutoTokenizer
 
 from semples.errors import ModelError
 from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
-from tiny import MEAN, STD, save_backbone, save_clip, save_siglip
+from tiny import MEAN, STD, save_align, save_backbone, save_clip, save_siglip
 
 torch.set_num_threads(1)
 TEXTS = ["a photo of cat.", "a photo of sailing boat."]
 
 
-@pytest.fixture(scope="module", params=["clip", "siglip"])
+@pytest.fixture(scope="module", params=["clip", "siglip", "align"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    save = {"clip": save_clip, "siglip": save_siglip}[request.param]
+    save = {"clip": save_clip, "siglip": save_siglip, "align": save_align}[request.param]
     return save(tmp_path_factory.mktemp(request.param))
 
 
@@ -32,7 +32,8 @@ def model(folder: Path) -> VisionLanguageModel:
 def reference_texts(folder: Path) -> torch.Tensor:
     tokens = AutoTokenizer.from_pretrained(folder)(TEXTS, padding="max_length", max_length=16, return_tensors="pt")
     reference: Any = AutoModel.from_pretrained(folder).eval()
-    features: torch.Tensor = reference.get_text_features(input_ids=tokens["input_ids"]).pooler_output
+    mask = {"attention_mask": tokens["attention_mask"]} if reference.config.model_type == "align" else {}
+    features: torch.Tensor = reference.get_text_features(input_ids=tokens["input_ids"], **mask).pooler_output
     return F.normalize(features.detach(), dim=-1)
 
 
@@ -61,7 +62,7 @@ def test_images_of_any_size_are_resized(model: VisionLanguageModel) -> None:
 def test_a_prompt_of_word_embeddings_is_that_text(model: VisionLanguageModel) -> None:
     """Vectors copied from the embeddings of "sailing boat" have to give the feature of the text itself."""
     ids = model.tokenizer(["sailing boat"], add_special_tokens=False)["input_ids"]
-    vectors = model.model.text_model.embeddings.token_embedding(torch.tensor(ids))
+    vectors = model.model.text_model.get_input_embeddings()(torch.tensor(ids))
     torch.testing.assert_close(model.encode_prompts(vectors), model.encode_classes(["sailing boat"]), atol=1e-5, rtol=0)
 
 
@@ -87,7 +88,7 @@ def test_too_long_prompts_name_the_room(model: VisionLanguageModel) -> None:
 
 
 def test_the_score_follows_the_model_type(model: VisionLanguageModel, folder: Path) -> None:
-    if model.is_causal:
+    if model.kind != "siglip":
         assert (model.score_kind, model.scale, model.bias) == ("cosine", 1.0, 0.0)
         with pytest.raises(ModelError, match="has no bias"):
             load_vision_language_model(str(folder), score="sigmoid")
@@ -98,7 +99,7 @@ def test_the_score_follows_the_model_type(model: VisionLanguageModel, folder: Pa
 
 
 def test_a_backbone_is_no_vision_language_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="expected a CLIP or SigLIP"):
+    with pytest.raises(ModelError, match="expected a CLIP, SigLIP or ALIGN"):
         load_vision_language_model(str(save_backbone(tmp_path, "vit")))
 
 

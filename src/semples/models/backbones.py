@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from semples.errors import ModelError
 from semples.models.loading import image_statistics, load_pretrained, resolve
 
-BUNDLED = "backbone"
+BUNDLED = "vision_language"
 
 
 class Backbone(nn.Module):
@@ -32,11 +32,11 @@ class Backbone(nn.Module):
 
     def __init__(self, model: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
-        self.model = model
+        self.model = model.to(memory_format=torch.channels_last)  # nearly twice as fast on CPUs
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         is_hierarchical = hasattr(model.config, "depths") or model.config.model_type.startswith("mobilenet")
-        self.patch_size: int | None = None if is_hierarchical else model.config.patch_size
+        self.patch_size: int | None = None if is_hierarchical else getattr(model.config, "patch_size", None)
         """Side of a token's patch in pixels, or None for networks whose features are maps already."""
         with torch.no_grad():
             side = 2 * (self.patch_size or 32)
@@ -52,7 +52,7 @@ class Backbone(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute features [B, C, h, w] of pixels [B, 3, H, W] in [0, 1]; H and W need not be equal."""
-        pixels = (pixels - self.mean) / self.std
+        pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         if self.patch_size is not None:
             hidden = self.model(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state
             return _as_map(hidden, pixels.shape[-2] // self.patch_size, pixels.shape[-1] // self.patch_size)

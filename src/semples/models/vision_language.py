@@ -1,4 +1,4 @@
-"""A frozen vision-language model: CLIP or SigLIP in transformers format."""
+"""A frozen vision-language model: CLIP, SigLIP or ALIGN in transformers format."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from semples.models.loading import image_statistics, load_pretrained, load_token
 
 ScoreKind = Literal["cosine", "sigmoid"]
 BUNDLED = "vision_language"
+EXPECTED = "expected a CLIP, SigLIP or ALIGN checkpoint"
 
 
 class VisionLanguageModel(nn.Module):
-    """Image and text encoder of a frozen CLIP or SigLIP, with gradients through it to pixels and prompts.
+    """Image and text encoder of a frozen CLIP, SigLIP or ALIGN, with gradients through it to pixels and prompts.
 
     Shapes: B images, N texts, K classes, L prompt vectors, W width of the token embedding, D joint space.
     All features come out L2-normalised.
 
     Args:
-        model: A transformers ``CLIPModel`` or ``SiglipModel``.
+        model: A transformers ``CLIPModel``, ``SiglipModel`` or ``AlignModel``.
         tokenizer: Its tokenizer.
         mean: Mean colour of its preprocessing, RGB in [0, 1].
         std: Standard deviation of its preprocessing.
-        score: Match score; None takes the one it was trained with (SigLIP: sigmoid, CLIP: cosine).
+        score: Match score; None takes the one it was trained with (SigLIP: sigmoid, CLIP and ALIGN: cosine).
         template: Text around a class name, with one ``{}``.
     """
 
@@ -44,14 +45,14 @@ class VisionLanguageModel(nn.Module):
     ) -> None:
         super().__init__()
         kind = model.config.model_type
-        if kind not in ("clip", "siglip"):
-            raise ModelError(f"the vision-language model is of type {kind}, expected a CLIP or SigLIP checkpoint")
-        self.model = model.eval().requires_grad_(False)
+        if kind not in ("clip", "siglip", "align"):
+            raise ModelError(f"the vision-language model is of type {kind}, {EXPECTED}")
+        self.model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.tokenizer = tokenizer
-        self.is_causal = kind == "clip"
-        self.score_kind: ScoreKind = score or ("cosine" if kind == "clip" else "sigmoid")
+        self.kind: Literal["clip", "siglip", "align"] = kind
+        self.score_kind: ScoreKind = score or ("sigmoid" if kind == "siglip" else "cosine")
         if self.score_kind == "sigmoid" and not hasattr(model, "logit_bias"):
-            raise ModelError("vision_language.score is sigmoid, but this CLIP has no bias: set it to cosine")
+            raise ModelError(f"vision_language.score is sigmoid, but this {kind} has no bias: set it to cosine")
         self.template = template
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
@@ -74,7 +75,7 @@ class VisionLanguageModel(nn.Module):
     @property
     def word_deviation(self) -> float:
         """Standard deviation of the token embeddings: the scale of vectors that the text encoder knows."""
-        return float(self.model.text_model.embeddings.token_embedding.weight.std())
+        return float(self.model.text_model.get_input_embeddings().weight.std())
 
     @property
     def longest_prompt(self) -> int:
@@ -105,15 +106,15 @@ class VisionLanguageModel(nn.Module):
         size = (self.image_size, self.image_size)
         if pixels.shape[-2:] != size:
             pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
-        output = self.model.get_image_features(pixel_values=(pixels - self.mean) / self.std)
+        pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        output = self.model.get_image_features(pixel_values=pixels)
         return F.normalize(output.pooler_output, dim=-1)
 
     def encode_texts(self, texts: list[str]) -> Tensor:
         """Encode N whole texts to features [N, D]. Too long texts are cut at the model's length."""
         tokens = self._tokenize(texts)
         ends = self._end_positions(tokens)
-        if self.is_causal:
-            tokens = tokens[:, : int(ends.max()) + 1]
+        tokens = tokens[:, : int(ends.max()) + 1]
         return self._encode_embeddings(self._embed(tokens), ends)
 
     def encode_classes(self, names: list[str]) -> Tensor:
@@ -132,28 +133,36 @@ class VisionLanguageModel(nn.Module):
                 f"prompts.length is {length}, but this text encoder has room for {self.longest_prompt}: set it lower"
             )
         before = self._embed_ids(self.prefix).expand(classes, -1, -1)
-        after_ids = self.suffix if self.is_causal else self._pad(self.suffix, length)
+        after_ids = self._pad(self.suffix, length) if self.kind == "siglip" else self.suffix
         after = self._embed_ids(after_ids).expand(classes, -1, -1)
         embeddings = torch.cat([before, vectors, after], dim=1)
-        end = len(self.prefix) + length + len(self.suffix) - 1 if self.is_causal else self._max_length - 1
-        return self._encode_embeddings(embeddings, torch.full((classes,), end, device=vectors.device))
+        ends = torch.full((classes,), embeddings.shape[1] - 1, device=vectors.device)
+        return self._encode_embeddings(embeddings, ends)
 
     def _encode_embeddings(self, embeddings: Tensor, ends: Tensor) -> Tensor:
-        """Run the text tower on token embeddings [N, T, W] and pool at positions ends [N]."""
+        """Run the text tower on token embeddings [N, T, W] of which those up to ends [N] belong to the texts.
+
+        CLIP looks back only and is read at the end; SigLIP attends to its padding and is read at the last
+        position; ALIGN masks its padding and is read at the first position.
+        """
+        if self.kind == "align":
+            is_text = torch.arange(embeddings.shape[1], device=ends.device) <= ends[:, None]
+            output = self.model.get_text_features(inputs_embeds=embeddings, attention_mask=is_text.long())
+            return F.normalize(output.pooler_output, dim=-1)
         text = self.model.text_model
         hidden = text.embeddings(inputs_embeds=embeddings)
         mask = None
-        if self.is_causal:
+        if self.kind == "clip":
             length = hidden.shape[1]
             mask = hidden.new_full((length, length), float("-inf")).triu(1)[None, None]
         hidden = text.encoder(inputs_embeds=hidden, attention_mask=mask).last_hidden_state
         pooled = text.final_layer_norm(hidden)[torch.arange(len(hidden), device=hidden.device), ends]
-        project = self.model.text_projection if self.is_causal else text.head
+        project = self.model.text_projection if self.kind == "clip" else text.head
         features: Tensor = project(pooled)
         return F.normalize(features, dim=-1)
 
     def _embed(self, tokens: Tensor) -> Tensor:
-        embedding: Tensor = self.model.text_model.embeddings.token_embedding(tokens)
+        embedding: Tensor = self.model.text_model.get_input_embeddings()(tokens)
         return embedding
 
     def _embed_ids(self, ids: list[int]) -> Tensor:
@@ -169,10 +178,11 @@ class VisionLanguageModel(nn.Module):
         return torch.as_tensor(batch["input_ids"], device=self.mean.device)
 
     def _end_positions(self, tokens: Tensor) -> Tensor:
-        """Where each text is pooled: CLIP at its end token, SigLIP at the last position, padding or not."""
-        if not self.is_causal:
+        """Position of each text's last token; for SigLIP, which reads its padding too, the last position."""
+        if self.kind == "siglip":
             return torch.full((len(tokens),), tokens.shape[1] - 1, device=tokens.device)
-        is_end: Tensor = tokens == self.tokenizer.eos_token_id
+        end = self.tokenizer.eos_token_id if self.kind == "clip" else self.tokenizer.sep_token_id
+        is_end: Tensor = tokens == end
         return is_end.int().argmax(dim=1)
 
     def _template_tokens(self) -> tuple[list[int], list[int]]:
@@ -197,7 +207,7 @@ def _common_prefix(first: list[int], second: list[int]) -> list[int]:
 def load_vision_language_model(
     name: str, score: ScoreKind | None = None, template: str = "a photo of {}."
 ) -> VisionLanguageModel:
-    """Load a CLIP or SigLIP checkpoint.
+    """Load a CLIP, SigLIP or ALIGN checkpoint.
 
     Args:
         name: "bundled", a local folder in transformers format, or a hub name.
@@ -205,12 +215,12 @@ def load_vision_language_model(
         template: Text around a class name.
 
     Raises:
-        ModelError: No such folder, not a CLIP or SigLIP, or a tokenizer that does not belong to it.
+        ModelError: No such folder, none of these models, or a tokenizer that does not belong to it.
     """
     source = resolve(name, BUNDLED)
     model = load_pretrained("AutoModel", source)
     vocabulary = getattr(getattr(model.config, "text_config", None), "vocab_size", None)
     if vocabulary is None:
-        raise ModelError(f"{name} is a {model.config.model_type} model, expected a CLIP or SigLIP checkpoint")
+        raise ModelError(f"{name} is a {model.config.model_type} model, {EXPECTED}")
     mean, std = image_statistics(source)
     return VisionLanguageModel(model, load_tokenizer(source, vocabulary), mean, std, score, template)

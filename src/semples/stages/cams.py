@@ -19,7 +19,7 @@ from semples.masks import merge_multiscale_cams, upsample_cams
 from semples.records import Sample
 from semples.stages.run import Run, save_tensors
 
-BATCH_PIXELS = 2**20
+BATCH_PIXELS = 2**18
 """Images of one size are batched up to about this many pixels."""
 
 

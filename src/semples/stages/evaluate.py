@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ def score_cams(run: Run, folder: Path, threshold: float) -> dict[str, Any] | Non
     samples = [sample for sample in run.dataset.train if sample.mask_path is not None]
     if not samples or not (folder / "cams").is_dir():
         return None
-    sweep = ThresholdSweep(run.num_classes + 1)
+    sweep = ThresholdSweep(run.num_classes + 1, run.averaged_labels)
     for sample in run.log.track(samples, f"scoring {folder.name}"):
         cams, classes = read_cams(folder, sample)
         sweep.update(cams, classes, truth_of(sample, run.num_classes))
@@ -68,14 +67,13 @@ def score_masks(run: Run, split: str, folder: Path) -> dict[str, Any] | None:
     samples = [sample for sample in samples if sample.mask_path is not None]
     if not samples or not folder.is_dir():
         return None
-    matrix = ConfusionMatrix(run.num_classes + 1)
+    matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
     for sample in run.log.track(samples, f"scoring {folder.name}"):
         prediction = read_mask(folder / f"{sample.id}.png", sample.size, run.num_classes)
         matrix.update(prediction, truth_of(sample, run.num_classes))
     return {"split": split, **matrix.scores(run.dataset.catalogue.names)}
 
 
-@lru_cache(maxsize=4096)
 def truth_of(sample: Sample, num_classes: int) -> NDArray[np.uint8]:
     """Ground-truth mask uint8 [H, W] of a sample that has one."""
     assert sample.mask_path is not None

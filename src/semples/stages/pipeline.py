@@ -58,7 +58,7 @@ STAGES = (
     Stage(
         "evaluate",
         evaluate,
-        ("pseudo_masks",),
+        ("pseudo_masks", "evaluation"),
         ("pseudo-masks", "segment", "supervised-bound"),
         reads_masks=True,
     ),

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from semples.config import Config, OptimizerConfig
 from semples.data.loading import ImageCache
-from semples.errors import RunError
+from semples.errors import ConfigError, RunError, did_you_mean
 from semples.files import replacing
 from semples.losses import MatchScore
 from semples.models import backbones, segmentation, vision_language
@@ -64,6 +64,25 @@ class Run:
         return len(self.dataset.catalogue)
 
     @cached_property
+    def averaged_labels(self) -> list[int] | None:
+        """Labels over which evaluation.classes takes the means; None for all.
+
+        Raises:
+            ConfigError: One of them is no class of the data set.
+        """
+        chosen = self.config.evaluation.classes
+        if chosen is None:
+            return None
+        names = ("background", *self.dataset.catalogue.names)
+        unknown = [name for name in chosen if name not in names]
+        if unknown:
+            raise ConfigError(
+                f"evaluation.classes: {unknown[0]} is no class of the data, expected background or any of "
+                f"{', '.join(names[1:])}.{did_you_mean(unknown[0], names)}"
+            )
+        return sorted({names.index(name) for name in chosen})
+
+    @cached_property
     def train_images(self) -> ImageCache:
         """Decoded training images, shared by all stages."""
         return ImageCache(self.dataset.train, self.config.data.cache_mb)
@@ -72,10 +91,11 @@ class Run:
     def models(self) -> dict[str, list[tuple[str, str]]]:
         """Section of the config that names a checkpoint -> fingerprint of its folder."""
         named = {
-            "vision_language": resolve(self.config.vision_language.model, vision_language.BUNDLED),
             "mask_generator": resolve(self.config.mask_generator.backbone, backbones.BUNDLED),
             "segment": resolve(self.config.segment.model, segmentation.BUNDLED),
         }
+        if self.config.guidance.enabled:
+            named["vision_language"] = resolve(self.config.vision_language.model, vision_language.BUNDLED)
         return {section: fingerprint(source) for section, source in named.items()}
 
     @cached_property
