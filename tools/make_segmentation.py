@@ -22,7 +22,7 @@ IMAGE_SIZE = 96
 def main() -> None:
     """Save the config of the whole network and the weights of its backbone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", type=Path, default=Path("src/semples/assets/backbone"))
+    parser.add_argument("--backbone", type=Path, default=Path("runs/backbone"))
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     config = ResNetConfig.from_pretrained(args.backbone, out_features=["stage1", "stage2", "stage3"])

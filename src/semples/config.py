@@ -255,9 +255,9 @@ class PseudoMasksConfig:
 class SegmentConfig(OptimizerConfig):
     """Stage 5: the segmentation network."""
 
-    epochs: int = 10
+    epochs: int = 20
     """Passes over the training images."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     """Peak rate of AdamW; cosine to 0."""
     model: str = "bundled"
     """Any semantic segmentation or backbone checkpoint: hub name, local folder, or "bundled" (a tiny UPerNet)."""

@@ -40,7 +40,7 @@ class SegmentationNetwork(nn.Module):
         new_modules: frozenset[str] | None = None,
     ) -> None:
         super().__init__()
-        self.model = model
+        self.model = model.to(memory_format=torch.channels_last)
         self.short_side = short_side
         self.new_modules = new_modules
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -56,7 +56,8 @@ class SegmentationNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute logits [B, K + 1, H, W] at the size of the pixels."""
-        logits = self.model(pixel_values=(pixels - self.mean) / self.std).logits
+        pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        logits = self.model(pixel_values=pixels).logits
         return F.interpolate(logits, size=pixels.shape[-2:], mode="bilinear", align_corners=False)
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
