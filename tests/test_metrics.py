@@ -72,7 +72,6 @@ class TestConfusionMatrixByHand:
         assert scores["images"] == 1
         assert list(scores) == ["images", "miou", "iou", "false_positive", "false_negative", "coverage"]
 
-
     def test_means_over_chosen_labels(self) -> None:
         """Background and class 2 only: IoU 1/4 and 0, and the one object's shares."""
         matrix = ConfusionMatrix(4, averaged=[0, 2])

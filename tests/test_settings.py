@@ -86,7 +86,6 @@ def test_overrides_by_name_by_section_and_by_word_agree() -> None:
         (["--guidance.enabled=true"], "guidance.enabled", True),
         (["--classify.learning_rate=1e-3"], "classify.learning_rate", 0.001),
         (["--classify.learning_rate", "2"], "classify.learning_rate", 2.0),
-        (["--match.lambda_background", "-0.5"], "match.lambda_background", -0.5),
         (["--cams.scales", "[1, 1.5]"], "cams.scales", [1.0, 1.5]),
         (["--data.classes=[cat, dog]"], "data.classes", ["cat", "dog"]),
         (["--data.val_split=null"], "data.val_split", None),
@@ -104,6 +103,29 @@ def test_words_are_read_as_their_setting_wants(words: list[str], key: str, value
         found = found[part]
     assert found == value
     assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--match.lambda_background", "-0.5"], "match.lambda_background is -0.5, expected 0 or more"),
+        (["--refine.lambda_background", "-1"], "refine.lambda_background is -1.0, expected 0 or more"),
+        (["--refine.lambda_suppress", "-1"], "refine.lambda_suppress is -1.0, expected 0 or more"),
+        (["--prompts.lambda_text", "-1"], "prompts.lambda_text is -1.0, expected 0 or more"),
+        (["--classify.backbone_rate", "-1"], "classify.backbone_rate is -1.0, expected 0 or more"),
+        (["--segment.backbone_rate", "-1"], "segment.backbone_rate is -1.0, expected 0 or more"),
+        (["--classify.weight_decay", "-1"], "classify.weight_decay is -1.0, expected 0 or more"),
+        (["--data.workers", "-1"], "data.workers is -1, expected 0 or more"),
+        (["--data.cache_mb", "-1"], "data.cache_mb is -1, expected 0 or more"),
+        (["--seed", "-1"], "seed is -1, expected 0 or more"),
+        (["--mask_generator.output_stride", "0"], "output_stride is 0, expected a number above 0"),
+        (["--segment.largest_scale", "0.5"], r"largest_scale is 0.5, expected segment.smallest_scale \(0.8\) or more"),
+        (["--data.reader", "voc", "--data.root="], "data.root is not set"),
+    ],
+)
+def test_values_out_of_range_are_told_with_the_value(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(overrides=words)
 
 
 def test_numbers_that_yaml_reads_as_text_are_numbers(settings_file: Path) -> None:

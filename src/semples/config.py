@@ -32,6 +32,13 @@ def _positive(section: object, prefix: str, *names: str) -> None:
             raise ConfigError(f"{prefix}.{name} is {value}, expected a number above 0")
 
 
+def _not_negative(section: object, prefix: str, *names: str) -> None:
+    for name in names:
+        value = getattr(section, name)
+        if value < 0:
+            raise ConfigError(f"{prefix}.{name} is {value}, expected 0 or more")
+
+
 def _share(section: object, prefix: str, *names: str) -> None:
     for name in names:
         value = getattr(section, name)
@@ -77,10 +84,9 @@ class DataConfig:
     def __post_init__(self) -> None:
         _share(self, "data", "bias", "val_fraction")
         _positive(self, "data", "image_size", "train_size", "val_size")
-        if self.reader != "scenes" and self.root is None:
+        _not_negative(self, "data", "workers", "cache_mb")
+        if self.reader != "scenes" and not self.root:
             raise ConfigError(f"data.root is not set: give the folder of your images (reader {self.reader})")
-        if self.workers < 0 or self.cache_mb < 0:
-            raise ConfigError("data.workers and data.cache_mb must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,8 @@ class MaskGeneratorConfig:
     def __post_init__(self) -> None:
         _positive(self, "mask_generator", "image_size", "kernel_size")
         _share(self, "mask_generator", "crop_scale")
+        if self.output_stride is not None:
+            _positive(self, "mask_generator", "output_stride")
         if self.kernel_size % 2 == 0:
             raise ConfigError(f"mask_generator.kernel_size is {self.kernel_size}, expected an odd number")
 
@@ -153,8 +161,7 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         _positive(self, self._section, "epochs", "batch_size", "learning_rate")
         _share(self, self._section, "warmup")
-        if self.weight_decay < 0:
-            raise ConfigError(f"{self._section}.weight_decay is {self.weight_decay}, expected 0 or more")
+        _not_negative(self, self._section, "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,10 @@ class ClassifyConfig(OptimizerConfig):
 
     _section = "classify"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _not_negative(self, self._section, "backbone_rate")
+
 
 @dataclass(frozen=True)
 class MatchConfig(OptimizerConfig):
@@ -183,6 +194,10 @@ class MatchConfig(OptimizerConfig):
     """Weight of: the masked-out background must not match the class text."""
 
     _section = "match"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _not_negative(self, self._section, "lambda_background")
 
 
 @dataclass(frozen=True)
@@ -213,6 +228,7 @@ class PromptsConfig(OptimizerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _positive(self, self._section, "length", "nearest_words")
+        _not_negative(self, self._section, "lambda_text")
         _share(self, self._section, "approach")
 
 
@@ -224,6 +240,10 @@ class RefineConfig(MatchConfig):
     """Weight of: the foreground must not match the learned background prompt."""
 
     _section = "refine"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _not_negative(self, self._section, "lambda_suppress")
 
 
 @dataclass(frozen=True)
@@ -277,8 +297,12 @@ class SegmentConfig(OptimizerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _positive(self, self._section, "image_size", "smallest_scale")
+        _not_negative(self, self._section, "backbone_rate")
         if self.largest_scale < self.smallest_scale:
-            raise ConfigError("segment.largest_scale is below segment.smallest_scale")
+            raise ConfigError(
+                f"segment.largest_scale is {self.largest_scale}, expected segment.smallest_scale "
+                f"({self.smallest_scale}) or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -311,3 +335,7 @@ class Config:
     pseudo_masks: PseudoMasksConfig = field(default_factory=PseudoMasksConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}, expected 0 or more")

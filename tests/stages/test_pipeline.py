@@ -127,6 +127,28 @@ def test_equal_runs_have_equal_bytes_with_and_without_masks(finished: Path, tmp_
     assert (run / "report.html").exists()
 
 
+def test_means_are_taken_over_chosen_classes(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    before = statuses(run), files(run)
+    api.run(small(evaluation__classes=["boat", "background"]), run, quiet=True)
+    assert (statuses(run), files(run)) == before  # nothing is trained again
+    scores = json.loads((run / "evaluation.json").read_text())["cams"]["refine"]
+    assert scores["miou"] == pytest.approx((scores["iou"]["background"] + scores["iou"]["boat"]) / 2)
+
+
+def test_a_class_that_is_none_is_told_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"evaluation.classes: bout is no class of the data.*\"boat\""):
+        api.run(small(evaluation__classes=["bout"]), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_without_guidance_no_vision_language_model_is_needed(tmp_path: Path) -> None:
+    config = small(guidance__enabled=False, vision_language__model="/no/such/folder")
+    run = api.run(config, tmp_path / "run", until="classify", quiet=True)
+    assert statuses(run)["0-classify"] == "done"
+
+
 def test_guidance_off_cuts_the_classifiers_cams(finished: Path, tmp_path: Path) -> None:
     run = api.run(small(guidance__enabled=False), tmp_path / "run", quiet=True)
     assert [statuses(run)[name] for name in ("1-match", "2-prompts", "3-refine")] == ["skipped"] * 3
