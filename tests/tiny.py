@@ -15,6 +15,8 @@ from transformers import (
     CLIPModel,
     ConvNextConfig,
     ConvNextModel,
+    EfficientNetConfig,
+    EfficientNetModel,
     MobileNetV2Config,
     MobileNetV2Model,
     PreTrainedTokenizerFast,
@@ -130,6 +132,12 @@ BACKBONES: dict[str, tuple[Any, int]] = {
         32,
     ),
     "mobilenet_v2": (lambda: MobileNetV2Model(MobileNetV2Config(depth_multiplier=0.25)), 32),
+    "efficientnet": (
+        lambda: EfficientNetModel(
+            EfficientNetConfig(width_coefficient=0.25, depth_coefficient=0.1, hidden_dim=320, image_size=32)
+        ),
+        32,
+    ),
     "vit": (
         lambda: ViTModel(ViTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False),
         8,
