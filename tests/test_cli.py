@@ -54,6 +54,10 @@ COMPARISON: dict[str, Any] = {
         {"boat": "water", "cat": "sky"},
         {"boat": "cat", "cat": "sky"},
     ],
+    "differences": {
+        "full - classify": {"mean": 0.12, "interval": [0.01, 0.23]},
+        "full - match": {"mean": -0.021, "interval": None},
+    },
 }
 
 
@@ -264,11 +268,14 @@ def test_compare_ends_with_one_json_object(api: FakeApi, capsys: Output) -> None
     assert json.loads(output.splitlines()[-1]) == COMPARISON
     assert cells(output) == [
         ["method", "mIoU %", "oracle mIoU %", "false positive", "false negative"],
-        ["CAM", "52.0 (50.0-60.0)", "61.0", "0.25 (0.20-0.30)", "0.10"],
+        ["CAM", "54.0 (50.0-60.0)", "61.0", "0.25 (0.20-0.30)", "0.10"],
         ["Full method", "70.0", "61.0", "0.25 (0.20-0.30)", "0.10"],
         ["Supervised bound", "85.0 (80.0-90.0)"],
     ]
-    assert "prompts that name their class's context, per seed: 2, 1, 0 of 2" in " ".join(output.split())
+    caption = " ".join(output.split())
+    assert "prompts that name their class's context, per seed: 2, 1, 0 of 2" in caption
+    assert "full - classify: +12.0 points of oracle mIoU, 95 % interval +1.0 to +23.0" in caption
+    assert "full - match: -2.1 points of oracle mIoU" in caption
 
 
 def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Output) -> None:

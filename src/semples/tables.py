@@ -6,7 +6,7 @@ The widest fits 80 columns, which is also what rich takes where it cannot ask a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median
+from statistics import fmean
 from typing import Any
 
 from rich import box
@@ -81,7 +81,7 @@ def scores_table(evaluation: Mapping[str, Any]) -> Table:
 
 
 def comparison_table(result: Mapping[str, Any]) -> Table:
-    """Return one row for each method of ``semples compare``: median over the seeds (smallest to largest).
+    """Return one row for each method of ``semples compare``: mean over the seeds (smallest to largest).
 
     Args:
         result: The JSON object that ``semples compare`` prints: one pairing, or several under ``"runs"``.
@@ -95,7 +95,7 @@ def comparison_table(result: Mapping[str, Any]) -> Table:
         if pairing:
             table.add_row(Text(pairing, style="bold"))
         _add_methods(table, run)
-        captions.append(_words_found(pairing, run))
+        captions += [_words_found(pairing, run), *_differences(run)]
     table.caption = "\n".join(captions)
     return table
 
@@ -140,12 +140,24 @@ def _words_found(pairing: str, run: Mapping[str, Any]) -> str:
     return f"{title}prompts that name their class's context, per seed: {found} of {len(pairs)}"
 
 
+def _differences(run: Mapping[str, Any]) -> list[str]:
+    """One line for each paired difference of oracle mIoU, in points, with its 95 % interval."""
+    lines = []
+    for name, found in run.get("differences", {}).items():
+        line = f"{name}: {100 * found['mean']:+.1f} points of oracle mIoU"
+        if found["interval"]:
+            lowest, highest = (f"{100 * end:+.1f}" for end in found["interval"])
+            line += f", 95 % interval {lowest} to {highest}"
+        lines.append(line)
+    return lines
+
+
 def _spread(values: Sequence[float | None], show: Callable[[float | None], str]) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return _NOTHING
     lowest, highest = show(min(known)), show(max(known))
-    return show(median(known)) + (f" ({lowest}-{highest})" if lowest != highest else "")
+    return show(fmean(known)) + (f" ({lowest}-{highest})" if lowest != highest else "")
 
 
 def _percent(share: float | None) -> str:
