@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semples.errors import ModelError
+from semples.models.folding import fold_batch_norms
 from semples.models.loading import image_statistics, load_pretrained, load_tokenizer, resolve
 
 ScoreKind = Literal["cosine", "sigmoid"]
@@ -57,6 +58,8 @@ class VisionLanguageModel(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.prefix, self.suffix = self._template_tokens()
+        side = self.image_size
+        fold_batch_norms(model, lambda: self.encode_images(torch.zeros(1, 3, side, side)))
 
     def train(self, mode: bool = True) -> VisionLanguageModel:  # noqa: ARG002
         """Stay in evaluation mode: the model is frozen."""
