@@ -50,8 +50,8 @@ def _share(section: object, prefix: str, *names: str) -> None:
 class DataConfig:
     """Where images and tags come from."""
 
-    reader: Literal["scenes", "voc", "folder"] = "scenes"
-    """Built-in synthetic scenes, a VOC folder, or a folder of your own images."""
+    reader: Literal["scenes", "voc", "coco", "folder"] = "scenes"
+    """Built-in synthetic scenes, a VOC folder, COCO annotations, or a folder of your own images."""
     root: str | None = None
     """Folder of the data set. Scenes are drawn into it; their default is inside the run directory."""
     train_split: str = "train"
@@ -59,7 +59,15 @@ class DataConfig:
     val_split: str | None = "val"
     """voc: name of the held-out split, or null for none."""
     labels: Literal["auto", "tags", "xml", "npy"] = "auto"
-    """voc: where image-level labels are read from; auto takes the first there is."""
+    """voc: where image-level labels are read from; auto takes the first there is. coco: auto (annotations) or npy."""
+    train_annotations: str = "auto"
+    """coco: JSON file of the training instances, relative to the root; auto finds the usual names."""
+    val_annotations: str | None = "auto"
+    """coco: that of the held-out images, or null for none; auto: beside the training one, "val" for "train"."""
+    train_images: str = "auto"
+    """coco: folder of the training images, relative to the root; auto: train2017 and the like, or images."""
+    val_images: str = "auto"
+    """coco: folder of the held-out images."""
     classes: list[str] | None = None
     """folder: class names in mask order; null takes all tags, sorted."""
     prompt_names: dict[str, str] = field(default_factory=dict)
