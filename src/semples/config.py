@@ -142,6 +142,30 @@ class MaskGeneratorConfig:
 
 
 @dataclass(frozen=True)
+class AugmentationConfig:
+    """Changes to training crops beside random cropping and mirroring: in stages 1 and 3, never in stage 2."""
+
+    classify: bool = False
+    """Also in stage 0."""
+    randaugment_operations: int = 0
+    """Operations of RandAugment for each crop; 0: none (the paper: 2)."""
+    randaugment_magnitude: int = 9
+    """Severity of those operations, 0 to 10."""
+    color_jitter: float = 0.0
+    """Brightness, contrast and saturation vary by this share up and down (the paper: 0.4)."""
+    random_erasing: float = 0.0
+    """Probability that a rectangle is painted over in the crop's mean colour (the paper: 0.25)."""
+
+    def __post_init__(self) -> None:
+        _not_negative(self, "augmentation", "randaugment_operations")
+        _share(self, "augmentation", "color_jitter", "random_erasing")
+        if not 0 <= self.randaugment_magnitude <= 10:
+            raise ConfigError(
+                f"augmentation.randaugment_magnitude is {self.randaugment_magnitude}, expected a number from 0 to 10"
+            )
+
+
+@dataclass(frozen=True)
 class GuidanceConfig:
     """Language guidance: stages 1 to 3."""
 
@@ -334,6 +358,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     vision_language: VisionLanguageConfig = field(default_factory=VisionLanguageConfig)
     mask_generator: MaskGeneratorConfig = field(default_factory=MaskGeneratorConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     classify: ClassifyConfig = field(default_factory=ClassifyConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
