@@ -91,9 +91,9 @@ def warp(maps: Tensor, matrix: NDArray[np.floating], mode: str = "bilinear", fil
         fill: Value of what comes in from outside, one or one for each map: 255 for labels.
     """
     size = (maps.shape[-2], maps.shape[-1])
-    value = torch.as_tensor(fill, dtype=maps.dtype).reshape(-1)
+    value = torch.as_tensor(fill, dtype=maps.dtype).reshape(-1, 1, 1)
     affine = torch.from_numpy(matrix[None, :2].astype(np.float32)).to(maps.dtype)
-    return warp_affine(maps[None], affine, size, mode, padding_mode="fill", fill_value=value)[0]
+    return warp_affine((maps - value)[None], affine, size, mode, padding_mode="zeros")[0] + value
 
 
 def jitter_colors(pixels: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
@@ -106,7 +106,7 @@ def jitter_colors(pixels: Tensor, strength: float, rng: np.random.Generator) -> 
 
 
 def erase(pixels: Tensor, rng: np.random.Generator) -> Tensor:
-    """Paint a rectangle of [3, S, S] in the crop's mean colour, neutral for any model's normalisation.
+    """Paint a rectangle of [3, S, S] in the crop's mean colour, which needs no model's and is an extreme for none.
 
     Its share of the area is 0.02 to 1/3 and its aspect 0.3 to 3.3 (arXiv 1708.04896). Of ten draws the first that fits
     is taken, and where none does the crop stays as it is.

@@ -63,7 +63,7 @@ def read_dataset(config: Config, directory: Path) -> Dataset:
 
 def _environment(run: Run) -> dict[str, Any]:
     """Versions, commit and device."""
-    packages = ("semples", "torch", "transformers", "accelerate", "numpy", "pillow")
+    packages = ("semples", "torch", "transformers", "accelerate", "kornia", "numpy", "pillow")
     return {
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},
