@@ -50,8 +50,8 @@ def _share(section: object, prefix: str, *names: str) -> None:
 class DataConfig:
     """Where images and tags come from."""
 
-    reader: Literal["scenes", "voc", "folder"] = "scenes"
-    """Built-in synthetic scenes, a VOC folder, or a folder of your own images."""
+    reader: Literal["scenes", "voc", "coco", "folder"] = "scenes"
+    """Built-in synthetic scenes, a VOC folder, COCO annotations, or a folder of your own images."""
     root: str | None = None
     """Folder of the data set. Scenes are drawn into it; their default is inside the run directory."""
     train_split: str = "train"
@@ -59,7 +59,15 @@ class DataConfig:
     val_split: str | None = "val"
     """voc: name of the held-out split, or null for none."""
     labels: Literal["auto", "tags", "xml", "npy"] = "auto"
-    """voc: where image-level labels are read from; auto takes the first there is."""
+    """voc: where image-level labels are read from; auto takes the first there is. coco: auto (annotations) or npy."""
+    train_annotations: str = "auto"
+    """coco: JSON file of the training instances, relative to the root; auto finds the usual names."""
+    val_annotations: str | None = "auto"
+    """coco: that of the held-out images, or null for none; auto: beside the training one, "val" for "train"."""
+    train_images: str = "auto"
+    """coco: folder of the training images, relative to the root; auto: train2017 and the like, or images."""
+    val_images: str = "auto"
+    """coco: folder of the held-out images."""
     classes: list[str] | None = None
     """folder: class names in mask order; null takes all tags, sorted."""
     prompt_names: dict[str, str] = field(default_factory=dict)
@@ -131,6 +139,30 @@ class MaskGeneratorConfig:
             _positive(self, "mask_generator", "output_stride")
         if self.kernel_size % 2 == 0:
             raise ConfigError(f"mask_generator.kernel_size is {self.kernel_size}, expected an odd number")
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Changes to training crops beside random cropping and mirroring: in stages 1 and 3, never in stage 2."""
+
+    classify: bool = False
+    """Also in stage 0."""
+    randaugment_operations: int = 0
+    """Operations of RandAugment for each crop; 0: none (the paper: 2)."""
+    randaugment_magnitude: int = 9
+    """Severity of those operations, 0 to 10."""
+    color_jitter: float = 0.0
+    """Brightness, contrast and saturation vary by this share up and down (the paper: 0.4)."""
+    random_erasing: float = 0.0
+    """Probability that a rectangle is painted over in the crop's mean colour (the paper: 0.25)."""
+
+    def __post_init__(self) -> None:
+        _not_negative(self, "augmentation", "randaugment_operations")
+        _share(self, "augmentation", "color_jitter", "random_erasing")
+        if not 0 <= self.randaugment_magnitude <= 10:
+            raise ConfigError(
+                f"augmentation.randaugment_magnitude is {self.randaugment_magnitude}, expected a number from 0 to 10"
+            )
 
 
 @dataclass(frozen=True)
@@ -326,6 +358,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     vision_language: VisionLanguageConfig = field(default_factory=VisionLanguageConfig)
     mask_generator: MaskGeneratorConfig = field(default_factory=MaskGeneratorConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     classify: ClassifyConfig = field(default_factory=ClassifyConfig)
     match: MatchConfig = field(default_factory=MatchConfig)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 IGNORE_INDEX = 255
 """Value of a mask pixel that counts neither as background nor as a class."""
 
 _SAFE_ID = re.compile(r"[^/\\\0]+(/[^/\\\0]+)*")
+
+
+class MaskSource(Protocol):
+    """Draws ground-truth masks from a file that holds many, such as annotations in JSON, when asked and not before."""
+
+    def draw(self, sample: Sample) -> NDArray[np.uint8]:
+        """Return the mask of a sample, uint8 [H, W]: 0 background, k + 1 for class k, 255 ignore."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +32,9 @@ class Sample:
         path: The image file.
         size: Height and width in pixels, after EXIF rotation.
         tags: Indices (0-based) of the classes present, ascending; background is not a class here.
-        mask_path: Ground-truth mask (0 background, k + 1 for class k, 255 ignore), or None.
-            Opened by the evaluate stage and nowhere else.
+        mask_path: File that holds the ground-truth mask (0 background, k + 1 for class k, 255 ignore), or None.
+            Its masks are read by ``semples.data.truth`` alone, for the evaluate stage and the supervised bound.
+        mask_source: Draws the mask from that file where the file is not itself the mask.
     """
 
     id: str
@@ -30,6 +42,7 @@ class Sample:
     size: tuple[int, int]
     tags: tuple[int, ...]
     mask_path: Path | None = None
+    mask_source: MaskSource | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not _SAFE_ID.fullmatch(self.id) or ".." in self.id.split("/"):
@@ -47,10 +60,13 @@ class ClassCatalogue:
     Attributes:
         names: The data set's own names, in order: class k has value k + 1 in masks.
         prompt_names: The words to give to the vision-language model, one for each class.
+        category_ids: The data set's own number of each class where it has some (COCO's run to 90 with gaps), for
+            files that go back to its tools; empty where mask values are the only numbers.
     """
 
     names: tuple[str, ...]
     prompt_names: tuple[str, ...]
+    category_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -61,6 +77,8 @@ class ClassCatalogue:
             raise ValueError(f"class names repeat: {sorted(n for n in self.names if self.names.count(n) > 1)}")
         if len(self.prompt_names) != len(self.names):
             raise ValueError(f"{len(self.prompt_names)} prompt names for {len(self.names)} classes")
+        if self.category_ids and len(set(self.category_ids)) != len(self.names):
+            raise ValueError(f"{len(set(self.category_ids))} different category ids for {len(self.names)} classes")
 
     def __len__(self) -> int:
         return len(self.names)

@@ -42,7 +42,34 @@ def test_coco_has_80_classes_in_the_order_of_its_ids() -> None:
     numbers = {"person": 1, "airplane": 5, "dog": 17, "couch": 58, "tv": 63, "toothbrush": 80}
     assert len(COCO) == len(set(COCO.names)) == 80
     assert {name: COCO.names.index(name) + 1 for name in numbers} == numbers
-    assert COCO.prompt_names == COCO.names
+
+
+def test_coco_ids_are_those_of_its_files() -> None:
+    # Ids in instances_train2017.json, on both sides of each gap.
+    ids = {"person": 1, "fire hydrant": 11, "stop sign": 13, "backpack": 27, "umbrella": 28, "handbag": 31}
+    ids |= {"tennis racket": 43, "bottle": 44, "wine glass": 46, "dining table": 67, "toilet": 70, "tv": 72}
+    ids |= {"refrigerator": 82, "book": 84, "toothbrush": 90}
+    assert {name: COCO.category_ids[COCO.names.index(name)] for name in ids} == ids
+    assert len(COCO.category_ids) == 80
+    assert list(COCO.category_ids) == sorted(COCO.category_ids)
+
+
+def test_coco_prompt_names_differ_where_a_name_has_another_meaning() -> None:
+    changed = {name: words for name, words in zip(COCO.names, COCO.prompt_names, strict=True) if name != words}
+    assert changed == {
+        "mouse": "computer mouse",
+        "remote": "remote control",
+        "tie": "necktie",
+        "orange": "orange fruit",
+        "hair drier": "hair dryer",
+    }
+
+
+def test_category_ids_must_be_one_for_each_class() -> None:
+    assert catalogue_from_names(["a", "b"], category_ids=[3, 7]).category_ids == (3, 7)
+    for ids in ([3], [3, 3]):
+        with pytest.raises(ConfigError, match="1 different category ids for 2 classes"):
+            catalogue_from_names(["a", "b"], category_ids=ids)
 
 
 def test_coco_names_hold_those_of_real_annotations(shared_data: Path) -> None:

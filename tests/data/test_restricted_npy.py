@@ -159,6 +159,17 @@ def test_files_that_are_no_npy(tmp_path: Path, content: bytes) -> None:
     assert "nothing in the file was executed" in refusal(tmp_path / "a.npy")
 
 
+def test_a_nested_malicious_pickle_runs_nothing(tmp_path: Path) -> None:
+    """Deep inside a value, as a key, and inside an array of objects."""
+    proof = tmp_path / "proof"
+    bomb = Malicious(f"touch {proof}")
+    objects = np.empty(1, dtype=object)
+    objects[0] = bomb
+    for content in ({"a": {"b": [bomb]}}, {bomb: np.ones(2)}, {"a": objects}, {"a": np.ones(2), "b": (bomb,)}):
+        assert f"the file asks for {os.name}.system" in refusal(saved(tmp_path / "a.npy", content))
+    assert not proof.exists()
+
+
 def test_every_truncation_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.npy", {"a": np.ones(3, np.float32)})
     content = path.read_bytes()

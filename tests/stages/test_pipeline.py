@@ -18,6 +18,7 @@ from semples.config import Config
 from semples.errors import ConfigError
 from semples.models.loading import fingerprint
 from semples.settings import load_config
+from semples.stages.pipeline import STAGES
 
 torch.set_num_threads(1)
 
@@ -125,6 +126,24 @@ def test_equal_runs_have_equal_bytes_with_and_without_masks(finished: Path, tmp_
     assert statuses(run)["6-evaluate"] == "skipped"
     assert not (run / "evaluation.json").exists()
     assert (run / "report.html").exists()
+
+
+def test_augmentation_is_for_stages_1_and_3_and_for_stage_0_where_asked(finished: Path, tmp_path: Path) -> None:
+    strong = {"augmentation__randaugment_operations": 2, "augmentation__random_erasing": 0.5}
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    classifier, matched = "0-classify/mask_generator.safetensors", "1-match/mask_generator.safetensors"
+    api.run(small(**strong), run, until="match", quiet=True)
+    assert (run / classifier).read_bytes() == (finished / classifier).read_bytes()
+    assert (run / matched).read_bytes() != (finished / matched).read_bytes()
+    api.run(small(**strong, augmentation__classify=True), run, until="classify", quiet=True)
+    assert (run / classifier).read_bytes() != (finished / classifier).read_bytes()
+
+
+def test_stage_2_sees_no_augmentation() -> None:
+    """Only through the generator of stage 1 does its digest change."""
+    reading = {stage.name for stage in STAGES if "augmentation" in stage.settings}
+    assert reading == {"classify", "match", "refine"}
 
 
 def test_means_are_taken_over_chosen_classes(finished: Path, tmp_path: Path) -> None:

@@ -34,12 +34,27 @@ _COCO_NAMES = (
 )
 
 
-def catalogue_from_names(names: Sequence[str], prompt_names: Mapping[str, str] | None = None) -> ClassCatalogue:
+_COCO_PROMPT_NAMES = {
+    "mouse": "computer mouse",
+    "remote": "remote control",
+    "tie": "necktie",
+    "orange": "orange fruit",
+    "hair drier": "hair dryer",
+}
+"""Words without the animal, the colour, the verb or the rare spelling that the name alone can be read as."""
+
+_COCO_IDS_WITHOUT_CLASS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
+
+
+def catalogue_from_names(
+    names: Sequence[str], prompt_names: Mapping[str, str] | None = None, category_ids: Sequence[int] = ()
+) -> ClassCatalogue:
     """Build a catalogue from class names and, for some of them, the words to give to the VLM.
 
     Args:
         names: Class names in order: class k has value k + 1 in masks.
         prompt_names: Class name -> words for it in prompts; a class that is not a key keeps its own name.
+        category_ids: The data set's own number of each class, or none.
 
     Raises:
         ConfigError: If names are absent, blank, repeated or more than 254, or an alias belongs to no class.
@@ -56,7 +71,8 @@ def catalogue_from_names(names: Sequence[str], prompt_names: Mapping[str, str] |
         if not words.strip():
             raise ConfigError(f'prompt name for "{key}" is blank: give words, or leave the entry out')
     try:
-        return ClassCatalogue(tuple(names), tuple(aliases.get(name, name) for name in names))
+        prompts = tuple(aliases.get(name, name) for name in names)
+        return ClassCatalogue(tuple(names), prompts, tuple(category_ids))
     except ValueError as error:
         raise ConfigError(f"classes: {error}") from error
 
@@ -78,5 +94,7 @@ def _spread_bits(bits: int) -> int:
 VOC = catalogue_from_names(_VOC_NAMES, _VOC_PROMPT_NAMES)
 """The 20 classes of PASCAL VOC 2012, in its order; prompt names as in the paper (docs/method.md)."""
 
-COCO = catalogue_from_names(_COCO_NAMES)
-"""The 80 classes of MS COCO, in the order of their category ids."""
+COCO = catalogue_from_names(
+    _COCO_NAMES, _COCO_PROMPT_NAMES, [number for number in range(1, 91) if number not in _COCO_IDS_WITHOUT_CLASS]
+)
+"""The 80 classes of MS COCO, in the order of their category ids; prompt names are ours. Masks have VOC's colours."""

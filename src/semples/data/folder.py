@@ -8,7 +8,7 @@ from pathlib import Path
 
 from semples.data.catalogues import catalogue_from_names
 from semples.data.images import image_size
-from semples.data.tags import read_tags_csv, relative_name, require_tags, tag_indices
+from semples.data.tags import read_tags_csv, relative_name, require_inside, require_tags, tag_indices
 from semples.errors import ConfigError, DataError, did_you_mean
 from semples.records import Dataset, Sample
 
@@ -116,7 +116,7 @@ def _visible(folder: Path) -> list[Path]:
 
 def _add(tagged: _Tagged, root: Path, path: Path, base: Path, tags: tuple[str, ...]) -> None:
     """Add an image; its id is the path below ``base`` without suffix."""
-    _require_inside(root, path)
+    require_inside(root, path)
     image = relative_name(path.relative_to(base).with_suffix("").as_posix(), str(root))
     if image in tagged:
         raise DataError(f'{path}: {tagged[image][0].name} has the same id, "{image}"; rename one of them')
@@ -127,13 +127,8 @@ def _mask_path(root: Path, image: str) -> Path | None:
     path = root / "masks" / f"{image}.png"
     if not path.is_file():
         return None
-    _require_inside(root, path)
+    require_inside(root, path)
     return path
-
-
-def _require_inside(root: Path, path: Path) -> None:
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"{path}: a link that leaves {root}; copy the file there instead")
 
 
 def _held_out(images: Sequence[str], fraction: float, seed: int) -> set[str]:

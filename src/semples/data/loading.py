@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from semples.data.augmentation import Augmentation
 from semples.data.images import read_image
 from semples.records import Sample
 
@@ -48,6 +49,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         size: S, side of the crops in pixels.
         crop_scale: Smallest share of the image's area that a crop keeps; 1 takes the whole image, squeezed.
         augment: False gives whole images, not mirrored.
+        augmentation: What else happens to a crop, after cropping and mirroring; None for nothing.
         seed: Seed of the crops.
     """
 
@@ -59,6 +61,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         *,
         crop_scale: float,
         augment: bool = True,
+        augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
         self.images = images
@@ -66,6 +69,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         self.size = size
         self.crop_scale = crop_scale
         self.augment = augment
+        self.augmentation = augmentation
         self.seed = seed
         self.epoch = 0
 
@@ -80,9 +84,12 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
             crop = crop[:, ::-1] if rng.random() < 0.5 else crop
         else:
             crop = resize(image, self.size)
+        pixels = to_pixels(crop)
+        if self.augmentation is not None:
+            pixels = self.augmentation(pixels, rng).pixels
         labels = torch.zeros(self.num_classes)
         labels[list(self.images.samples[index].tags)] = 1
-        return {"pixels": to_pixels(crop), "labels": labels, "index": torch.tensor(index)}
+        return {"pixels": pixels, "labels": labels, "index": torch.tensor(index)}
 
 
 def random_box(rng: np.random.Generator, height: int, width: int, smallest: float) -> Box:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from semples.errors import DataError
 
 _MAX_BYTES = 64 * 2**20
-"""Largest file that is read; the labels of all 17,125 images of VOC take 4 MiB at most."""
+"""Largest file that is read; those of all 17,125 images of VOC take 4 MiB at most, of 123,287 of COCO 42 MiB."""
 
 _NUMBER_TYPES = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
 

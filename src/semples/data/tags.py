@@ -7,6 +7,9 @@ import io
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy.typing as npt
 
 from semples.errors import DataError, did_you_mean
 from semples.records import ClassCatalogue
@@ -92,6 +95,29 @@ def relative_name(name: str, where: str) -> str:
     if not path.name or any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
         raise DataError(f"{where}: {name!r} is no usable file name; rename the image")
     return path.as_posix()
+
+
+def require_inside(root: Path, path: Path) -> None:
+    """Refuse a file that a link takes out of its folder.
+
+    Raises:
+        DataError: If ``path``, with its links followed, is not below ``root``.
+    """
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise DataError(f"{path}: a link that leaves {root}; copy the file there instead")
+
+
+def flag_indices(flags: npt.NDArray[Any], catalogue: ClassCatalogue, where: str) -> tuple[int, ...]:
+    """Return the class indices (0-based, ascending) of an image's vector of flags [K], each 0 or 1.
+
+    Raises:
+        DataError: If the vector has another length or other values; it names ``where``.
+    """
+    if flags.shape != (len(catalogue),):
+        raise DataError(f"{where} has {list(flags.shape)} flags, expected {len(catalogue)}")
+    if not ((flags == 0) | (flags == 1)).all():
+        raise DataError(f"{where} has flags other than 0 and 1")
+    return tuple(int(index) for index in flags.nonzero()[0])
 
 
 def read_utf8(path: Path, expected: str) -> str:

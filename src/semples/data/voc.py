@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from semples.data.catalogues import VOC
 from semples.data.images import image_size
 from semples.data.restricted_npy import read_class_labels
-from semples.data.tags import read_tags_csv, read_utf8, relative_name, require_tags, tag_indices
+from semples.data.tags import flag_indices, read_tags_csv, read_utf8, relative_name, require_tags, tag_indices
 from semples.errors import ConfigError, DataError, did_you_mean
 from semples.records import ClassCatalogue, Dataset, Sample
 
@@ -163,11 +163,7 @@ def _labels_from_npy(root: Path, catalogue: ClassCatalogue) -> Labels:
         vector = flags.get(image, flags.get(image.replace("_", "")))
         if vector is None:
             raise DataError(f"{path}: image {image} has no entry; add one, or take it out of the split")
-        if vector.shape != (len(catalogue),):
-            raise DataError(f"{path}: image {image} has {list(vector.shape)} flags, expected {len(catalogue)}")
-        if not ((vector == 0) | (vector == 1)).all():
-            raise DataError(f"{path}: image {image} has flags other than 0 and 1")
-        return tuple(int(index) for index in vector.nonzero()[0])
+        return flag_indices(vector, catalogue, f"{path}: image {image}")
 
     return labels
 

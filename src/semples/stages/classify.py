@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from semples.data.augmentation import Augmentation
 from semples.data.loading import TrainingCrops, training_loader
 from semples.losses import classification_loss
 from semples.models.mask_generators import MaskGenerator
@@ -35,7 +36,12 @@ def train_classifier(run: Run) -> MaskGenerator:
         generator,
         _step,
         [(generator.trunk_parameters(), trunk_rate), (generator.head_parameters(), 1.0)],
-        training_loader(training_crops(run), settings.batch_size, run.config.seed, run.config.data.workers),
+        training_loader(
+            training_crops(run, run.config.augmentation.classify),
+            settings.batch_size,
+            run.config.seed,
+            run.config.data.workers,
+        ),
         fitting(settings),
         run.accelerator,
         run.log,
@@ -43,14 +49,23 @@ def train_classifier(run: Run) -> MaskGenerator:
     return generator
 
 
-def training_crops(run: Run) -> TrainingCrops:
-    """Random crops of the training images, as stages 0, 1 and 3 see them."""
-    settings = run.config.mask_generator
+def training_crops(run: Run, augmented: bool = True) -> TrainingCrops:
+    """Random crops of the training images, as stages 0, 1 and 3 see them.
+
+    Args:
+        run: The run.
+        augmented: Whether the section ``augmentation`` of the settings applies.
+    """
+    settings, chosen = run.config.mask_generator, run.config.augmentation
+    augmentation = Augmentation(
+        chosen.randaugment_operations, chosen.randaugment_magnitude, chosen.color_jitter, chosen.random_erasing
+    )
     return TrainingCrops(
         run.train_images,
         run.num_classes,
         settings.image_size,
         crop_scale=settings.crop_scale,
+        augmentation=augmentation if augmented else None,
         seed=run.config.seed,
     )
 

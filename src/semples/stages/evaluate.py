@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from semples.data.images import read_mask, write_mask
+from semples.data.truth import read_truth
 from semples.files import write_json
 from semples.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
 from semples.models.segmentation import load_segmentation_network
@@ -48,7 +48,7 @@ def score_cams(run: Run, folder: Path, threshold: float) -> dict[str, Any] | Non
     sweep = ThresholdSweep(run.num_classes + 1, run.averaged_labels)
     for sample in run.log.track(samples, f"scoring {folder.name}"):
         cams, classes = read_cams(folder, sample)
-        sweep.update(cams, classes, truth_of(sample, run.num_classes))
+        sweep.update(cams, classes, read_truth(sample, run.num_classes))
     oracle_threshold, oracle = sweep.best()
     return {
         "split": "train",
@@ -70,14 +70,8 @@ def score_masks(run: Run, split: str, folder: Path) -> dict[str, Any] | None:
     matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
     for sample in run.log.track(samples, f"scoring {folder.name}"):
         prediction = read_mask(folder / f"{sample.id}.png", sample.size, run.num_classes)
-        matrix.update(prediction, truth_of(sample, run.num_classes))
+        matrix.update(prediction, read_truth(sample, run.num_classes))
     return {"split": split, **matrix.scores(run.dataset.catalogue.names)}
-
-
-def truth_of(sample: Sample, num_classes: int) -> NDArray[np.uint8]:
-    """Ground-truth mask uint8 [H, W] of a sample that has one."""
-    assert sample.mask_path is not None
-    return read_mask(sample.mask_path, sample.size, num_classes)
 
 
 def _score_network(run: Run, stage: str, folder: str) -> dict[str, Any] | None:
@@ -106,6 +100,6 @@ def _write_shown(run: Run, shown: dict[str, list[Sample]]) -> None:
         {split: [s.id for s in samples] for split, samples in shown.items()},
     )
     for sample in (s for samples in shown.values() for s in samples if s.mask_path is not None):
-        truth = Image.fromarray(truth_of(sample, run.num_classes))
+        truth = Image.fromarray(read_truth(sample, run.num_classes))
         truth.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.NEAREST)
         write_mask(run.folder("evaluate") / "truth" / f"{sample.id}.png", np.asarray(truth))

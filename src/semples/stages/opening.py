@@ -11,6 +11,7 @@ from typing import Any
 
 from semples.config import Config
 from semples.data.catalogues import VOC, catalogue_from_names
+from semples.data.coco import read_coco
 from semples.data.folder import read_folder
 from semples.data.scenes.reader import SceneSettings, read_scenes
 from semples.data.voc import read_voc
@@ -47,12 +48,22 @@ def read_dataset(config: Config, directory: Path) -> Dataset:
         words = dict(zip(VOC.names, VOC.prompt_names, strict=True)) | data.prompt_names
         catalogue = catalogue_from_names(VOC.names, words)
         return read_voc(root, data.train_split, data.val_split, data.labels, catalogue=catalogue)
+    if data.reader == "coco":
+        return read_coco(
+            root,
+            data.train_annotations,
+            data.val_annotations,
+            data.train_images,
+            data.val_images,
+            data.labels,
+            data.prompt_names,
+        )
     return read_folder(root, data.classes, data.prompt_names, data.val_fraction, config.seed)
 
 
 def _environment(run: Run) -> dict[str, Any]:
     """Versions, commit and device."""
-    packages = ("semples", "torch", "transformers", "accelerate", "numpy", "pillow")
+    packages = ("semples", "torch", "transformers", "accelerate", "kornia", "numpy", "pillow")
     return {
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},
@@ -89,6 +100,7 @@ def _index(dataset: Dataset) -> dict[str, Any]:
     return {
         "classes": list(dataset.catalogue.names),
         "prompt_names": list(dataset.catalogue.prompt_names),
+        "category_ids": list(dataset.catalogue.category_ids),
         "train": entries(dataset.train),
         "val": entries(dataset.val),
     }

@@ -25,7 +25,7 @@ from semples.stages.segment import segment, supervised_bound
 from semples.training import peak_memory_mb
 
 GENERATOR = ("seed", "data", "mask_generator")
-GUIDED = ("vision_language",)
+GUIDED = ("vision_language", "augmentation")
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Stage:
 
 
 STAGES = (
-    Stage("classify", classify, (*GENERATOR, "classify", "cams")),
+    Stage("classify", classify, (*GENERATOR, "augmentation", "classify", "cams")),
     Stage("match", match, (*GENERATOR, *GUIDED, "match", "cams"), ("classify",)),
-    Stage("prompts", prompts, (*GENERATOR, *GUIDED, "prompts"), ("match",)),
+    Stage("prompts", prompts, (*GENERATOR, "vision_language", "prompts"), ("match",)),
     Stage("refine", refine, (*GENERATOR, *GUIDED, "refine", "cams"), ("classify", "prompts")),
     Stage("pseudo-masks", pseudo_masks, ("pseudo_masks",), ("classify", "refine")),
     Stage("segment", segment, ("seed", "data", "segment"), ("pseudo-masks",)),

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from semples.data.images import read_image, read_mask, write_mask
 from semples.data.loading import ImageCache, to_pixels, training_loader
+from semples.data.truth import read_truth
 from semples.models.segmentation import SegmentationNetwork, build_segmentation_network
 from semples.records import IGNORE_INDEX, Sample
 from semples.stages.cams import size_batches
@@ -90,8 +91,7 @@ def supervised_bound(run: Run) -> None:
     """Train the same network on true masks: what is left to gain. The only training that ever reads them."""
 
     def read(sample: Sample) -> NDArray[np.uint8]:
-        assert sample.mask_path is not None
-        return read_mask(sample.mask_path, sample.size, run.num_classes)
+        return read_truth(sample, run.num_classes)
 
     samples = [sample for sample in run.dataset.train if sample.mask_path is not None]
     train_segmentation(run, "supervised-bound", ImageCache(samples, run.config.data.cache_mb), read)

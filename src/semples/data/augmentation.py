@@ -1,0 +1,192 @@
+"""Augmentation of training crops: RandAugment, colour jitter, random erasing (``docs/method.md``, Augmentation).
+
+Every random number comes from the generator that is passed in, and every sum is made on one thread, so that a crop is
+the same in any process and with any number of workers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from kornia.color import rgb_to_grayscale
+from kornia.enhance import equalize, posterize, sharpness, solarize
+from kornia.geometry.transform import warp_affine
+from numpy.typing import NDArray
+from torch import Tensor
+
+Matrix = NDArray[np.float64]
+"""Affine map [3, 3] from (x, y, 1) in the crop to (x, y, 1) in the augmented crop, in pixels, centres at integers."""
+
+
+class Augmented(NamedTuple):
+    """An augmented crop [3, S, S] in [0, 1], and where its points went: :func:`warp` moves maps along."""
+
+    pixels: Tensor
+    matrix: Matrix
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """RandAugment, then colour jitter, then random erasing. All off unless told otherwise.
+
+    Stages 1 and 3 mask the augmented crop itself, by the CAMs of that crop, so that nothing else has to be moved.
+
+    Args:
+        randaugment_operations: Operations for each crop, drawn with replacement.
+        randaugment_magnitude: Their severity, 0 to 10; each grows with it.
+        color_jitter: Brightness, contrast and saturation are multiplied by 1 - j to 1 + j each, in random order.
+        random_erasing: Probability that a rectangle is painted over in the crop's mean colour.
+    """
+
+    randaugment_operations: int = 0
+    randaugment_magnitude: int = 9
+    color_jitter: float = 0.0
+    random_erasing: float = 0.0
+
+    def __call__(self, pixels: Tensor, rng: np.random.Generator) -> Augmented:
+        """Augment one crop [3, S, S] in [0, 1] by draws from ``rng``; what is off draws nothing."""
+        matrix = np.eye(3)
+        for name, sign in draw_operations(rng, self.randaugment_operations):
+            pixels, moved = operate(pixels, name, sign * self.randaugment_magnitude / 10)
+            matrix = moved @ matrix
+        if self.color_jitter > 0:
+            pixels = jitter_colors(pixels, self.color_jitter, rng)
+        if self.random_erasing > 0 and rng.random() < self.random_erasing:
+            pixels = erase(pixels, rng)
+        return Augmented(pixels, matrix)
+
+
+def draw_operations(rng: np.random.Generator, count: int) -> list[tuple[str, int]]:
+    """Draw names from ``OPERATIONS`` with replacement, each with a sign for the operations that have two directions."""
+    return [(OPERATIONS[rng.integers(len(OPERATIONS))], 1 - 2 * int(rng.integers(2))) for _ in range(count)]
+
+
+def operate(pixels: Tensor, name: str, strength: float) -> Augmented:
+    """Apply one operation of RandAugment (arXiv 1909.13719).
+
+    Args:
+        pixels: A crop [3, S, S] in [0, 1].
+        name: One of ``OPERATIONS``.
+        strength: -1 to 1; 0 changes nothing but in "autocontrast" and "equalize", which have no strength.
+    """
+    if name in _COLORS:
+        return Augmented(_COLORS[name](pixels, strength).clamp(0, 1), np.eye(3))
+    matrix = _about_centre(_MOVES[name](strength, pixels.shape[-1]), pixels.shape[-1])
+    filled = torch.from_numpy(_mean_color(pixels))
+    return Augmented(warp(pixels, matrix, "bilinear", filled).clamp(0, 1), matrix)
+
+
+def warp(maps: Tensor, matrix: NDArray[np.floating], mode: str = "bilinear", fill: Tensor | float = 0.0) -> Tensor:
+    """Move maps [C, S, S] the way a crop was moved, and with the inverse matrix back.
+
+    Args:
+        maps: CAMs or pixels, or a float label map with mode "nearest".
+        matrix: Of an :class:`Augmented`.
+        mode: "bilinear" or "nearest".
+        fill: Value of what comes in from outside, one or one for each map: 255 for labels.
+    """
+    size = (maps.shape[-2], maps.shape[-1])
+    value = torch.as_tensor(fill, dtype=maps.dtype).reshape(-1, 1, 1)
+    affine = torch.from_numpy(matrix[None, :2].astype(np.float32)).to(maps.dtype)
+    return warp_affine((maps - value)[None], affine, size, mode, padding_mode="zeros")[0] + value
+
+
+def jitter_colors(pixels: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
+    """Multiply brightness, contrast and saturation of [3, S, S] by factors in [1 - strength, 1 + strength] each."""
+    names = ("brightness", "contrast", "color")
+    factors = rng.uniform(max(0.0, 1 - strength), 1 + strength, len(names))
+    for index in rng.permutation(len(names)):
+        pixels = _blend(pixels, _DULL[names[index]](pixels), factors[index])
+    return pixels
+
+
+def erase(pixels: Tensor, rng: np.random.Generator) -> Tensor:
+    """Paint a rectangle of [3, S, S] in the crop's mean colour, which needs no model's and is an extreme for none.
+
+    Its share of the area is 0.02 to 1/3 and its aspect 0.3 to 3.3 (arXiv 1708.04896). Of ten draws the first that fits
+    is taken, and where none does the crop stays as it is.
+    """
+    side = pixels.shape[-1]
+    for _ in range(10):
+        area = rng.uniform(0.02, 1 / 3) * side * side
+        aspect = math.exp(rng.uniform(math.log(0.3), math.log(3.3)))
+        height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if height < side and width < side:
+            top, left = rng.integers(side - height + 1), rng.integers(side - width + 1)
+            erased = pixels.clone()
+            erased[:, top : top + height, left : left + width] = torch.from_numpy(_mean_color(pixels))[:, None, None]
+            return erased
+    return pixels
+
+
+def _blend(pixels: Tensor, dull: Tensor | float, factor: float) -> Tensor:
+    """Go from the dull image (factor 0) to the image (1) and beyond."""
+    return (dull + (pixels - dull) * factor).clamp(0, 1)
+
+
+def _mean_color(pixels: Tensor) -> NDArray[np.float32]:
+    # Not by torch, whose sums depend on the number of threads.
+    return np.asarray(pixels.numpy().mean(axis=(1, 2), dtype=np.float64), np.float32)
+
+
+def _mean_gray(pixels: Tensor) -> float:
+    return float(rgb_to_grayscale(pixels).numpy().mean(dtype=np.float64))
+
+
+_DULL: dict[str, Callable[[Tensor], Tensor | float]] = {
+    "brightness": lambda _: 0.0,
+    "contrast": _mean_gray,
+    "color": rgb_to_grayscale,
+}
+"""What an image of no brightness, contrast or saturation is."""
+
+
+def _autocontrast(pixels: Tensor, _: float) -> Tensor:
+    """Spread each channel over [0, 1]; a channel of one value stays."""
+    low, high = pixels.amin((1, 2), keepdim=True), pixels.amax((1, 2), keepdim=True)
+    return torch.where(high > low, (pixels - low) / (high - low).clamp(min=1e-6), pixels)
+
+
+_COLORS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "identity": lambda pixels, _: pixels,
+    "autocontrast": _autocontrast,
+    "equalize": lambda pixels, _: equalize(pixels),
+    "posterize": lambda pixels, strength: posterize(pixels, 8 - round(4 * abs(strength))),
+    "solarize": lambda pixels, strength: solarize(pixels, 256 / 255 * (1 - abs(strength))),
+    "brightness": lambda pixels, strength: _blend(pixels, 0.0, 1 + 0.9 * strength),
+    "contrast": lambda pixels, strength: _blend(pixels, _mean_gray(pixels), 1 + 0.9 * strength),
+    "color": lambda pixels, strength: _blend(pixels, rgb_to_grayscale(pixels), 1 + 0.9 * strength),
+    "sharpness": lambda pixels, strength: sharpness(pixels, 1 + 0.9 * strength),
+}
+"""Operations on colours: (pixels, strength in [-1, 1]) -> pixels."""
+
+
+def _rotation(strength: float, _: int) -> Matrix:
+    angle = math.radians(30 * strength)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+
+
+_MOVES: dict[str, Callable[[float, int], Matrix]] = {
+    "rotate": _rotation,
+    "shear_x": lambda strength, _: np.array([[1, 0.3 * strength, 0], [0, 1, 0], [0, 0, 1]]),
+    "shear_y": lambda strength, _: np.array([[1, 0, 0], [0.3 * strength, 1, 0], [0, 0, 1]]),
+    "translate_x": lambda strength, side: np.array([[1, 0, 0.45 * strength * side], [0, 1, 0], [0, 0, 1]]),
+    "translate_y": lambda strength, side: np.array([[1, 0, 0], [0, 1, 0.45 * strength * side], [0, 0, 1]]),
+}
+"""Operations on places: (strength in [-1, 1], side S) -> affine map about the centre."""
+
+
+def _about_centre(matrix: Matrix, side: int) -> Matrix:
+    centre = np.eye(3)
+    centre[:2, 2] = (side - 1) / 2
+    return centre @ matrix @ np.linalg.inv(centre)
+
+
+OPERATIONS = (*_COLORS, *_MOVES)
+"""The 14 operations of RandAugment."""

@@ -1,0 +1,127 @@
+"""A run on COCO annotations, from JSON to scores, and that nothing but the scores sees a segmentation."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from coco_json import edit, json_path, strip_segmentations, write_coco
+from semples import api
+from semples.config import Config
+from semples.settings import load_config
+
+torch.set_num_threads(1)
+
+FAST = {
+    "data.reader": "coco",
+    "cams.scales": [1.0],
+    "cams.flip": False,
+    **{f"{stage}.epochs": 1 for stage in ("classify", "match", "prompts", "refine", "segment")},
+    "prompts.length": 2,
+    "pseudo_masks.threshold": 0.3,
+    "device": "cpu",
+}
+
+
+def fast(root: Path, **changes: Any) -> Config:
+    return load_config(
+        overrides={**FAST, "data.root": str(root), **{k.replace("__", "."): v for k, v in changes.items()}}
+    )
+
+
+def learned(run: Path) -> dict[str, bytes]:
+    """Every file that a stage before the evaluation leaves."""
+    folders = ("0-classify", "1-match", "2-prompts", "3-refine", "4-pseudo-masks", "5-segment")
+    paths = [path for folder in folders for path in (run / folder).rglob("*") if path.is_file()]
+    return {str(path.relative_to(run)): path.read_bytes() for path in sorted(paths)}
+
+
+def statuses(run: Path) -> dict[str, str]:
+    return {name: entry["status"] for name, entry in json.loads((run / "manifest.json").read_text())["stages"].items()}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_coco(tmp_path_factory.mktemp("data") / "coco", (32, 40))
+
+
+@pytest.fixture(scope="module")
+def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return api.run(fast(root), tmp_path_factory.mktemp("run") / "first", quiet=True)
+
+
+def test_it_is_scored_against_the_drawn_masks(finished: Path) -> None:
+    evaluation = json.loads((finished / "evaluation.json").read_text())
+    assert evaluation["classes"] == ["car", "cat", "tie"]
+    assert evaluation["pseudo_masks"]["images"] == 3
+    assert evaluation["segmentation"]["val"]["images"] == 2
+    assert 0 <= evaluation["cams"]["refine"]["miou"] <= 1
+    assert {path.stem for path in (finished / "6-evaluate/truth").iterdir()} == {"a", "b", "c", "d", "e"}
+
+
+def test_the_index_holds_the_ids_for_files_that_go_back(finished: Path) -> None:
+    index = json.loads((finished / "dataset.json").read_text())
+    assert dict(zip(index["classes"], index["category_ids"], strict=True)) == {"car": 3, "cat": 17, "tie": 90}
+    assert [entry["tags"] for entry in index["train"]] == [[0, 2], [1], [0, 1]]
+
+
+def test_stripped_segmentations_change_no_byte_of_what_is_learned(finished: Path, root: Path, tmp_path: Path) -> None:
+    stripped = tmp_path / "coco"
+    shutil.copytree(root, stripped)
+    for split in ("train", "val"):
+        strip_segmentations(json_path(stripped, split))
+    run = api.run(fast(stripped), tmp_path / "run", quiet=True)
+    index, before = (json.loads((path / "dataset.json").read_text()) for path in (run, finished))
+    for entry in (*index["train"], *index["val"], *before["train"], *before["val"]):
+        entry["path"] = Path(entry["path"]).name
+    assert index == before
+    assert learned(run) == learned(finished)
+    assert statuses(run)["6-evaluate"] == "skipped"
+    assert not (run / "evaluation.json").exists()
+
+
+def test_a_changed_segmentation_is_scored_again_and_nothing_else(finished: Path, root: Path, tmp_path: Path) -> None:
+    run, copy = tmp_path / "run", tmp_path / "coco"
+    shutil.copytree(finished, run)
+    shutil.copytree(root, copy)
+    edit(json_path(copy), lambda value: value["annotations"][1].update(segmentation=[[0, 0, 40, 0, 40, 32, 0, 32]]))
+    before = json.loads((run / "manifest.json").read_text())["stages"]
+    api.run(fast(copy), run, quiet=True)
+    after = json.loads((run / "manifest.json").read_text())["stages"]
+    assert {name for name in after if after[name]["digest"] != before[name]["digest"]} == {
+        "5-supervised-bound",
+        "6-evaluate",
+    }
+    assert (run / "evaluation.json").read_bytes() != (finished / "evaluation.json").read_bytes()
+
+
+def test_the_supervised_bound_trains_on_drawn_masks(finished: Path, root: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    api.run(fast(root, segment__supervised_bound=True), run, quiet=True)
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert 0 <= evaluation["supervised_bound"]["val"]["miou"] <= 1
+
+
+def test_real_annotations_from_json_to_scores(shared_data: Path, tmp_path: Path) -> None:
+    """The first four training images and the first two held-out ones of the mini set."""
+    source = shared_data / "data" / "coco-mini"
+    for split, count in (("train", 4), ("val", 2)):
+        content = json.loads((source / f"labels/{split}.json").read_text())
+        content["images"] = content["images"][:count]
+        ids = {image["id"] for image in content["images"]}
+        content["annotations"] = [entry for entry in content["annotations"] if entry["image_id"] in ids]
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / f"labels/{split}.json").write_text(json.dumps(content))
+    folder = str(source / "images")
+    config = fast(tmp_path, data__train_images=folder, data__val_images=folder, cams__scales=[0.25])
+    run = api.run(config, tmp_path / "run", quiet=True)
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert evaluation["classes"] == ["person", "car", "airplane"]
+    assert (evaluation["pseudo_masks"]["images"], evaluation["segmentation"]["val"]["images"]) == (4, 2)
+    assert statuses(run)["6-evaluate"] == "done"
