@@ -14,8 +14,8 @@ from semples.errors import RunError
 from semples.models.mask_generators import MaskGeneratorOutput
 from semples.records import Sample
 from semples.stages.cams import multiscale_cams, read_cams, size_batches
-from semples.stages.prompts import candidate_words, nearest_words
 from semples.stages.segment import _random_crop
+from semples.stages.words import candidate_words, nearest_words
 
 torch.set_num_threads(1)
 
@@ -23,7 +23,7 @@ torch.set_num_threads(1)
 class Brightness(nn.Module):
     """CAM = red channel at half resolution."""
 
-    def forward(self, pixels: Tensor) -> MaskGeneratorOutput:
+    def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:  # noqa: ARG002
         cams = nn.functional.avg_pool2d(pixels[:, :1], 2)
         return MaskGeneratorOutput(cams, {"red": cams.mean(dim=(2, 3))})
 

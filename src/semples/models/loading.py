@@ -88,13 +88,15 @@ def load_tokenizer(source: str, vocabulary: int) -> Any:
     return tokenizer
 
 
-def image_statistics(source: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def image_statistics(
+    source: str, default: tuple[tuple[float, ...], tuple[float, ...]] = (IMAGENET_MEAN, IMAGENET_STD)
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation (RGB, in units of [0, 1] pixels) from preprocessor_config.json.
 
-    A checkpoint without that file gets ImageNet's, which is what backbones without one were trained with.
+    A checkpoint without that file gets the default: ImageNet's is what backbones without one were trained with.
     """
     config = _preprocessor_config(source)
-    mean, std = config.get("image_mean", IMAGENET_MEAN), config.get("image_std", IMAGENET_STD)
+    mean, std = config.get("image_mean", default[0]), config.get("image_std", default[1])
     return tuple(float(value) for value in mean), tuple(float(value) for value in std)
 
 
