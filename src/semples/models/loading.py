@@ -65,7 +65,7 @@ def load_pretrained(auto_class: str, source: str, **options: Any) -> Any:
             source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options
         )
     except Exception as error:  # transformers, safetensors and the hub raise dozens of types here
-        raise ModelError(f"cannot load {source}: {_first_line(error)}") from error
+        raise ModelError(f"cannot load {source}: {_first_line(error)}{_way_out(source)}") from error
 
 
 def load_tokenizer(source: str, vocabulary: int) -> Any:
@@ -79,7 +79,7 @@ def load_tokenizer(source: str, vocabulary: int) -> Any:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:
-        raise ModelError(f"cannot load the tokenizer of {source}: {_first_line(error)}") from error
+        raise ModelError(f"cannot load the tokenizer of {source}: {_first_line(error)}{_way_out(source)}") from error
     if len(tokenizer) > vocabulary or len(tokenizer) < 0.5 * vocabulary:
         raise ModelError(
             f"the tokenizer of {source} has {len(tokenizer)} tokens, but its text encoder {vocabulary}: "
@@ -118,7 +118,20 @@ def _preprocessor_config(source: str) -> dict[str, Any]:
     try:
         return dict(transformers.AutoImageProcessor.from_pretrained(source, trust_remote_code=False).to_dict())
     except Exception as error:
-        raise ModelError(f"cannot load the image preprocessing of {source}: {_first_line(error)}") from error
+        raise ModelError(
+            f"cannot load the image preprocessing of {source}: {_first_line(error)}{_way_out(source)}"
+        ) from error
+
+
+def _way_out(source: str) -> str:
+    """What to do about a hub name that cannot be had."""
+    if Path(source).is_dir():
+        return ""
+    from transformers.utils import is_offline_mode
+
+    if is_offline_mode():
+        return " (HF_HUB_OFFLINE is set: give a local folder, or unset it once to download)"
+    return " (give a local folder to do without the network)"
 
 
 def _first_line(error: Exception) -> str:

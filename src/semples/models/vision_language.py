@@ -144,7 +144,10 @@ class VisionLanguageModel(nn.Module):
 
     def knows(self, text: str) -> bool:
         """Whether the tokenizer has tokens for all of a text."""
-        return self.tokenizer.unk_token_id not in self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return (
+            self.tokenizer.unk_token_id
+            not in self.tokenizer(self._as_trained(text), add_special_tokens=False)["input_ids"]
+        )
 
     def encode_prompts(self, vectors: Tensor) -> Tensor:
         """Encode learned vectors [K, L, W], each inside the template, to features [K, D].
@@ -198,9 +201,18 @@ class VisionLanguageModel(nn.Module):
 
     def _tokenize(self, texts: list[str]) -> Tensor:
         batch = self.tokenizer(
-            texts, padding="max_length", truncation=True, max_length=self._max_length, return_tensors="pt"
+            [self._as_trained(text) for text in texts],
+            padding="max_length",
+            padding_side="right",  # the tokenizer of SigLIP 2 would pad on the left by default
+            truncation=True,
+            max_length=self._max_length,
+            return_tensors="pt",
         )
         return torch.as_tensor(batch["input_ids"], device=self.mean.device)
+
+    def _as_trained(self, text: str) -> str:
+        """Lower case for SigLIP: it was trained so, and not every tokenizer of SigLIP 2 does it by itself."""
+        return text.lower() if self.kind == "siglip" else text
 
     def _end_positions(self, tokens: Tensor) -> Tensor:
         """Position of each text's last token; for SigLIP, which reads its padding too, the last position."""
@@ -213,7 +225,8 @@ class VisionLanguageModel(nn.Module):
     def _template_tokens(self) -> tuple[list[int], list[int]]:
         """Token ids before and after the class name: what two texts with different names share."""
         first, second = (
-            [int(i) for i in self.tokenizer(self.template.format(w))["input_ids"]] for w in ("cat", "boat")
+            [int(i) for i in self.tokenizer(self._as_trained(self.template.format(w)))["input_ids"]]
+            for w in ("cat", "boat")
         )
         prefix = _common_prefix(first, second)
         suffix = _common_prefix(first[::-1], second[::-1])[::-1]
