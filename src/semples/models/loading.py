@@ -127,7 +127,7 @@ def _way_out(source: str) -> str:
     """What to do about a hub name that cannot be had."""
     if Path(source).is_dir():
         return ""
-    from transformers.utils import is_offline_mode
+    from transformers.utils.hub import is_offline_mode
 
     if is_offline_mode():
         return " (HF_HUB_OFFLINE is set: give a local folder, or unset it once to download)"
