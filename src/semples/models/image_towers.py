@@ -115,10 +115,11 @@ def _whole_patches(pixels: Tensor, patch: int) -> tuple[Tensor, tuple[int, int]]
 
 
 def _through_blocks(blocks: Any, hidden: Tensor, grid: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
-    """Run transformer blocks; keep the attention between patches [B, hw, hw] of each."""
+    """Run transformer blocks; return the attention between patches [B, hw, hw] of the last ones too."""
     kept = []
-    for block in blocks:
-        kept.append(attention_between_patches(block.self_attn, block.layer_norm1(hidden), grid))
+    for position, block in enumerate(blocks):
+        if position >= len(blocks) - AFFINITY_BLOCKS:
+            kept.append(attention_between_patches(block.self_attn, block.layer_norm1(hidden), grid))
         hidden = block(hidden, None)
     return hidden, kept
 
