@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import semples
-from fake_api import COMPARISON, SCORES, FakeApi
+from fake_api import COMPARISON, METHOD, SCORES, FakeApi
 from semples.cli import STAGES, main
 from semples.config import DEFAULT_PAIRS, Config
 from semples.errors import DataError, RunError
@@ -174,6 +174,13 @@ def test_compare_ends_with_one_json_object(api: FakeApi, capsys: Output) -> None
     assert "prompts that name their class's context, per seed: 2, 1, 0 of 2" in caption
     assert "full - classify: +12.0 points of oracle mIoU, 95 % interval +1.0 to +23.0" in caption
     assert "full - match: -2.1 points of oracle mIoU" in caption
+
+
+def test_compare_shows_a_method_that_has_nothing_to_train(api: FakeApi, capsys: Output) -> None:
+    methods = {"classify": METHOD, "match": None, "full": METHOD}
+    api.comparison = {**COMPARISON, "methods": methods, "differences": {}}
+    assert main(["compare"]) == 0
+    assert ["Match only", "-", "-", "-", "-"] in cells(capsys.readouterr().out)
 
 
 def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Output) -> None:

@@ -22,6 +22,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     ResNetConfig,
     ResNetModel,
+    Siglip2Config,
+    Siglip2Model,
     SiglipConfig,
     SiglipModel,
     ViTConfig,
@@ -58,6 +60,23 @@ def word_tokenizer(begin: bool, max_length: int) -> Any:
     )
 
 
+def sentence_tokenizer(max_length: int) -> Any:
+    """Like SigLIP 2's: ▁ in front of words, no lower-casing, and padding on the left unless told otherwise."""
+    names = ("<pad>", "<eos>", "<bos>", "<unk>", ".", *(f"▁{word}" for word in WORDS))
+    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(names)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        bos_token="<bos>",
+        unk_token="<unk>",
+        padding_side="left",
+        model_max_length=max_length,
+    )
+
+
 def _tower(width: int) -> dict[str, int]:
     return {
         "hidden_size": width,
@@ -67,13 +86,16 @@ def _tower(width: int) -> dict[str, int]:
     }
 
 
-def save_clip(folder: Path) -> Path:
-    """A CLIP of random weights with text width 12, image width 16, joint space 8."""
+def save_clip(folder: Path, activation: str = "quick_gelu") -> Path:
+    """A CLIP of random weights with text width 12, image width 16, joint space 8.
+
+    Its activation is OpenAI's "quick_gelu" or LAION's "gelu".
+    """
     torch.manual_seed(0)
     text = {"vocab_size": 5 + len(WORDS), "max_position_embeddings": 16, "eos_token_id": 3, "bos_token_id": 2}
     config = CLIPConfig(
-        text_config={**_tower(12), **text, "pad_token_id": 0, "projection_dim": 8},
-        vision_config={**_tower(16), "image_size": 24, "patch_size": 8, "projection_dim": 8},
+        text_config={**_tower(12), **text, "pad_token_id": 0, "projection_dim": 8, "hidden_act": activation},
+        vision_config={**_tower(16), "image_size": 24, "patch_size": 8, "projection_dim": 8, "hidden_act": activation},
         projection_dim=8,
     )
     CLIPModel(config).save_pretrained(folder)
@@ -82,7 +104,7 @@ def save_clip(folder: Path) -> Path:
     return folder
 
 
-def save_siglip(folder: Path) -> Path:
+def save_siglip(folder: Path, tokenizer: Any = None) -> Path:
     """A SigLIP of random weights with text and image width 16."""
     torch.manual_seed(0)
     text = {"vocab_size": 5 + len(WORDS), "max_position_embeddings": 16, "eos_token_id": 3, "bos_token_id": 2}
@@ -94,8 +116,23 @@ def save_siglip(folder: Path) -> Path:
     torch.nn.init.constant_(model.logit_scale, 2.0)
     torch.nn.init.constant_(model.logit_bias, -3.0)
     model.save_pretrained(folder)
-    word_tokenizer(False, 16).save_pretrained(folder)
+    (tokenizer or word_tokenizer(False, 16)).save_pretrained(folder)
     write_preprocessor(folder, 24)
+    return folder
+
+
+def save_siglip2(folder: Path) -> Path:
+    """A SigLIP 2 of fixed resolution: on the hub a model of type "siglip" with another tokenizer."""
+    return save_siglip(folder, sentence_tokenizer(16))
+
+
+def save_naflex(folder: Path) -> Path:
+    """A SigLIP 2 of any aspect ratio, which has a type of its own."""
+    text = {"vocab_size": 5 + len(WORDS), "max_position_embeddings": 16, "projection_size": 16}
+    config = Siglip2Config(
+        text_config={**_tower(16), **text}, vision_config={**_tower(16), "num_patches": 9, "patch_size": 8}
+    )
+    Siglip2Model(config).save_pretrained(folder)
     return folder
 
 
@@ -114,6 +151,21 @@ def save_align(folder: Path) -> Path:
     word_tokenizer(True, 16).save_pretrained(folder)
     write_preprocessor(folder, 24)
     return folder
+
+
+def save_clip_gelu(folder: Path) -> Path:
+    """A CLIP as LAION trained them."""
+    return save_clip(folder, "gelu")
+
+
+VISION_LANGUAGE = {
+    "clip": save_clip,
+    "clip_gelu": save_clip_gelu,
+    "siglip": save_siglip,
+    "siglip2": save_siglip2,
+    "align": save_align,
+}
+"""Name -> how to make it with random weights, 24 px images, and patches or strides of 8 or 4."""
 
 
 BACKBONES: dict[str, tuple[Any, int]] = {

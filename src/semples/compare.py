@@ -18,7 +18,7 @@ from semples.config import Config
 from semples.errors import ConfigError
 from semples.files import read_json, write_json
 from semples.stages.evaluate import score_cams, score_masks
-from semples.stages.guided import train_guided
+from semples.stages.guided import leave_out
 from semples.stages.opening import open_run
 from semples.stages.pipeline import STAGES, Manifest, Stage, run_stages, stage_digest
 from semples.stages.run import FOLDERS, Run
@@ -67,9 +67,11 @@ def _compare_pairing(config: Config, pairs: dict[str, str], seeds: int, out: Pat
         results.append(_compare_seed(open_run(seeded, out / f"{name}-seed-{seed}"), console))
     methods = {
         method: {figure: [result["cams"][method][figure] for result in results] for figure in FIGURES}
+        if results[0]["cams"][method]
+        else None
         for method in METHODS
     }
-    oracle = {method: figures["oracle_miou"] for method, figures in methods.items()}
+    oracle = {method: figures["oracle_miou"] for method, figures in methods.items() if figures}
     return {
         "seeds": list(range(seeds)),
         "bias": config.data.bias,
@@ -81,6 +83,7 @@ def _compare_pairing(config: Config, pairs: dict[str, str], seeds: int, out: Pat
         "differences": {
             f"full - {other}": paired_difference(oracle["full"], oracle[other])
             for other in ("classify", "match", "manual")
+            if other in oracle
         },
     }
 
@@ -111,7 +114,7 @@ def _manual(run: Run) -> None:
     contexts = [run.config.data.pairs[name] for name in run.dataset.catalogue.names]
     with torch.no_grad():
         features = run.vision_language.encode_classes(contexts)
-    train_guided(run, "manual", run.config.refine, features, run.config.refine.lambda_suppress)
+    leave_out(run, "manual", features)
 
 
 MANUAL = Stage(
@@ -119,10 +122,14 @@ MANUAL = Stage(
 )
 
 
-def _scored(run: Run, stage: str) -> dict[str, float]:
-    """Scores at the threshold chosen without masks; false positives and negatives at the oracle threshold."""
+def _scored(run: Run, stage: str) -> dict[str, float] | None:
+    """Scores at the threshold chosen without masks; false positives and negatives at the oracle threshold.
+
+    None where the generator has nothing to train and the stage was skipped.
+    """
     scores = score_cams(run, run.folder(stage), run.config.pseudo_masks.threshold)
-    assert scores is not None
+    if scores is None:
+        return None
     return {
         "miou": scores["miou"],
         "oracle_miou": scores["oracle_miou"],

@@ -10,6 +10,12 @@ from typing import Literal
 
 from semples.errors import ConfigError
 
+BACKGROUND_WORDS = (
+    "ground", "land", "grass", "tree", "building", "wall", "sky", "lake", "water", "river", "sea", "railway",
+    "railroad", "helmet", "cloud", "house", "mountain", "ocean", "road", "rock", "street", "valley", "bridge",
+)  # fmt: skip
+"""Generic backgrounds, as in CLIP-ES (arXiv 2212.09506)."""
+
 DEFAULT_PAIRS = {
     "boat": "water",
     "train": "rails",
@@ -107,8 +113,12 @@ class VisionLanguageConfig:
     """Match score of two features; auto: sigmoid for SigLIP, else cosine."""
     template: str = "a photo of {}."
     """Text around a class name and around learned prompts."""
+    image_size: int | None = None
+    """Side in pixels that images are resized to for it; positions are interpolated. null: the checkpoint's own."""
 
     def __post_init__(self) -> None:
+        if self.image_size is not None:
+            _positive(self, "vision_language", "image_size")
         if self.template.count("{}") != 1:
             raise ConfigError(f'vision_language.template is "{self.template}", expected exactly one {{}}')
 
@@ -118,7 +128,7 @@ class MaskGeneratorConfig:
     """The network whose class activation maps become masks."""
 
     name: str = "cam"
-    """"cam", or the import path of your own class."""
+    """"cam", "clip" (the vision-language model itself: nothing trains but prompts), or your own class's import path."""
     backbone: str = "bundled"
     """Any transformers backbone: hub name, local folder, or "bundled" (the bundled vision-language model's)."""
     output_stride: int | None = 8
@@ -131,10 +141,18 @@ class MaskGeneratorConfig:
     """Side of the square training crops in pixels."""
     crop_scale: float = 0.6
     """Smallest share of the image's area that a random training crop keeps; 1 resizes the whole image."""
+    background_words: list[str] = field(default_factory=lambda: list(BACKGROUND_WORDS))
+    """clip: what stage 0 contrasts the classes with; class names, and words the model does not know, are left out."""
+    affinity_steps: int | None = None
+    """Times that attention between patches spreads the CAMs, where there is any. null: 2 for clip, 0 for others."""
+    affinity_threshold: float = 0.4
+    """Spread CAMs stay in the boxes around what is above this share of their maximum."""
 
     def __post_init__(self) -> None:
         _positive(self, "mask_generator", "image_size", "kernel_size")
-        _share(self, "mask_generator", "crop_scale")
+        _share(self, "mask_generator", "crop_scale", "affinity_threshold")
+        if self.affinity_steps is not None:
+            _not_negative(self, "mask_generator", "affinity_steps")
         if self.output_stride is not None:
             _positive(self, "mask_generator", "output_stride")
         if self.kernel_size % 2 == 0:
@@ -254,6 +272,8 @@ class PromptsConfig(OptimizerConfig):
     """Weight of: the prompt must differ from the class text."""
     nearest_words: int = 5
     """Words kept per class and epoch."""
+    words: str | None = None
+    """Text file of words to read the prompts with, one per line; null: the whole words of the tokenizer."""
 
     _section = "prompts"
 

@@ -193,6 +193,96 @@ def merge_multiscale_cams(runs: Iterable[Tensor]) -> Tensor:
     return normalize_cams(summed, INFERENCE_EPS)
 
 
+def balance_affinity(attention: Tensor, iterations: int = 10) -> Tensor:
+    """Make attention symmetric with rows and columns that sum to about 1: Sinkhorn, then A = (D + D^T) / 2.
+
+    ``docs/method.md``, "The clip generator"; CLIP-ES, arXiv 2212.09506, section 3.3.
+
+    Args:
+        attention: Positive weights [B, N, N].
+        iterations: How often rows and then columns are divided by their sums.
+
+    Returns:
+        Affinity [B, N, N], float32 or better.
+    """
+    balanced = _at_least_float32(attention)
+    for _ in range(iterations):
+        balanced = balanced / balanced.sum(2, keepdim=True)
+        balanced = balanced / balanced.sum(1, keepdim=True)
+    return (balanced + balanced.transpose(1, 2)) / 2
+
+
+def spread_cams(cams: Tensor, affinity: Tensor, steps: int, threshold: float) -> Tensor:
+    """Class-aware affinity: B_c * A^t vec(M_c), A the balanced affinity, B_c the boxes around what is highest in M_c.
+
+    Args:
+        cams: Maps M [B, K, h, w], >= 0.
+        affinity: Patch-to-patch attention [B, h * w, h * w], > 0, patches row by row.
+        steps: t, how often A is applied.
+        threshold: B_c is the union of the bounding boxes of the connected regions (8 neighbours) in which a map is
+            above this share of its maximum.
+
+    Returns:
+        Maps [B, K, h, w], float32 or better.
+
+    Raises:
+        ValueError: If the affinity does not fit the maps.
+    """
+    rows, columns = cams.shape[-2:]
+    expected = (len(cams), rows * columns, rows * columns)
+    if tuple(affinity.shape) != expected:
+        raise ValueError(f"affinity has shape {tuple(affinity.shape)}, expected {expected} to fit the CAMs")
+    cams = _at_least_float32(cams)
+    balanced = balance_affinity(affinity).to(cams.dtype)
+    maps = cams.flatten(2)  # [B, K, N]
+    for _ in range(steps):
+        maps = maps @ balanced  # A is symmetric
+    boxes = region_boxes(cams > threshold * cams.amax((-2, -1), keepdim=True))
+    return maps.view(cams.shape) * boxes
+
+
+def region_boxes(masks: Tensor) -> Tensor:
+    """Return the union of the bounding boxes of each mask's connected regions (8 neighbours).
+
+    Args:
+        masks: [..., h, w], bool.
+
+    Returns:
+        [..., h, w], bool.
+    """
+    height, width = masks.shape[-2:]
+    inside = masks.reshape(-1, height, width)
+    ids = _region_ids(inside)  # [M, h * w], 0 outside
+    size = (len(ids), height * width + 1)
+    row = torch.arange(height, device=ids.device).repeat_interleave(width).expand_as(ids)
+    column = torch.arange(width, device=ids.device).repeat(height).expand_as(ids)
+
+    def extreme(values: Tensor, which: str) -> Tensor:
+        return ids.new_zeros(size).scatter_reduce(1, ids, values, which, include_self=False)
+
+    top, bottom = extreme(row, "amin"), extreme(row, "amax") + 1
+    left, right = extreme(column, "amin"), extreme(column, "amax") + 1
+    used = ids.new_zeros(size).scatter(1, ids, 1)
+    used[:, 0] = 0
+    # A box is +1 and -1 at its four corners, summed down and to the right.
+    corners = ids.new_zeros(len(ids), (height + 1) * (width + 1))
+    for y, x, sign in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
+        corners.scatter_add_(1, y * (width + 1) + x, sign * used)
+    covered: Tensor = corners.view(-1, height + 1, width + 1).cumsum(1).cumsum(2)[:, :height, :width] > 0
+    return covered.view(masks.shape)
+
+
+def _region_ids(inside: Tensor) -> Tensor:
+    """Number the connected regions of masks [M, h, w]: [M, h * w], int64, 0 outside, else unique per region."""
+    count = inside[0].numel()
+    ids = torch.arange(1, count + 1, device=inside.device, dtype=torch.float32).view(inside.shape[1:]) * inside
+    while True:
+        grown = F.max_pool2d(ids[:, None], 3, 1, 1)[:, 0] * inside
+        if torch.equal(grown, ids):
+            return ids.flatten(1).long()
+        ids = grown
+
+
 def _at_least_float32(maps: Tensor) -> Tensor:
     return maps.to(torch.promote_types(maps.dtype, torch.float32))
 

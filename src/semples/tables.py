@@ -119,8 +119,10 @@ def _table(first: str, *numbers: str) -> Table:
 
 def _add_methods(table: Table, run: Mapping[str, Any]) -> None:
     for method, label in _METHODS.items():
-        found = run["methods"].get(method)
-        if found:
+        found = run["methods"].get(method, {})
+        if found is None:  # the generator has nothing to train
+            table.add_row(label, *[_NOTHING] * 4)
+        elif found:
             table.add_row(
                 label,
                 _spread(found["miou"], _percent),

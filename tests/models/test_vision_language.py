@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,15 @@ from transformers import AutoModel, AutoTokenizer
 
 from semples.errors import ModelError
 from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
-from tiny import MEAN, STD, save_align, save_backbone, save_clip, save_siglip
+from tiny import MEAN, STD, VISION_LANGUAGE, save_backbone, save_clip, save_naflex, save_siglip
 
 torch.set_num_threads(1)
 TEXTS = ["a photo of cat.", "a photo of sailing boat."]
 
 
-@pytest.fixture(scope="module", params=["clip", "siglip", "align"])
+@pytest.fixture(scope="module", params=sorted(VISION_LANGUAGE))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    save = {"clip": save_clip, "siglip": save_siglip, "align": save_align}[request.param]
-    return save(tmp_path_factory.mktemp(request.param))
+    return VISION_LANGUAGE[request.param](tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,8 @@ def model(folder: Path) -> VisionLanguageModel:
 
 
 def reference_texts(folder: Path) -> torch.Tensor:
-    tokens = AutoTokenizer.from_pretrained(folder)(TEXTS, padding="max_length", max_length=16, return_tensors="pt")
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right")
+    tokens = tokenizer(TEXTS, padding="max_length", max_length=16, return_tensors="pt")
     reference: Any = AutoModel.from_pretrained(folder).eval()
     mask = {"attention_mask": tokens["attention_mask"]} if reference.config.model_type == "align" else {}
     features: torch.Tensor = reference.get_text_features(input_ids=tokens["input_ids"], **mask).pooler_output
@@ -57,6 +58,47 @@ def test_images_are_normalised_with_the_models_own_mean(folder: Path, model: Vis
 def test_images_of_any_size_are_resized(model: VisionLanguageModel) -> None:
     grey = torch.full((1, 3, 24, 24), 0.3)
     torch.testing.assert_close(model.encode_images(grey), model.encode_images(torch.full((1, 3, 50, 31), 0.3)))
+
+
+def test_another_resolution_interpolates_positions(folder: Path, model: VisionLanguageModel) -> None:
+    pixels = torch.rand(2, 3, 40, 40)
+    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+    reference: Any = AutoModel.from_pretrained(folder).eval()
+    options = {} if model.kind == "align" else {"interpolate_pos_encoding": True}
+    features = reference.get_image_features(pixel_values=(pixels - mean) / std, **options).pooler_output
+    larger = load_vision_language_model(str(folder), image_size=40)
+    assert (model.image_size, larger.image_size) == (24, 40)
+    torch.testing.assert_close(larger.encode_images(pixels), F.normalize(features, dim=-1), atol=1e-5, rtol=0)
+    assert not torch.allclose(model.encode_images(pixels), larger.encode_images(pixels), atol=1e-4)
+
+
+def test_the_scale_of_the_softmax_is_the_models_own(folder: Path, model: VisionLanguageModel) -> None:
+    """As transformers has it: logits per image are scale * cosine (+ bias)."""
+    tokens = AutoTokenizer.from_pretrained(folder, padding_side="right")(
+        TEXTS, padding="max_length", max_length=16, return_tensors="pt"
+    )
+    reference: Any = AutoModel.from_pretrained(folder).eval()
+    inputs = {"input_ids": tokens["input_ids"]}
+    if model.kind == "align":
+        inputs["attention_mask"] = tokens["attention_mask"]
+    with torch.no_grad():
+        output = reference(pixel_values=torch.rand(1, 3, 24, 24), **inputs)
+        image, texts = (F.normalize(features, dim=-1) for features in (output.image_embeds, output.text_embeds))
+    logits, cosines = output.logits_per_image[0], (image @ texts.T)[0]
+    assert model.logit_scale == pytest.approx(float((logits[0] - logits[1]) / (cosines[0] - cosines[1])), rel=1e-3)
+
+
+def test_siglip_reads_capitals_as_small_letters(folder: Path, model: VisionLanguageModel) -> None:
+    if model.kind != "siglip":
+        pytest.skip("trained on capitals as they are")
+    torch.testing.assert_close(model.encode_classes(["Cat"]), model.encode_classes(["cat"]))
+    upper = load_vision_language_model(str(folder), template="A Photo Of {}.")
+    torch.testing.assert_close(upper.encode_classes(["cat"]), model.encode_classes(["cat"]))
+
+
+def test_it_says_which_words_it_knows(model: VisionLanguageModel) -> None:
+    assert model.knows("sailing boat")
+    assert not model.knows("sailing submarine")
 
 
 def test_a_prompt_of_word_embeddings_is_that_text(model: VisionLanguageModel) -> None:
@@ -103,9 +145,63 @@ def test_a_backbone_is_no_vision_language_model(tmp_path: Path) -> None:
         load_vision_language_model(str(save_backbone(tmp_path, "vit")))
 
 
+def test_a_siglip2_of_any_aspect_ratio_names_its_alternative(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"is a siglip2 model, .* such as google/siglip2-base-patch16-224"):
+        load_vision_language_model(str(save_naflex(tmp_path)))
+
+
+def test_images_smaller_than_a_patch_are_refused(tmp_path: Path) -> None:
+    folder = str(save_clip(tmp_path))
+    with pytest.raises(ModelError, match=r"image_size is 7, but this model's patches have 8 .* null for 24"):
+        load_vision_language_model(folder, image_size=7)
+
+
+@pytest.mark.parametrize(("save", "mean"), [(save_clip, 0.4815), (save_siglip, 0.5)])
+def test_without_a_preprocessor_it_takes_the_statistics_of_its_kind(save: Any, mean: float, tmp_path: Path) -> None:
+    """https://github.com/openai/CLIP (clip.py) and the SigLIP checkpoints' own preprocessor_config.json."""
+    folder = save(tmp_path)
+    (folder / "preprocessor_config.json").unlink()
+    assert float(load_vision_language_model(str(folder)).fill[0]) == pytest.approx(mean, abs=1e-4)
+
+
+class TestNetwork:
+    @pytest.fixture(autouse=True)
+    def without_network(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+        asked: list[object] = []
+
+        def refuse(*arguments: object, **_: object) -> None:
+            asked.append(arguments)
+            raise OSError("no network in this test")
+
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+        monkeypatch.setattr(socket, "getaddrinfo", refuse)
+        return asked
+
+    def test_a_folder_needs_none(self, folder: Path, without_network: list[object]) -> None:
+        load_vision_language_model(str(folder))
+        assert without_network == []
+
+    def test_offline_a_hub_name_is_not_looked_up(
+        self, monkeypatch: pytest.MonkeyPatch, without_network: list[object]
+    ) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(ModelError, match=r"cannot load nobody/nothing: .*HF_HUB_OFFLINE is set: give a local"):
+            load_vision_language_model("nobody/nothing")
+        assert without_network == []
+
+
 def test_a_missing_folder_is_named() -> None:
     with pytest.raises(ModelError, match="/no/such/model is not there"):
         load_vision_language_model("/no/such/model")
+
+
+def test_an_empty_tokenizer_is_refused(tmp_path: Path) -> None:
+    """Without its files transformers makes a CLIP tokenizer of two tokens, and raises nothing."""
+    folder = save_clip(tmp_path)
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "CLIPTokenizer"}')
+    with pytest.raises(ModelError, match="has 2 tokens, but its text encoder 13: put the tokenizer files of that"):
+        load_vision_language_model(str(folder))
 
 
 def test_a_wrong_tokenizer_is_refused(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from semples.errors import RunError
 from semples.models.mask_generators import MaskGeneratorOutput
 from semples.records import Sample
 from semples.stages.cams import multiscale_cams, read_cams, size_batches
-from semples.stages.prompts import candidate_words, nearest_words
 from semples.stages.segment import _random_crop
+from semples.stages.words import candidate_words, nearest_words
 
 torch.set_num_threads(1)
 
@@ -23,7 +23,7 @@ torch.set_num_threads(1)
 class Brightness(nn.Module):
     """CAM = red channel at half resolution."""
 
-    def forward(self, pixels: Tensor) -> MaskGeneratorOutput:
+    def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:  # noqa: ARG002
         cams = nn.functional.avg_pool2d(pixels[:, :1], 2)
         return MaskGeneratorOutput(cams, {"red": cams.mean(dim=(2, 3))})
 
@@ -70,10 +70,24 @@ class Vocabulary:
 
 @pytest.mark.parametrize(
     "tokens",
-    [("<s>", "cat", ".", "sea"), ("ca", "cat</w>", ".</w>", "sea</w>"), ("▁cat", "at", "▁.", "▁sea")],
+    [
+        ("<s>", "cat", ".", "sea"),  # words alone, as in the bundled model
+        ("ca", "cat</w>", ".</w>", "sea</w>"),  # CLIP's BPE
+        ("▁cat", "at", "▁.", "▁Cat", "▁sea", "▁été"),  # SentencePiece
+        ("[CLS]", "cat", "##at", "sea", "##s", "[unused1]", "1990"),  # WordPiece
+        ("at", "Ġcat", "Ġ.", "Ġsea"),  # byte-level BPE
+    ],
 )
 def test_candidate_words_are_whole_words(tokens: tuple[str, ...]) -> None:
     assert candidate_words(Vocabulary(*tokens)) == ["cat", "sea"]
+
+
+def test_of_a_whole_language_the_first_words_of_three_letters_or_more_are_taken() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    many = [a + b + c + d for a in letters for b in letters for c in letters for d in "xyz"]  # 52,728 words
+    words = candidate_words(Vocabulary("ox", "it", *many))
+    assert words == many[:30_000]
+    assert candidate_words(Vocabulary("ox", "it", *many[:900]))[:2] == ["ox", "it"]
 
 
 def test_nearest_words_by_hand() -> None:

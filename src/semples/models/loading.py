@@ -65,7 +65,7 @@ def load_pretrained(auto_class: str, source: str, **options: Any) -> Any:
             source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options
         )
     except Exception as error:  # transformers, safetensors and the hub raise dozens of types here
-        raise ModelError(f"cannot load {source}: {_first_line(error)}") from error
+        raise ModelError(f"cannot load {source}: {_first_line(error)}{_way_out(source)}") from error
 
 
 def load_tokenizer(source: str, vocabulary: int) -> Any:
@@ -79,7 +79,7 @@ def load_tokenizer(source: str, vocabulary: int) -> Any:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:
-        raise ModelError(f"cannot load the tokenizer of {source}: {_first_line(error)}") from error
+        raise ModelError(f"cannot load the tokenizer of {source}: {_first_line(error)}{_way_out(source)}") from error
     if len(tokenizer) > vocabulary or len(tokenizer) < 0.5 * vocabulary:
         raise ModelError(
             f"the tokenizer of {source} has {len(tokenizer)} tokens, but its text encoder {vocabulary}: "
@@ -88,13 +88,15 @@ def load_tokenizer(source: str, vocabulary: int) -> Any:
     return tokenizer
 
 
-def image_statistics(source: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def image_statistics(
+    source: str, default: tuple[tuple[float, ...], tuple[float, ...]] = (IMAGENET_MEAN, IMAGENET_STD)
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation (RGB, in units of [0, 1] pixels) from preprocessor_config.json.
 
-    A checkpoint without that file gets ImageNet's, which is what backbones without one were trained with.
+    A checkpoint without that file gets the default: ImageNet's is what backbones without one were trained with.
     """
     config = _preprocessor_config(source)
-    mean, std = config.get("image_mean", IMAGENET_MEAN), config.get("image_std", IMAGENET_STD)
+    mean, std = config.get("image_mean", default[0]), config.get("image_std", default[1])
     return tuple(float(value) for value in mean), tuple(float(value) for value in std)
 
 
@@ -116,7 +118,20 @@ def _preprocessor_config(source: str) -> dict[str, Any]:
     try:
         return dict(transformers.AutoImageProcessor.from_pretrained(source, trust_remote_code=False).to_dict())
     except Exception as error:
-        raise ModelError(f"cannot load the image preprocessing of {source}: {_first_line(error)}") from error
+        raise ModelError(
+            f"cannot load the image preprocessing of {source}: {_first_line(error)}{_way_out(source)}"
+        ) from error
+
+
+def _way_out(source: str) -> str:
+    """What to do about a hub name that cannot be had."""
+    if Path(source).is_dir():
+        return ""
+    from transformers.utils.hub import is_offline_mode
+
+    if is_offline_mode():
+        return " (HF_HUB_OFFLINE is set: give a local folder, or unset it once to download)"
+    return " (give a local folder to do without the network)"
 
 
 def _first_line(error: Exception) -> str:

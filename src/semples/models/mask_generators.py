@@ -6,13 +6,19 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semples.errors import ConfigError
 from semples.models.backbones import Backbone, load_backbone
+
+BY_NAME = {
+    "cam": "semples.models.mask_generators.CamGenerator",
+    "clip": "semples.models.clip_generator.ClipGenerator",
+}
+"""Name in the config -> import path."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,11 @@ class MaskGeneratorOutput:
 class MaskGenerator(nn.Module, ABC):
     """The contract of every mask generator, also of a user's own."""
 
+    is_trainable: ClassVar[bool] = True
+    """Whether stages 0, 1 and 3 have something to train; all but a :class:`FoundationGenerator` do."""
+    affinity_steps: ClassVar[int] = 0
+    """How often the output's affinity is applied to the CAMs where the config does not say."""
+
     @abstractmethod
     def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
         """Compute CAMs and logits of pixels [B, 3, H, W] in [0, 1]; labels [B, K] where the caller has them."""
@@ -54,6 +65,27 @@ class MaskGenerator(nn.Module, ABC):
     @abstractmethod
     def freeze_trunk(self) -> None:
         """Take the pretrained part out of training for good: no gradients, no dropout."""
+
+
+class FoundationGenerator(MaskGenerator):
+    """A generator that is complete from the start and learns nothing but what its background looks like."""
+
+    is_trainable: ClassVar[bool] = False
+
+    @abstractmethod
+    def replace_backgrounds(self, features: Tensor) -> None:
+        """Contrast the classes with these text features [N, D] from now on; they are part of the state."""
+
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        """None."""
+        return []
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """None."""
+        return []
+
+    def freeze_trunk(self) -> None:
+        """Do nothing: there is nothing to freeze."""
 
 
 class CamGenerator(MaskGenerator):
@@ -104,7 +136,7 @@ class CamGenerator(MaskGenerator):
 def build_mask_generator(
     name: str, num_classes: int, *, backbone: str, output_stride: int | None, kernel_size: int
 ) -> MaskGenerator:
-    """Build a mask generator by name.
+    """Build a mask generator by name ("clip" is built from the vision-language model instead, by the run).
 
     Args:
         name: "cam", or the import path ``package.module.Class`` of a class of your own. It is called with the
@@ -120,18 +152,31 @@ def build_mask_generator(
     """
     if name == "cam":
         return CamGenerator(load_backbone(backbone, output_stride), num_classes, kernel_size)
-    own: Any = _import_class(name)
-    module = own(num_classes=num_classes, backbone=backbone, output_stride=output_stride, kernel_size=kernel_size)
-    if not isinstance(module, MaskGenerator):
-        raise ConfigError(f"mask_generator.name: {name} is no subclass of semples.models.mask_generators.MaskGenerator")
+    own: Any = mask_generator_class(name)
+    module: MaskGenerator = own(
+        num_classes=num_classes, backbone=backbone, output_stride=output_stride, kernel_size=kernel_size
+    )
     return module
+
+
+def mask_generator_class(name: str) -> type[MaskGenerator]:
+    """Return the class of a mask generator, by our name or by import path.
+
+    Raises:
+        ConfigError: No such class, or it is none of a mask generator.
+    """
+    found: Any = _import_class(BY_NAME.get(name, name))
+    if not isinstance(found, type) or not issubclass(found, MaskGenerator):
+        raise ConfigError(f"mask_generator.name: {name} is no subclass of semples.models.mask_generators.MaskGenerator")
+    return found
 
 
 def _import_class(path: str) -> Any:
     module_name, _, class_name = path.rpartition(".")
     if not module_name:
         raise ConfigError(
-            f'mask_generator.name is "{path}", expected "cam" or an import path such as my_package.MyGenerator'
+            f'mask_generator.name is "{path}", expected {", ".join(map(repr, BY_NAME))} '
+            "or an import path such as my_package.MyGenerator"
         )
     try:
         return getattr(importlib.import_module(module_name), class_name)

@@ -14,7 +14,21 @@ from semples.models.loading import image_statistics, load_pretrained, load_token
 
 ScoreKind = Literal["cosine", "sigmoid"]
 BUNDLED = "vision_language"
+KINDS = ("clip", "siglip", "align")
 EXPECTED = "expected a CLIP, SigLIP or ALIGN checkpoint"
+HINTS = {
+    "siglip2": ": of SigLIP 2 take one of fixed resolution (no naflex in its name), "
+    "such as google/siglip2-base-patch16-224",
+    **dict.fromkeys(("clip_text_model", "clip_vision_model"), ": this is one half of a CLIP, take the whole"),
+    **dict.fromkeys(("siglip_text_model", "siglip_vision_model"), ": this is one half of a SigLIP, take the whole"),
+}
+"""Model type that cannot be used -> what to do."""
+STATISTICS = {
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "siglip": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "align": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+"""Mean and deviation that each kind was published with, for folders without a preprocessor_config.json."""
 
 
 class VisionLanguageModel(nn.Module):
@@ -30,6 +44,10 @@ class VisionLanguageModel(nn.Module):
         std: Standard deviation of its preprocessing.
         score: Match score; None takes the one it was trained with (SigLIP: sigmoid, CLIP and ALIGN: cosine).
         template: Text around a class name, with one ``{}``.
+        image_size: Side that images are resized to; None takes the checkpoint's own.
+
+    Raises:
+        ModelError: Another kind of model, a score it cannot give, or images smaller than a patch.
     """
 
     mean: Tensor
@@ -43,11 +61,10 @@ class VisionLanguageModel(nn.Module):
         std: tuple[float, ...],
         score: ScoreKind | None = None,
         template: str = "a photo of {}.",
+        image_size: int | None = None,
     ) -> None:
         super().__init__()
         kind = model.config.model_type
-        if kind not in ("clip", "siglip", "align"):
-            raise ModelError(f"the vision-language model is of type {kind}, {EXPECTED}")
         self.model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.tokenizer = tokenizer
         self.kind: Literal["clip", "siglip", "align"] = kind
@@ -55,6 +72,8 @@ class VisionLanguageModel(nn.Module):
         if self.score_kind == "sigmoid" and not hasattr(model, "logit_bias"):
             raise ModelError(f"vision_language.score is sigmoid, but this {kind} has no bias: set it to cosine")
         self.template = template
+        self.image_size = _checked_size(image_size, model.config.vision_config)
+        """Side of the square images that the image encoder is given, in pixels."""
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.prefix, self.suffix = self._template_tokens()
@@ -64,11 +83,6 @@ class VisionLanguageModel(nn.Module):
     def train(self, mode: bool = True) -> VisionLanguageModel:  # noqa: ARG002
         """Stay in evaluation mode: the model is frozen."""
         return super().train(False)
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square images that the image encoder takes, in pixels."""
-        return int(self.model.config.vision_config.image_size)
 
     @property
     def prompt_width(self) -> int:
@@ -101,6 +115,11 @@ class VisionLanguageModel(nn.Module):
         return float(self.model.logit_bias) if self.score_kind == "sigmoid" else 0.0
 
     @property
+    def logit_scale(self) -> float:
+        """Factor on cosines in front of the softmax over texts, as the model was trained with."""
+        return 1 / float(self.model.temperature) if self.kind == "align" else float(self.model.logit_scale.exp())
+
+    @property
     def _max_length(self) -> int:
         return int(self.model.config.text_config.max_position_embeddings)
 
@@ -110,7 +129,9 @@ class VisionLanguageModel(nn.Module):
         if pixels.shape[-2:] != size:
             pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
         pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        output = self.model.get_image_features(pixel_values=pixels)
+        is_own_size = self.image_size == self.model.config.vision_config.image_size
+        options = {} if is_own_size or self.kind == "align" else {"interpolate_pos_encoding": True}
+        output = self.model.get_image_features(pixel_values=pixels, **options)
         return F.normalize(output.pooler_output, dim=-1)
 
     def encode_texts(self, texts: list[str]) -> Tensor:
@@ -123,6 +144,13 @@ class VisionLanguageModel(nn.Module):
     def encode_classes(self, names: list[str]) -> Tensor:
         """Encode class names, each inside the template, to features [K, D]."""
         return self.encode_texts([self.template.format(name) for name in names])
+
+    def knows(self, text: str) -> bool:
+        """Whether the tokenizer has tokens for all of a text."""
+        return (
+            self.tokenizer.unk_token_id
+            not in self.tokenizer(self._as_trained(text), add_special_tokens=False)["input_ids"]
+        )
 
     def encode_prompts(self, vectors: Tensor) -> Tensor:
         """Encode learned vectors [K, L, W], each inside the template, to features [K, D].
@@ -176,9 +204,18 @@ class VisionLanguageModel(nn.Module):
 
     def _tokenize(self, texts: list[str]) -> Tensor:
         batch = self.tokenizer(
-            texts, padding="max_length", truncation=True, max_length=self._max_length, return_tensors="pt"
+            [self._as_trained(text) for text in texts],
+            padding="max_length",
+            padding_side="right",  # the tokenizer of SigLIP 2 would pad on the left by default
+            truncation=True,
+            max_length=self._max_length,
+            return_tensors="pt",
         )
         return torch.as_tensor(batch["input_ids"], device=self.mean.device)
+
+    def _as_trained(self, text: str) -> str:
+        """Lower case for SigLIP: it was trained so, and not every tokenizer of SigLIP 2 does it by itself."""
+        return text.lower() if self.kind == "siglip" else text
 
     def _end_positions(self, tokens: Tensor) -> Tensor:
         """Position of each text's last token; for SigLIP, which reads its padding too, the last position."""
@@ -191,7 +228,8 @@ class VisionLanguageModel(nn.Module):
     def _template_tokens(self) -> tuple[list[int], list[int]]:
         """Token ids before and after the class name: what two texts with different names share."""
         first, second = (
-            [int(i) for i in self.tokenizer(self.template.format(w))["input_ids"]] for w in ("cat", "boat")
+            [int(i) for i in self.tokenizer(self._as_trained(self.template.format(w)))["input_ids"]]
+            for w in ("cat", "boat")
         )
         prefix = _common_prefix(first, second)
         suffix = _common_prefix(first[::-1], second[::-1])[::-1]
@@ -208,7 +246,7 @@ def _common_prefix(first: list[int], second: list[int]) -> list[int]:
 
 
 def load_vision_language_model(
-    name: str, score: ScoreKind | None = None, template: str = "a photo of {}."
+    name: str, score: ScoreKind | None = None, template: str = "a photo of {}.", image_size: int | None = None
 ) -> VisionLanguageModel:
     """Load a CLIP, SigLIP or ALIGN checkpoint.
 
@@ -216,14 +254,26 @@ def load_vision_language_model(
         name: "bundled", a local folder in transformers format, or a hub name.
         score: Match score; None takes the one it was trained with.
         template: Text around a class name.
+        image_size: Side that images are resized to, with positions interpolated; None takes the checkpoint's own.
 
     Raises:
         ModelError: No such folder, none of these models, or a tokenizer that does not belong to it.
     """
     source = resolve(name, BUNDLED)
     model = load_pretrained("AutoModel", source)
-    vocabulary = getattr(getattr(model.config, "text_config", None), "vocab_size", None)
-    if vocabulary is None:
-        raise ModelError(f"{name} is a {model.config.model_type} model, {EXPECTED}")
-    mean, std = image_statistics(source)
-    return VisionLanguageModel(model, load_tokenizer(source, vocabulary), mean, std, score, template)
+    kind = model.config.model_type
+    if kind not in KINDS:
+        raise ModelError(f"{name} is a {kind} model, {EXPECTED}{HINTS.get(kind, '')}")
+    tokenizer = load_tokenizer(source, model.config.text_config.vocab_size)
+    mean, std = image_statistics(source, STATISTICS[kind])
+    return VisionLanguageModel(model, tokenizer, mean, std, score, template, image_size)
+
+
+def _checked_size(image_size: int | None, config: Any) -> int:
+    smallest = getattr(config, "patch_size", 1)
+    if image_size is not None and image_size < smallest:
+        raise ModelError(
+            f"vision_language.image_size is {image_size}, but this model's patches have {smallest} pixels a side: "
+            f"set it to a multiple of that, or to null for {config.image_size}"
+        )
+    return int(image_size or config.image_size)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from semples.data.loading import to_pixels
 from semples.errors import RunError
-from semples.masks import merge_multiscale_cams, upsample_cams
+from semples.masks import merge_multiscale_cams, spread_cams, upsample_cams
+from semples.models.mask_generators import MaskGeneratorOutput
 from semples.records import Sample
 from semples.stages.run import Run, save_tensors
 
@@ -34,7 +35,10 @@ def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
     batches = list(size_batches(run.dataset.train))
     for indices in run.log.track(batches, f"{stage} CAMs"):
         pixels = torch.stack([to_pixels(run.train_images[i]) for i in indices]).to(run.device)
-        cams = multiscale_cams(generator, pixels, run.config.cams.scales, run.config.cams.flip)
+        labels = image_labels([run.dataset.train[i] for i in indices], run.num_classes).to(run.device)
+        settings = run.config.cams
+        affinity = (run.affinity_steps, run.config.mask_generator.affinity_threshold)
+        cams = multiscale_cams(generator, pixels, settings.scales, settings.flip, labels, *affinity)
         for index, maps in zip(indices, cams.cpu(), strict=True):
             sample = run.dataset.train[index]
             classes = torch.tensor(sample.tags, dtype=torch.int64)
@@ -43,7 +47,15 @@ def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
 
 
 @torch.no_grad()
-def multiscale_cams(generator: nn.Module, pixels: Tensor, scales: Sequence[float], flip: bool) -> Tensor:
+def multiscale_cams(
+    generator: nn.Module,
+    pixels: Tensor,
+    scales: Sequence[float],
+    flip: bool,
+    labels: Tensor | None = None,
+    affinity_steps: int = 0,
+    affinity_threshold: float = 0.4,
+) -> Tensor:
     """Sum CAMs over scales and mirror images, then min-max each map.
 
     Args:
@@ -51,11 +63,18 @@ def multiscale_cams(generator: nn.Module, pixels: Tensor, scales: Sequence[float
         pixels: Images [B, 3, H, W] in [0, 1].
         scales: Factors on H and W.
         flip: Add the mirrored image at each scale.
+        labels: Image-level labels [B, K], for generators that need them.
+        affinity_steps: Steps of :func:`semples.masks.spread_cams` on each run's maps.
+        affinity_threshold: Its threshold.
 
     Returns:
         Maps [B, K, H, W] in [0, 1].
     """
     size = (pixels.shape[-2], pixels.shape[-1])
+
+    def run_on(images: Tensor) -> Tensor:
+        cams = final_cams(generator(images, labels), affinity_steps, affinity_threshold)
+        return upsample_cams(cams, size, align_corners=False)
 
     def runs() -> Iterator[Tensor]:
         for scale in scales:
@@ -63,11 +82,26 @@ def multiscale_cams(generator: nn.Module, pixels: Tensor, scales: Sequence[float
             if scale != 1:
                 target = [round(side * scale) for side in size]
                 scaled = F.interpolate(pixels, target, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
-            yield upsample_cams(generator(scaled).cams, size, align_corners=False)
+            yield run_on(scaled)
             if flip:
-                yield upsample_cams(generator(scaled.flip(-1)).cams, size, align_corners=False).flip(-1)
+                yield run_on(scaled.flip(-1)).flip(-1)
 
     return merge_multiscale_cams(runs())
+
+
+def final_cams(output: MaskGeneratorOutput, affinity_steps: int, affinity_threshold: float) -> Tensor:
+    """CAMs [B, K, h, w] of an output, spread by its affinity where it has one and steps are asked for."""
+    if output.affinity is None or affinity_steps == 0:
+        return output.cams
+    return spread_cams(output.cams, output.affinity, affinity_steps, affinity_threshold)
+
+
+def image_labels(samples: Sequence[Sample], num_classes: int) -> Tensor:
+    """Image-level labels [B, K], float32, 0 or 1."""
+    labels = torch.zeros(len(samples), num_classes)
+    for row, sample in zip(labels, samples, strict=True):
+        row[list(sample.tags)] = 1
+    return labels
 
 
 def size_batches(samples: Sequence[Sample]) -> Iterator[list[int]]:

@@ -17,8 +17,8 @@ from semples.training import StepResult, fit, set_seed
 
 
 def classify(run: Run) -> None:
-    """Train the classifier; write the mask generator and its CAMs."""
-    generator = train_classifier(run)
+    """Train the classifier, unless the generator has nothing to train; write it and its CAMs."""
+    generator = train_classifier(run) if run.trains_generator else run.build_generator()
     run.save_generator("classify", generator)
     write_cams(run, "classify", generator)
 

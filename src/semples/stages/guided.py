@@ -16,6 +16,7 @@ from semples.config import MatchConfig
 from semples.data.loading import training_loader
 from semples.losses import match_loss, suppress_loss
 from semples.masks import masked_regions, positive_pairs, soft_masks
+from semples.models.mask_generators import FoundationGenerator
 from semples.stages.cams import write_cams
 from semples.stages.classify import training_crops
 from semples.stages.run import PROMPTS_FILE, Run, fitting
@@ -35,7 +36,22 @@ def refine(run: Run) -> None:
     vectors = load_file(run.finished_file("prompts", PROMPTS_FILE), device=str(run.device))["vectors"]
     with torch.no_grad():
         prompts = run.vision_language.encode_prompts(vectors)
-    train_guided(run, "refine", run.config.refine, prompts, run.config.refine.lambda_suppress)
+    leave_out(run, "refine", prompts)
+
+
+def leave_out(run: Run, stage: str, backgrounds: Tensor) -> None:
+    """Make the stage-0 generator leave out the backgrounds that features [K, D] describe; write it and its CAMs.
+
+    A trainable generator is trained to, a foundation generator contrasts the classes with them.
+    """
+    if run.trains_generator:
+        train_guided(run, stage, run.config.refine, backgrounds, run.config.refine.lambda_suppress)
+        return
+    generator = run.load_generator("classify")
+    assert isinstance(generator, FoundationGenerator)
+    generator.replace_backgrounds(backgrounds)
+    run.save_generator(stage, generator)
+    write_cams(run, stage, generator)
 
 
 def train_guided(

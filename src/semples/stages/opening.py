@@ -30,7 +30,8 @@ def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
     dataset = read_dataset(config, directory)
     accelerator = make_accelerator(config.device, config.precision)
     run = Run(directory, config, dataset, accelerator, TrainingLog(directory / "metrics.jsonl", quiet))
-    _ = run.averaged_labels  # a wrong name is told now, not after an hour of training
+    # A wrong name is told now, not after an hour of training.
+    _ = run.averaged_labels, run.given_words, run.trains_generator
     save_config(config, directory / "config.yaml", _environment(run))
     write_json(directory / "dataset.json", _index(dataset))
     return run

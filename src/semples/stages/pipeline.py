@@ -105,6 +105,8 @@ def why_skipped(name: str, run: Run) -> str | None:
     """Say why a stage has nothing to do, or None."""
     if name in ("match", "prompts", "refine") and not run.config.guidance.enabled:
         return "guidance.enabled is false"
+    if name == "match" and not run.trains_generator:
+        return f"mask generator {run.config.mask_generator.name} has nothing to train"
     if name == "supervised-bound" and not _wants_supervised_bound(run.config):
         return "segment.supervised_bound is off"
     if name == "supervised-bound" and not any(sample.mask_path for sample in run.dataset.train):
@@ -145,9 +147,13 @@ def stage_digest(stage: Stage, run: Run, manifest: Manifest) -> str:
     """Digest of what a stage's result depends on: settings, images and tags, and the results it reads."""
     config = asdict(run.config)
     config["data"] = {key: value for key, value in config["data"].items() if key not in ("root", "cache_mb", "workers")}
+    sections = stage.settings
+    if "mask_generator" in sections and not run.trains_generator:
+        sections = (*sections, *GUIDED)  # such a generator is made from the vision-language model
     inputs = {
-        "settings": {section: config[section] for section in stage.settings},
-        "models": {section: run.models[section] for section in stage.settings if section in run.models},
+        "settings": {section: config[section] for section in sections},
+        "models": {section: run.models[section] for section in sections if section in run.models},
+        "words": run.given_words if "prompts" in sections else None,
         "guided": run.config.guidance.enabled,
         "classes": asdict(run.dataset.catalogue),
         "images": [_fingerprint(sample, stage.reads_masks) for sample in _samples(run)],

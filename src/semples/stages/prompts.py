@@ -17,7 +17,9 @@ from semples.files import write_json
 from semples.losses import TEXT_SCORE, prompt_loss
 from semples.masks import masked_regions, positive_pairs, soft_masks
 from semples.models.prompts import PromptBank
+from semples.stages.cams import final_cams
 from semples.stages.run import PROMPTS_FILE, Run, fitting, save_tensors
+from semples.stages.words import nearest_words, word_features
 from semples.training import StepResult, fit, set_seed
 
 PROMPT_EPS = 1e-4
@@ -41,12 +43,11 @@ def prompts(run: Run) -> None:
     """Learn the prompts; write them, and the words nearest to them after each epoch."""
     settings = run.config.prompts
     vision_language = run.vision_language
-    backgrounds = embed_backgrounds(run, "match")
+    backgrounds = embed_backgrounds(run, "match" if run.trains_generator else "classify")
     names = list(run.dataset.catalogue.prompt_names)
-    words = candidate_words(vision_language.tokenizer)
+    words, features_of_words = word_features(run)
     with torch.no_grad():
         texts = vision_language.encode_classes(names)
-        word_features = vision_language.encode_classes(words)
     set_seed(run.config.seed)
     generator = torch.Generator().manual_seed(run.config.seed)
     deviation = vision_language.word_deviation if settings.start == "words" else None
@@ -70,7 +71,7 @@ def prompts(run: Run) -> None:
     @torch.no_grad()
     def after_epoch(_: int) -> None:
         encoded = vision_language.encode_prompts(bank())
-        nearest = nearest_words(encoded, words, word_features, settings.nearest_words)
+        nearest = nearest_words(encoded, words, features_of_words, settings.nearest_words)
         history.append(dict(zip(run.dataset.catalogue.names, nearest, strict=True)))
 
     order = torch.Generator().manual_seed(run.config.seed)
@@ -92,38 +93,12 @@ def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
         pixels, labels = batch["pixels"].to(run.device), batch["labels"].to(run.device)
         image_index, class_index = positive_pairs(labels)
         size = (pixels.shape[-2], pixels.shape[-1])
-        cams = generator(pixels, labels).cams
+        cams = final_cams(generator(pixels, labels), run.affinity_steps, settings.affinity_threshold)
         masks = soft_masks(cams, image_index, class_index, size, PROMPT_EPS, divide_by_peak=True)
         _, background = masked_regions(pixels, masks, image_index, vision_language.fill)
         features.append(vision_language.encode_images(background).cpu())
         classes.append(class_index.cpu())
     return CachedBackgrounds(torch.cat(features), torch.cat(classes))
-
-
-def candidate_words(tokenizer: object) -> list[str]:
-    """Whole words of a tokenizer's vocabulary, in the order of their ids: the words a prompt may be read as.
-
-    Whole words are marked by ``</w>`` at the end (CLIP) or ``▁`` in front (SentencePiece); a vocabulary without
-    marks holds whole words only.
-    """
-    vocabulary: dict[str, int] = tokenizer.get_vocab()  # type: ignore[attr-defined]
-    ordered = sorted(vocabulary, key=lambda token: vocabulary[token])
-    if any(token.endswith("</w>") for token in ordered):
-        ordered = [token[: -len("</w>")] for token in ordered if token.endswith("</w>")]
-    elif any(token.startswith("▁") for token in ordered):
-        ordered = [token[1:] for token in ordered if token.startswith("▁")]
-    return list(dict.fromkeys(word for word in ordered if word.isalpha() and word.isascii()))
-
-
-def nearest_words(
-    prompts: Tensor, words: Sequence[str], word_features: Tensor, count: int
-) -> list[list[tuple[str, float]]]:
-    """Words whose text features [N, D] are nearest to each prompt feature [K, D], with cosines, best first."""
-    cosines, indices = (prompts @ word_features.T).topk(min(count, len(words)), dim=1)
-    return [
-        [(words[i], round(float(c), 4)) for i, c in zip(row, values, strict=True)]
-        for row, values in zip(indices.tolist(), cosines.tolist(), strict=True)
-    ]
 
 
 def _words_record(history: Sequence[Mapping[str, list[tuple[str, float]]]], names: Sequence[str]) -> dict[str, object]:

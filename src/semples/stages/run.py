@@ -16,8 +16,9 @@ from semples.errors import ConfigError, RunError, did_you_mean
 from semples.files import replacing
 from semples.losses import MatchScore
 from semples.models import backbones, segmentation, vision_language
+from semples.models.clip_generator import ClipGenerator
 from semples.models.loading import fingerprint, resolve
-from semples.models.mask_generators import MaskGenerator, build_mask_generator
+from semples.models.mask_generators import MaskGenerator, build_mask_generator, mask_generator_class
 from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
 from semples.records import Dataset
 from semples.training import Fitting, TrainingLog
@@ -94,16 +95,27 @@ class Run:
             "mask_generator": resolve(self.config.mask_generator.backbone, backbones.BUNDLED),
             "segment": resolve(self.config.segment.model, segmentation.BUNDLED),
         }
-        if self.config.guidance.enabled:
+        if self.config.guidance.enabled or not self.trains_generator:
             named["vision_language"] = resolve(self.config.vision_language.model, vision_language.BUNDLED)
         return {section: fingerprint(source) for section, source in named.items()}
+
+    @cached_property
+    def given_words(self) -> list[str] | None:
+        """The user's words to read prompts as, or None.
+
+        Raises:
+            ConfigError: Their file cannot be read, or holds no word.
+        """
+        path = self.config.prompts.words
+        return None if path is None else _read_words(Path(path).expanduser())
 
     @cached_property
     def vision_language(self) -> VisionLanguageModel:
         """The frozen vision-language model, loaded when first needed."""
         settings = self.config.vision_language
         score = None if settings.score == "auto" else settings.score
-        return load_vision_language_model(settings.model, score, settings.template).to(self.device)
+        model = load_vision_language_model(settings.model, score, settings.template, settings.image_size)
+        return model.to(self.device)
 
     @property
     def match_score(self) -> MatchScore:
@@ -117,9 +129,24 @@ class Run:
         kind = self.config.prompts.score
         return self.match_score if kind == "auto" else replace(self.match_score, kind=kind)
 
-    def build_generator(self) -> MaskGenerator:
-        """Build the mask generator with its pretrained backbone and a new head."""
+    @property
+    def trains_generator(self) -> bool:
+        """Whether stages 0, 1 and 3 train the mask generator."""
+        return mask_generator_class(self.config.mask_generator.name).is_trainable
+
+    @property
+    def affinity_steps(self) -> int:
+        """How often CAMs are spread by affinity: as the config says, or else as the generator wants."""
         settings = self.config.mask_generator
+        own = mask_generator_class(settings.name).affinity_steps
+        return own if settings.affinity_steps is None else settings.affinity_steps
+
+    def build_generator(self) -> MaskGenerator:
+        """Build the mask generator as it is before stage 0."""
+        settings = self.config.mask_generator
+        if settings.name == "clip":
+            names = self.dataset.catalogue.prompt_names
+            return ClipGenerator(self.vision_language, names, settings.background_words).to(self.device)
         return build_mask_generator(
             settings.name,
             self.num_classes,
@@ -148,6 +175,24 @@ class Run:
         if not path.is_file():
             raise RunError(f"{path} is not there: run stage {stage} first (--force {stage} makes it again)")
         return path
+
+
+def _read_words(path: Path) -> list[str]:
+    """Read a list of words, one per line; empty lines are passed over, and a repeated word counts once.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds no word.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"prompts.words: {path} cannot be read ({error}): give a text file, one word per line") from (
+            error
+        )
+    words = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not words:
+        raise ConfigError(f"prompts.words: {path} holds no word: give a text file, one word per line")
+    return words
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -1,0 +1,175 @@
+"""A whole run, and a comparison, with the mask generator clip: nothing trains but the prompts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from semples import api
+from semples.config import Config
+from semples.errors import ConfigError
+from semples.models.vision_language import VisionLanguageModel
+from semples.settings import load_config
+from tiny import save_clip
+
+torch.set_num_threads(1)
+
+SMALL = {
+    "data.train_size": 6,
+    "data.val_size": 2,
+    "data.image_size": 64,
+    "data.pairs": {"boat": "water", "ball": "grass"},
+    "mask_generator.name": "clip",
+    "mask_generator.image_size": 64,
+    "cams.scales": [1.0],
+    "prompts.epochs": 3,
+    "segment.epochs": 1,
+    "segment.image_size": 64,
+    "segment.supervised_bound": False,
+    "device": "cpu",
+}
+
+
+def small(**changes: Any) -> Config:
+    return load_config(overrides={**SMALL, **{key.replace("__", "."): value for key, value in changes.items()}})
+
+
+def stages(run: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = json.loads((run / "manifest.json").read_text())["stages"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return api.run(small(), tmp_path_factory.mktemp("clip") / "run", quiet=True)
+
+
+def test_stage_1_is_skipped_with_its_reason(finished: Path) -> None:
+    assert {name: entry["status"] for name, entry in stages(finished).items() if entry["status"] != "done"} == {
+        "1-match": "skipped",
+        "5-supervised-bound": "skipped",
+    }
+    assert stages(finished)["1-match"]["reason"] == "mask generator clip has nothing to train"
+    cams = json.loads((finished / "evaluation.json").read_text())["cams"]
+    assert cams["match"] is None
+    assert cams["classify"]["images"] == cams["refine"]["images"] == 6
+    assert "nothing to train" in (finished / "report.html").read_text()
+
+
+def test_the_prompts_take_the_place_of_the_background_words(finished: Path) -> None:
+    first, last = (
+        load_file(finished / stage / "mask_generator.safetensors")["backgrounds"]
+        for stage in ("0-classify", "3-refine")
+    )
+    assert first.shape == (6, 144)  # grass, wall, sky, water, house, road: what the bundled model knows of the list
+    assert last.shape == (2, 144)  # one prompt per class
+    trained = {json.loads(line)["stage"] for line in (finished / "metrics.jsonl").read_text().splitlines()}
+    assert trained == {"prompts", "segment"}
+
+
+def test_other_background_words_run_it_all_again(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    api.run(small(mask_generator__background_words=["wall"]), run, until="prompts", quiet=True)
+    before, after = stages(finished), stages(run)
+    assert {name for name in after if before[name]["digest"] != after[name]["digest"]} == {
+        "0-classify",
+        "1-match",
+        "2-prompts",
+    }
+
+
+def test_without_guidance_the_background_words_remain(tmp_path: Path) -> None:
+    run = api.run(small(guidance__enabled=False), tmp_path / "run", until="pseudo-masks", quiet=True)
+    assert stages(run)["3-refine"]["reason"] == "guidance.enabled is false"
+    assert len(list((run / "4-pseudo-masks").glob("*.png"))) == 6
+
+
+def test_a_vision_transformer_spreads_its_cams(tmp_path: Path) -> None:
+    """A CLIP of random weights: with and without the affinity step, at a size that is not its own."""
+    folder = save_clip(tmp_path / "clip")
+    changes = {
+        "vision_language__model": str(folder),
+        "vision_language__image_size": 32,
+        "mask_generator__background_words": ["water"],
+        "data__pairs": {"boat": "water", "cat": "grass"},
+    }
+    spread, plain = (
+        api.run(small(**changes, mask_generator__affinity_steps=steps), tmp_path / name, until="classify", quiet=True)
+        for name, steps in (("spread", None), ("plain", 0))
+    )
+    files = sorted(path.name for path in (plain / "0-classify" / "cams").iterdir())
+    read = [[load_file(run / "0-classify" / "cams" / name)["cams"] for name in files] for run in (spread, plain)]
+    assert any(not torch.equal(a, b) for a, b in zip(*read, strict=True))
+
+
+class TestWords:
+    @pytest.fixture
+    def embedded(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Every class name or word that is embedded from now on."""
+        seen: list[str] = []
+        encode = VisionLanguageModel.encode_classes
+
+        def noted(self: VisionLanguageModel, names: list[str]) -> torch.Tensor:
+            seen.extend(names)
+            return encode(self, names)
+
+        monkeypatch.setattr(VisionLanguageModel, "encode_classes", noted)
+        return seen
+
+    def test_they_are_embedded_once(self, finished: Path, tmp_path: Path, embedded: list[str]) -> None:
+        run = tmp_path / "copy"
+        shutil.copytree(finished, run)
+        api.run(small(prompts__epochs=4), run, until="prompts", quiet=True)
+        assert "mushroom" not in embedded
+        shutil.rmtree(run / "cache")
+        api.run(small(prompts__epochs=4), run, until="prompts", force="prompts", quiet=True)
+        assert embedded.count("mushroom") == 1
+        assert [path.name for path in (run / "cache").iterdir()] == [
+            path.name for path in (finished / "cache").iterdir()
+        ]
+
+    def test_a_list_of_the_users(self, finished: Path, tmp_path: Path, embedded: list[str]) -> None:
+        run, words = tmp_path / "copy", tmp_path / "words.txt"
+        shutil.copytree(finished, run)
+        words.write_text("water\n\n red grass \nsubmarine\nwater\n")
+        config = small(prompts__words=str(words), prompts__nearest_words=4)
+        api.run(config, run, until="prompts", quiet=True)
+        assert {word for word, _ in api.prompts(run)["boat"]} == {"water", "red grass"}  # no submarine: not known
+        assert "mushroom" not in embedded
+        words.write_text("water\nsky\nnight\n")
+        api.run(config, run, until="prompts", quiet=True)
+        assert {word for word, _ in api.prompts(run)["boat"]} == {"water", "sky", "night"}
+
+    def test_a_list_that_is_not_there_is_told_before_anything_runs(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"prompts.words: /no/such/words.txt cannot be read"):
+            api.run(small(prompts__words="/no/such/words.txt"), tmp_path / "run", quiet=True)
+        assert not (tmp_path / "run" / "manifest.json").exists()
+
+    def test_an_empty_list_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "words.txt").write_text("\n \n")
+        with pytest.raises(ConfigError, match=r"words.txt holds no word: give a text file, one word per line"):
+            api.run(small(prompts__words=str(tmp_path / "words.txt")), tmp_path / "run", quiet=True)
+
+    def test_a_list_that_the_model_does_not_know_is_refused(self, finished: Path, tmp_path: Path) -> None:
+        run, words = tmp_path / "copy", tmp_path / "words.txt"
+        shutil.copytree(finished, run)
+        words.write_text("submarine\n")
+        with pytest.raises(ConfigError, match=r"prompts.words: the vision-language model knows no word of"):
+            api.run(small(prompts__words=str(words)), run, until="prompts", quiet=True)
+
+
+def test_compare_leaves_matching_out(tmp_path: Path) -> None:
+    result = api.compare(small(), 1, tmp_path)
+    assert result["methods"]["match"] is None
+    assert {len(result["methods"][name]["oracle_miou"]) for name in ("classify", "manual", "full")} == {1}
+    assert list(result["differences"]) == ["full - classify", "full - manual"]
+    (run,) = tmp_path.glob("*-seed-0")
+    manual = load_file(run / "compare-manual" / "mask_generator.safetensors")["backgrounds"]
+    assert manual.shape == (2, 144)
