@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coco_json import annotation, box, edit, json_path, strip_segmentations, write_coco
 from PIL import Image
 
+from coco_json import annotation, box, edit, json_path, strip_segmentations, write_coco
 from conftest import REPOSITORY
 from semples.data.catalogues import COCO
 from semples.data.coco import read_coco

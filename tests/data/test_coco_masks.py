@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coco_json import box, edit, json_path, write_coco
 
+from coco_json import box, edit, json_path, write_coco
 from semples.data.coco import read_coco
 from semples.data.coco_masks import _uncompressed, to_bitmap
 from semples.data.truth import read_truth
