@@ -15,6 +15,8 @@ from transformers import (
     CLIPModel,
     ConvNextConfig,
     ConvNextModel,
+    DeiTConfig,
+    DeiTModel,
     EfficientNetConfig,
     EfficientNetModel,
     MobileNetV2Config,

@@ -99,6 +99,11 @@ class VisionLanguageConfig:
     """Match score of two features; auto: sigmoid for SigLIP, else cosine."""
     template: str = "a photo of {}."
     """Text around a class name and around learned prompts."""
+    prompt_stop: Literal["word", "bare"] = "word"
+    """End of the template after a learned prompt: the tokens of ordinary text, or (CLIP only, as published) the bare
+    pieces that stand inside of words."""
+    normalization: Literal["own", "imagenet"] = "own"
+    """Mean and deviation of its images: its own, or ImageNet's as published."""
 
     def __post_init__(self) -> None:
         if self.template.count("{}") != 1:
@@ -110,11 +115,15 @@ class MaskGeneratorConfig:
     """The network whose class activation maps become masks."""
 
     name: str = "cam"
-    """"cam", or the import path of your own class."""
+    """"cam", "weaktr" (needs a ViT or DeiT), or the import path of your own class."""
     backbone: str = "bundled"
-    """Any transformers backbone: hub name, local folder, or "bundled" (the bundled vision-language model's)."""
+    """Any transformers backbone: hub name, local folder, or "bundled" (the bundled vision-language model's; for weaktr
+    the bundled ViT)."""
+    checkpoint: str | None = None
+    """weaktr: a checkpoint of the WeakTr authors (.pth or .safetensors) to start stage 0 from, beside its backbone."""
     output_stride: int | None = 8
-    """Input pixels per CAM pixel; smaller than the backbone's own dilates its last stages. null: its own."""
+    """Input pixels per CAM pixel; smaller than the backbone's own dilates its last stages. null: its own. weaktr has
+    its patch size whatever stands here."""
     kernel_size: int = 3
     """Side of the CAM head's convolution."""
     freeze_backbone: bool = True
@@ -123,14 +132,28 @@ class MaskGeneratorConfig:
     """Side of the square training crops in pixels."""
     crop_scale: float = 0.6
     """Smallest share of the image's area that a random training crop keeps; 1 resizes the whole image."""
+    fusion_pool: Literal["max", "average"] = "max"
+    """weaktr: pooling of each attention head's features (VOC recipe: max, COCO: average)."""
+    fusion_reduction: int = 8
+    """weaktr: bottleneck of the attention fusion over all heads (VOC recipe: 8, COCO: 4)."""
+    fusion_feat_reduction: int = 8
+    """weaktr: bottleneck of the attention fusion over the features of one head."""
+    head_channels: Literal["contiguous", "strided"] = "contiguous"
+    """weaktr: channels that stand for a head in the fusion: its own, or dealt out with a stride as published."""
+    position_interpolation: Literal["exact", "offset"] = "exact"
+    """weaktr: position embeddings at other sizes: to the exact grid, or with an offset of 0.1 as published."""
+    leftover: Literal["resize", "drop"] = "resize"
+    """weaktr: sides that are no multiple of the patch: resize the image to one, or drop the rest as published."""
 
     def __post_init__(self) -> None:
-        _positive(self, "mask_generator", "image_size", "kernel_size")
+        _positive(self, "mask_generator", "image_size", "kernel_size", "fusion_reduction", "fusion_feat_reduction")
         _share(self, "mask_generator", "crop_scale")
         if self.output_stride is not None:
             _positive(self, "mask_generator", "output_stride")
         if self.kernel_size % 2 == 0:
             raise ConfigError(f"mask_generator.kernel_size is {self.kernel_size}, expected an odd number")
+        if self.checkpoint is not None and self.name != "weaktr":
+            raise ConfigError(f"mask_generator.checkpoint is for weaktr, but mask_generator.name is {self.name}")
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from semples.data.loading import ImageCache
 from semples.errors import ConfigError, RunError, did_you_mean
 from semples.files import replacing
 from semples.losses import MatchScore
-from semples.models import backbones, segmentation, vision_language
-from semples.models.loading import fingerprint, resolve
-from semples.models.mask_generators import MaskGenerator, build_mask_generator
+from semples.models import segmentation, vision_language
+from semples.models.loading import IMAGENET_MEAN, IMAGENET_STD, fingerprint, resolve
+from semples.models.mask_generators import MaskGenerator, build_mask_generator, bundled_backbone
 from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
+from semples.models.weaktr import WeakTrOptions
 from semples.records import Dataset
 from semples.training import Fitting, TrainingLog
 
@@ -90,20 +91,27 @@ class Run:
     @cached_property
     def models(self) -> dict[str, list[tuple[str, str]]]:
         """Section of the config that names a checkpoint -> fingerprint of its folder."""
+        generator = self.config.mask_generator
         named = {
-            "mask_generator": resolve(self.config.mask_generator.backbone, backbones.BUNDLED),
+            "mask_generator": resolve(generator.backbone, bundled_backbone(generator.name)),
             "segment": resolve(self.config.segment.model, segmentation.BUNDLED),
         }
         if self.config.guidance.enabled:
             named["vision_language"] = resolve(self.config.vision_language.model, vision_language.BUNDLED)
-        return {section: fingerprint(source) for section, source in named.items()}
+        prints = {section: fingerprint(source) for section, source in named.items()}
+        if generator.checkpoint is not None:
+            prints["mask_generator"] += fingerprint(generator.checkpoint)
+        return prints
 
     @cached_property
     def vision_language(self) -> VisionLanguageModel:
         """The frozen vision-language model, loaded when first needed."""
         settings = self.config.vision_language
         score = None if settings.score == "auto" else settings.score
-        return load_vision_language_model(settings.model, score, settings.template).to(self.device)
+        statistics = (IMAGENET_MEAN, IMAGENET_STD) if settings.normalization == "imagenet" else None
+        return load_vision_language_model(
+            settings.model, score, settings.template, settings.prompt_stop, statistics
+        ).to(self.device)
 
     @property
     def match_score(self) -> MatchScore:
@@ -117,8 +125,8 @@ class Run:
         kind = self.config.prompts.score
         return self.match_score if kind == "auto" else replace(self.match_score, kind=kind)
 
-    def build_generator(self) -> MaskGenerator:
-        """Build the mask generator with its pretrained backbone and a new head."""
+    def build_generator(self, checkpoint: str | None = None) -> MaskGenerator:
+        """Build the mask generator with its pretrained backbone and a new head, or from a WeakTr checkpoint."""
         settings = self.config.mask_generator
         return build_mask_generator(
             settings.name,
@@ -126,6 +134,15 @@ class Run:
             backbone=settings.backbone,
             output_stride=settings.output_stride,
             kernel_size=settings.kernel_size,
+            weaktr=WeakTrOptions(
+                pool=settings.fusion_pool,
+                reduction=settings.fusion_reduction,
+                feat_reduction=settings.fusion_feat_reduction,
+                head_channels=settings.head_channels,
+                interpolation=settings.position_interpolation,
+                leftover=settings.leftover,
+            ),
+            checkpoint=checkpoint,
         ).to(self.device)
 
     def load_generator(self, stage: str) -> MaskGenerator:
