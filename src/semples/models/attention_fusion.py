@@ -73,9 +73,7 @@ def gated_attention_sum(attentions: list[Any], inputs: list[Tensor], gates: Tens
     fused = torch.zeros(batch, tokens, tokens, device=gates.device)
     for attention, normed, gate in zip(attentions, inputs, gates_by_layer, strict=True):
         if torch.is_grad_enabled():
-            layer_sum = checkpoint(
-                _gated_layer, attention, normed, gate, use_reentrant=False, preserve_rng_state=False
-            )
+            layer_sum = checkpoint(_gated_layer, attention, normed, gate, use_reentrant=False, preserve_rng_state=False)
         else:
             layer_sum = _gated_layer(attention, normed, gate)
         fused += layer_sum

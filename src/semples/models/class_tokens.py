@@ -52,7 +52,9 @@ class ClassTokenTransformer(nn.Module):
                 "name another backbone, or set mask_generator.name to cam"
             )
         if not hasattr(model, "layers"):
-            raise ModelError("this transformers keeps the layers of a ViT elsewhere: install transformers 5.24 or later")
+            raise ModelError(
+                "this transformers keeps the layers of a ViT elsewhere: install transformers 5.24 or later"
+            )
         self.interpolation, self.leftover = interpolation, leftover
         self.layers: nn.ModuleList = model.layers
         self.patch_embeddings = model.embeddings.patch_embeddings

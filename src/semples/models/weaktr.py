@@ -22,7 +22,6 @@ from semples.models.loading import IMAGENET_MEAN, IMAGENET_STD, image_statistics
 from semples.models.mask_generators import BUNDLED_VIT, MaskGenerator, MaskGeneratorOutput
 
 
-
 @dataclass(frozen=True)
 class WeakTrOptions:
     """What can be chosen of a WeakTr generator; the defaults are the clean ones, with the published VOC reduction.

@@ -127,7 +127,9 @@ def _check_names(tensors: Mapping[str, Tensor], names: Names, path: Path | str) 
     for problem, odd in (("lacks", names.keys() - tensors.keys()), ("has unknown", tensors.keys() - names.keys())):
         if odd:
             listed = ", ".join(sorted(odd)[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
-            raise ModelError(f"checkpoint {path} {problem} {listed}: is it a WeakTr checkpoint of the backbone's depth?")
+            raise ModelError(
+                f"checkpoint {path} {problem} {listed}: is it a WeakTr checkpoint of the backbone's depth?"
+            )
 
 
 def _shaped(tensor: Tensor, like: Tensor, theirs: str, path: Path | str) -> Tensor:
