@@ -144,6 +144,10 @@ BACKBONES: dict[str, tuple[Any, int]] = {
         lambda: ViTModel(ViTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False),
         8,
     ),
+    "deit": (
+        lambda: DeiTModel(DeiTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False),
+        8,
+    ),
 }
 """Kind -> how to make it with random weights, and its own stride."""
 

@@ -31,9 +31,10 @@ def pool_heads(output: Tensor, heads: int, pool: Pool, channels: HeadChannels) -
         Features [B, H, d].
     """
     pooled = output.amax(dim=1) if pool == "max" else output.mean(dim=1)  # [B, D]: pooling leaves channels apart
+    batch, width = pooled.shape
     if channels == "strided":
-        return pooled.unflatten(1, (-1, heads)).transpose(1, 2)
-    return pooled.unflatten(1, (heads, -1))
+        return pooled.view(batch, width // heads, heads).transpose(1, 2)
+    return pooled.view(batch, heads, width // heads)
 
 
 def attention_map(attention: Any, normed: Tensor) -> Tensor:
@@ -83,7 +84,7 @@ def gated_attention_sum(attentions: list[Any], inputs: list[Tensor], gates: Tens
 def _gated_layer(attention: Any, normed: Tensor, gate: Tensor) -> Tensor:
     maps = attention_map(attention, normed).flatten(2)  # [B, H, T * T]
     summed = gate[:, None].to(maps.dtype) @ maps  # [B, 1, T * T]
-    return summed.float().unflatten(2, (normed.shape[1], -1))[:, 0]
+    return summed.float().view(len(normed), normed.shape[1], -1)
 
 
 class AttentionFusion(nn.Module):

@@ -175,7 +175,8 @@ def _import_class(path: str) -> Any:
     module_name, _, class_name = path.rpartition(".")
     if not module_name:
         raise ConfigError(
-            f'mask_generator.name is "{path}", expected "cam", "weaktr" or an import path such as my_package.MyGenerator'
+            f'mask_generator.name is "{path}", expected "cam", "weaktr" or an import path such as '
+            "my_package.MyGenerator"
         )
     try:
         return getattr(importlib.import_module(module_name), class_name)
