@@ -4,9 +4,9 @@
 
 DeiT-S size (12 layers, 6 heads, width 384, patch 16), random weights, 20 classes, batch 8, one thread. Uses: a forward
 pass without gradients, a training step with the frozen trunk (stages 1 and 3), and with --full one of everything
-(stage 0), which takes a few minutes. The plain form keeps the maps that the layers' own attention computed, stacks them and sums the gated stack. Each
-form runs in a process of its own: one warm-up, then repeats; memory is the process's peak above what it held
-before the first step. The last line is one JSON object with medians.
+(stage 0), which takes longer. The plain form keeps the maps that the layers' own attention computed, stacks them and
+sums the gated stack. Each form runs in a process of its own: one warm-up, then repeats; memory is the process's peak
+above what it held before the first step. The last line is one JSON object with medians.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -117,10 +116,9 @@ def largest_difference(image_size: int) -> float:
 
 def versions() -> dict[str, str]:
     """Commit and versions that the figures belong to."""
-    git: Callable[..., Any] = subprocess.run
-    commit = git(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
     return {
-        "commit": commit,
+        "commit": asked.stdout.strip(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
@@ -137,7 +135,8 @@ def main() -> None:
     parser.add_argument("--measure", nargs=2, metavar=("FORM", "USE"), help="one form in this process, as JSON")
     args = parser.parse_args()
     if args.measure:
-        print(json.dumps(measure(*args.measure, args.image_size, args.batch, args.repeats)))
+        form, use = args.measure
+        print(json.dumps(measure(form, use, args.image_size, args.batch, args.repeats)))
         return
     torch.set_num_threads(1)
     difference = largest_difference(args.image_size)
