@@ -73,6 +73,12 @@ class TestMatchScore:
         assert share.item() == pytest.approx(5 / 11)  # -0.3, 0, 5e-5 below; 0.99995, 1 above
         assert not share.requires_grad
 
+    def test_another_clamp(self) -> None:
+        score, similarity = MatchScore(clamp=0.2), torch.tensor([[-0.5], [0.5], [1.0]])
+        one = torch.ones(3, 1)
+        torch.testing.assert_close(score.log(similarity, one), torch.tensor([0.2, 0.5, 0.8]).log())
+        torch.testing.assert_close(score.log_not(similarity, one), torch.tensor([0.8, 0.5, 0.2]).log())
+
     def test_sigmoid_is_never_clamped(self) -> None:
         score = MatchScore("sigmoid", scale=100.0, bias=-50.0)
         opposite = at_cosine(torch.tensor([-1.0, 1.0]))

@@ -15,7 +15,7 @@ from torchmetrics import JaccardIndex
 
 from semples.errors import DataError
 from semples.masks import label_map
-from semples.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
+from semples.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep, early_stopping_best
 
 torch.set_num_threads(1)
 Array = npt.NDArray[Any]
@@ -271,3 +271,22 @@ class TestThresholdSweep:
         for index in (-1, 101):
             with pytest.raises(ValueError, match=f"threshold index {index}, expected 0 to 100"):
                 sweep.matrix_at(index)
+
+
+class TestEarlyStopping:
+    @pytest.mark.parametrize(
+        ("mious", "expected"),
+        [
+            ([0.1, 0.3, 0.2, 0.9], (0.5, 0.3)),  # the second hump is never seen
+            ([0.3, 0.3, 0.4, 0.5], (0.4, 0.3)),  # an equal one stops it too
+            ([0.1, 0.2, 0.3, 0.4], (0.7, 0.4)),
+        ],
+    )
+    def test_it_stops_at_the_first_that_is_not_better(self, mious: list[float], expected: tuple[float, float]) -> None:
+        assert early_stopping_best([0.4, 0.5, 0.6, 0.7], mious) == expected
+
+    def test_it_wants_one_score_for_each_threshold(self) -> None:
+        with pytest.raises(ValueError, match="2 thresholds and 1 mIoUs, expected as many of both"):
+            early_stopping_best([0.1, 0.2], [0.3])
+        with pytest.raises(ValueError, match="0 thresholds and 0 mIoUs, expected as many of both, at least one"):
+            early_stopping_best([], [])

@@ -15,6 +15,8 @@ from transformers import (
     CLIPModel,
     ConvNextConfig,
     ConvNextModel,
+    DeiTConfig,
+    DeiTModel,
     EfficientNetConfig,
     EfficientNetModel,
     MobileNetV2Config,
@@ -192,6 +194,10 @@ BACKBONES: dict[str, tuple[Any, int]] = {
     ),
     "vit": (
         lambda: ViTModel(ViTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False),
+        8,
+    ),
+    "deit": (
+        lambda: DeiTModel(DeiTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False),
         8,
     ),
 }

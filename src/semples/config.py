@@ -115,6 +115,11 @@ class VisionLanguageConfig:
     """Text around a class name and around learned prompts."""
     image_size: int | None = None
     """Side in pixels that images are resized to for it; positions are interpolated. null: the checkpoint's own."""
+    prompt_stop: Literal["word", "bare"] = "word"
+    """End of the template after a learned prompt: the tokens of ordinary text, or (CLIP only, as published) the bare
+    pieces that stand inside of words."""
+    normalization: Literal["own", "imagenet"] = "own"
+    """Mean and deviation of its images: its own, or ImageNet's as published."""
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
@@ -128,11 +133,16 @@ class MaskGeneratorConfig:
     """The network whose class activation maps become masks."""
 
     name: str = "cam"
-    """"cam", "clip" (the vision-language model itself: nothing trains but prompts), or your own class's import path."""
+    """"cam", "weaktr" (needs a ViT or DeiT), "clip" (the vision-language model itself: nothing trains but prompts), or
+    the import path of your own class."""
     backbone: str = "bundled"
-    """Any transformers backbone: hub name, local folder, or "bundled" (the bundled vision-language model's)."""
+    """Any transformers backbone: hub name, local folder, or "bundled" (the bundled vision-language model's; for weaktr
+    the bundled ViT)."""
+    checkpoint: str | None = None
+    """weaktr: a checkpoint of the WeakTr authors (.pth or .safetensors) to start stage 0 from, beside its backbone."""
     output_stride: int | None = 8
-    """Input pixels per CAM pixel; smaller than the backbone's own dilates its last stages. null: its own."""
+    """Input pixels per CAM pixel; smaller than the backbone's own dilates its last stages. null: its own. weaktr has
+    its patch size whatever stands here."""
     kernel_size: int = 3
     """Side of the CAM head's convolution."""
     freeze_backbone: bool = True
@@ -147,9 +157,21 @@ class MaskGeneratorConfig:
     """Times that attention between patches spreads the CAMs, where there is any. null: 2 for clip, 0 for others."""
     affinity_threshold: float = 0.4
     """Spread CAMs stay in the boxes around what is above this share of their maximum."""
+    fusion_pool: Literal["max", "average"] = "max"
+    """weaktr: pooling of each attention head's features (VOC recipe: max, COCO: average)."""
+    fusion_reduction: int = 8
+    """weaktr: bottleneck of the attention fusion over all heads (VOC recipe: 8, COCO: 4)."""
+    fusion_feat_reduction: int = 8
+    """weaktr: bottleneck of the attention fusion over the features of one head."""
+    head_channels: Literal["contiguous", "strided"] = "contiguous"
+    """weaktr: channels that stand for a head in the fusion: its own, or dealt out with a stride as published."""
+    position_interpolation: Literal["exact", "offset"] = "exact"
+    """weaktr: position embeddings at other sizes: to the exact grid, or with an offset of 0.1 as published."""
+    leftover: Literal["resize", "drop"] = "resize"
+    """weaktr: sides that are no multiple of the patch: resize the image to one, or drop the rest as published."""
 
     def __post_init__(self) -> None:
-        _positive(self, "mask_generator", "image_size", "kernel_size")
+        _positive(self, "mask_generator", "image_size", "kernel_size", "fusion_reduction", "fusion_feat_reduction")
         _share(self, "mask_generator", "crop_scale", "affinity_threshold")
         if self.affinity_steps is not None:
             _not_negative(self, "mask_generator", "affinity_steps")
@@ -157,6 +179,8 @@ class MaskGeneratorConfig:
             _positive(self, "mask_generator", "output_stride")
         if self.kernel_size % 2 == 0:
             raise ConfigError(f"mask_generator.kernel_size is {self.kernel_size}, expected an odd number")
+        if self.checkpoint is not None and self.name != "weaktr":
+            raise ConfigError(f"mask_generator.checkpoint is for weaktr, but mask_generator.name is {self.name}")
 
 
 @dataclass(frozen=True)

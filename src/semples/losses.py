@@ -36,11 +36,13 @@ class MatchScore:
         kind: ``"cosine"`` or ``"sigmoid"``.
         scale: Multiplier of the cosine (not its logarithm), a number or 0-d tensor; read by ``sigmoid`` only.
         bias: Number or 0-d tensor added after the scale; read by ``sigmoid`` only.
+        clamp: Cosines are held in [clamp, 1 - clamp]; read by ``cosine`` only.
     """
 
     kind: Score = "cosine"
     scale: float | Tensor = 1.0
     bias: float | Tensor = 0.0
+    clamp: float = CLAMP
 
     def __post_init__(self) -> None:
         known = get_args(Score)
@@ -54,13 +56,13 @@ class MatchScore:
         """Return log s(a, b) of L2-normalised features [..., D] and [..., D] as [...]."""
         if self.kind == "sigmoid":
             return F.logsigmoid(self._logit(a, b))
-        return _clamped(cosine(a, b)).log()
+        return self._clamped(cosine(a, b)).log()
 
     def log_not(self, a: Tensor, b: Tensor) -> Tensor:
         """Return log(1 - s(a, b)) of L2-normalised features [..., D] and [..., D] as [...]."""
         if self.kind == "sigmoid":
             return F.logsigmoid(-self._logit(a, b))
-        return torch.log1p(-_clamped(cosine(a, b)))
+        return torch.log1p(-self._clamped(cosine(a, b)))
 
     def clamped_share(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the share (0-d, in [0, 1], no gradient) of pairs that the clamp cuts off from learning.
@@ -76,7 +78,10 @@ class MatchScore:
         similarity = cosine(a, b)
         if self.kind == "sigmoid":
             return torch.zeros_like(similarity).mean()
-        return (similarity != _clamped(similarity)).to(similarity.dtype).mean()
+        return (similarity != self._clamped(similarity)).to(similarity.dtype).mean()
+
+    def _clamped(self, similarity: Tensor) -> Tensor:
+        return similarity.clamp(self.clamp, 1 - self.clamp)
 
     def _logit(self, a: Tensor, b: Tensor) -> Tensor:
         return self.scale * cosine(a, b) + self.bias
@@ -120,7 +125,12 @@ def match_loss(
 
 
 def prompt_loss(
-    background: Tensor, texts: Tensor, prompts: Tensor, score: MatchScore, lambda_text: float
+    background: Tensor,
+    texts: Tensor,
+    prompts: Tensor,
+    score: MatchScore,
+    lambda_text: float,
+    text_score: MatchScore = TEXT_SCORE,
 ) -> dict[str, Tensor]:
     """Contrastive prompt learning: the prompt matches the class's background and leaves the class text.
 
@@ -133,6 +143,7 @@ def prompt_loss(
         prompts: Prompt features [P, D], that of each pair's class.
         score: How image and prompt are matched.
         lambda_text: Weight of the repulsion from the class text.
+        text_score: How the texts are matched.
 
     Returns:
         0-d parts ``pull`` and ``push``.
@@ -143,7 +154,7 @@ def prompt_loss(
     _check_pairs(background=background, texts=texts, prompts=prompts)
     return {
         "pull": -score.log(background, prompts).mean(),
-        "push": lambda_text * TEXT_SCORE.log(texts, prompts).mean(),
+        "push": lambda_text * text_score.log(texts, prompts).mean(),
     }
 
 
@@ -195,10 +206,6 @@ def total(parts: Mapping[str, Tensor]) -> Tensor:
     if not parts:
         raise ValueError("a loss without parts has no total, expected at least one part")
     return torch.stack(tuple(parts.values())).sum()
-
-
-def _clamped(similarity: Tensor) -> Tensor:
-    return similarity.clamp(CLAMP, 1 - CLAMP)
 
 
 def _soft_margin(head: str, logits: Tensor, labels: Tensor) -> Tensor:

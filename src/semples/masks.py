@@ -169,12 +169,13 @@ def label_map(cams: Tensor, class_ids: Tensor, threshold: float) -> Tensor:
     return torch.where(value > threshold, labels, 0).to(torch.uint8)
 
 
-def merge_multiscale_cams(runs: Iterable[Tensor]) -> Tensor:
+def merge_multiscale_cams(runs: Iterable[Tensor], eps: float = INFERENCE_EPS) -> Tensor:
     """Sum the CAMs of all scales and flips, and scale each sum to [0, 1] by its own minimum and maximum.
 
     Args:
         runs: One or more sets of maps [..., H, W], >= 0, all at the image's own size and mirrored back;
             they are summed as they come.
+        eps: That of :func:`normalize_cams`.
 
     Returns:
         Maps [..., H, W] in [0, 1], float32 or better.
@@ -190,7 +191,7 @@ def merge_multiscale_cams(runs: Iterable[Tensor]) -> Tensor:
         summed = cams if summed is None else summed + cams
     if summed is None:
         raise ValueError("no CAMs to merge, expected at least one run")
-    return normalize_cams(summed, INFERENCE_EPS)
+    return normalize_cams(summed, eps)
 
 
 def balance_affinity(attention: Tensor, iterations: int = 10) -> Tensor:

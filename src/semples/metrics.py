@@ -254,6 +254,28 @@ class ThresholdSweep:
         return labels
 
 
+def early_stopping_best(thresholds: Sequence[float], mious: Sequence[float]) -> tuple[float, float]:
+    """Return the threshold and mIoU that a sweep keeps which stops at the first threshold no better than the best.
+
+    The choice of the published SemPLeS, here as a reference only: on a curve with two humps it never sees the second
+    (in the golden numbers a later threshold is better), and it reads ground truth. :class:`ThresholdSweep` looks at
+    all thresholds, for the report; training chooses without masks.
+
+    Args:
+        thresholds: In the order of the sweep.
+        mious: Mean IoU at each.
+
+    Raises:
+        ValueError: If there is no threshold, or not one mIoU for each.
+    """
+    if not len(thresholds) or len(thresholds) != len(mious):
+        raise ValueError(f"{len(thresholds)} thresholds and {len(mious)} mIoUs, expected as many of both, at least one")
+    best = 0
+    while best + 1 < len(mious) and mious[best + 1] > mious[best]:
+        best += 1
+    return thresholds[best], mious[best]
+
+
 def _max_and_argmax(cams: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
     """Return the maximum over the first axis and the first index that has it, faster than argmax."""
     value = cams.max(0)

@@ -115,7 +115,7 @@ def test_a_users_own_class_by_import_path() -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("weird", "expected 'cam', 'clip' or an import path"),
+        ("weird", "expected 'cam', 'weaktr', 'clip' or an import path"),
         ("no.such.Thing", "cannot import no.such.Thing"),
         ("torch.nn.Identity", "is no subclass"),
     ],

@@ -213,3 +213,38 @@ def test_a_wrong_tokenizer_is_refused(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace('"vocab_size": 13', '"vocab_size": 99'))
     with pytest.raises(ModelError, match=r"cannot load|has 13 tokens, but its text encoder 99"):
         load_vision_language_model(str(folder))
+
+
+def test_features_without_normalisation_have_the_same_direction(model: VisionLanguageModel) -> None:
+    pixels, vectors = torch.rand(2, 3, 24, 24), torch.rand(2, 3, model.prompt_width)
+    for raw, normalised in (
+        (model.encode_images(pixels, normalize=False), model.encode_images(pixels)),
+        (model.encode_texts(TEXTS, normalize=False), model.encode_texts(TEXTS)),
+        (model.encode_classes(["cat"], normalize=False), model.encode_classes(["cat"])),
+        (model.encode_prompts(vectors, normalize=False), model.encode_prompts(vectors)),
+    ):
+        assert (raw.norm(dim=-1) - 1).abs().max() > 1e-3
+        torch.testing.assert_close(F.normalize(raw, dim=-1), normalised)
+
+
+def test_other_statistics_take_the_place_of_its_own(folder: Path) -> None:
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    other, pixels = load_vision_language_model(str(folder), statistics=(mean, std)), torch.rand(1, 3, 24, 24)
+    assert other.fill.tolist() == pytest.approx(mean)
+    own = load_vision_language_model(str(folder))
+    normalised = (pixels - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    back = normalised * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
+    torch.testing.assert_close(other.encode_images(pixels), own.encode_images(back), atol=1e-5, rtol=0)
+
+
+def test_a_bare_stop_needs_a_tokenizer_that_marks_the_ends_of_words(folder: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"prompt_stop is bare, but the tokens after a class name are \['\.', '</s>'\]"
+    ):
+        load_vision_language_model(str(folder), prompt_stop="bare")
+
+
+def test_the_bare_stop_of_clip(shared_data: Path) -> None:
+    """Ids from the golden numbers' README: 13 is the bare piece (269 would end a word), 49407 ends the text."""
+    folder = str(shared_data / "parity" / "weights" / "clip_hf")
+    assert load_vision_language_model(folder, prompt_stop="bare").suffix == [13, 49407]

@@ -36,9 +36,11 @@ def resolve(name: str, bundled: str) -> str:
 def fingerprint(source: str) -> list[tuple[str, str]]:
     """Names and SHA-256 of the files of a model folder, so that new weights under an old name are noticed.
 
-    A hub name has none of its own: the hub's cache is read-only to us and keyed by content.
+    A single file has its own. A hub name has none: the hub's cache is read-only to us and keyed by content.
     """
     folder = Path(source)
+    if folder.is_file():
+        return [(folder.name, hashlib.sha256(folder.read_bytes()).hexdigest())]
     if not folder.is_dir():
         return []
     files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".txt", ".model"))

@@ -5,20 +5,29 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semples.errors import ConfigError
+from semples.models import backbones
 from semples.models.backbones import Backbone, load_backbone
+
+if TYPE_CHECKING:
+    from semples.models.weaktr import WeakTrOptions
 
 BY_NAME = {
     "cam": "semples.models.mask_generators.CamGenerator",
+    "weaktr": "semples.models.weaktr.WeakTrGenerator",
     "clip": "semples.models.clip_generator.ClipGenerator",
 }
 """Name in the config -> import path."""
+
+BUNDLED_VIT = "vit"
+"""Asset that backbone "bundled" stands for where a vision transformer is needed."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,8 @@ class MaskGenerator(nn.Module, ABC):
     """Whether stages 0, 1 and 3 have something to train; all but a :class:`FoundationGenerator` do."""
     affinity_steps: ClassVar[int] = 0
     """How often the output's affinity is applied to the CAMs where the config does not say."""
+    divide_by_peak: bool = True
+    """Whether each CAM is divided by its maximum before the eps of the soft masks, made for WeakTr's range, applies."""
 
     @abstractmethod
     def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
@@ -133,23 +144,39 @@ class CamGenerator(MaskGenerator):
         return list(self.head.parameters())
 
 
+def bundled_backbone(name: str) -> str:
+    """Asset that backbone "bundled" stands for with a mask generator of that name."""
+    return BUNDLED_VIT if name == "weaktr" else backbones.BUNDLED
+
+
 def build_mask_generator(
-    name: str, num_classes: int, *, backbone: str, output_stride: int | None, kernel_size: int
+    name: str,
+    num_classes: int,
+    *,
+    backbone: str,
+    output_stride: int | None,
+    kernel_size: int,
+    weaktr: WeakTrOptions | None = None,
+    checkpoint: Path | str | None = None,
 ) -> MaskGenerator:
     """Build a mask generator by name ("clip" is built from the vision-language model instead, by the run).
 
     Args:
-        name: "cam", or the import path ``package.module.Class`` of a class of your own. It is called with the
+        name: "cam", "weaktr", or the import path ``package.module.Class`` of a class of your own. It is called with the
             keywords num_classes, backbone, output_stride and kernel_size and has to subclass :class:`MaskGenerator`.
         num_classes: K.
         backbone: Checkpoint of the pretrained backbone.
-        output_stride: Input pixels per CAM pixel, or None for the backbone's own.
+        output_stride: Input pixels per CAM pixel, or None for the backbone's own; "weaktr" has its patch size.
         kernel_size: Side of the CAM head's convolution.
+        weaktr: Choices of "weaktr" beside those; its own kernel_size is not read.
+        checkpoint: WeakTr checkpoint to start from, for "weaktr" only.
 
     Raises:
         ConfigError: No such generator.
-        ModelError: The backbone cannot be loaded.
+        ModelError: The backbone or the checkpoint cannot be loaded.
     """
+    if name == "weaktr":
+        return _build_weaktr(num_classes, backbone, kernel_size, weaktr, checkpoint)
     if name == "cam":
         return CamGenerator(load_backbone(backbone, output_stride), num_classes, kernel_size)
     own: Any = mask_generator_class(name)
@@ -169,6 +196,22 @@ def mask_generator_class(name: str) -> type[MaskGenerator]:
     if not isinstance(found, type) or not issubclass(found, MaskGenerator):
         raise ConfigError(f"mask_generator.name: {name} is no subclass of semples.models.mask_generators.MaskGenerator")
     return found
+
+
+def _build_weaktr(
+    num_classes: int,
+    backbone: str,
+    kernel_size: int,
+    options: WeakTrOptions | None,
+    checkpoint: Path | str | None,
+) -> MaskGenerator:
+    from semples.models.weaktr import WeakTrOptions, load_weaktr  # it builds on this file
+    from semples.models.weaktr_weights import load_weaktr_checkpoint
+
+    generator = load_weaktr(backbone, num_classes, replace(options or WeakTrOptions(), kernel_size=kernel_size))
+    if checkpoint is not None:
+        load_weaktr_checkpoint(checkpoint, generator)
+    return generator
 
 
 def _import_class(path: str) -> Any:

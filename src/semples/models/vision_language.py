@@ -13,8 +13,11 @@ from semples.models.folding import fold_batch_norms
 from semples.models.loading import image_statistics, load_pretrained, load_tokenizer, resolve
 
 ScoreKind = Literal["cosine", "sigmoid"]
+PromptStop = Literal["word", "bare"]
 BUNDLED = "vision_language"
 KINDS = ("clip", "siglip", "align")
+WORD_END = "</w>"
+"""Mark of tokens that end a word in CLIP's vocabulary."""
 EXPECTED = "expected a CLIP, SigLIP or ALIGN checkpoint"
 HINTS = {
     "siglip2": ": of SigLIP 2 take one of fixed resolution (no naflex in its name), "
@@ -35,7 +38,7 @@ class VisionLanguageModel(nn.Module):
     """Image and text encoder of a frozen CLIP, SigLIP or ALIGN, with gradients through it to pixels and prompts.
 
     Shapes: B images, N texts, K classes, L prompt vectors, W width of the token embedding, D joint space.
-    All features come out L2-normalised.
+    All features come out L2-normalised, unless ``normalize=False`` asks for them as the projection gives them.
 
     Args:
         model: A transformers ``CLIPModel``, ``SiglipModel`` or ``AlignModel``.
@@ -45,6 +48,8 @@ class VisionLanguageModel(nn.Module):
         score: Match score; None takes the one it was trained with (SigLIP: sigmoid, CLIP and ALIGN: cosine).
         template: Text around a class name, with one ``{}``.
         image_size: Side that images are resized to; None takes the checkpoint's own.
+        prompt_stop: What follows learned vectors: "word" the tokens that follow a class name; "bare" those of CLIP
+            without their mark of a word's end, as in the published SemPLeS (``docs/method.md``).
 
     Raises:
         ModelError: Another kind of model, a score it cannot give, or images smaller than a patch.
@@ -62,6 +67,7 @@ class VisionLanguageModel(nn.Module):
         score: ScoreKind | None = None,
         template: str = "a photo of {}.",
         image_size: int | None = None,
+        prompt_stop: PromptStop = "word",
     ) -> None:
         super().__init__()
         kind = model.config.model_type
@@ -77,6 +83,8 @@ class VisionLanguageModel(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.prefix, self.suffix = self._template_tokens()
+        if prompt_stop == "bare":
+            self.suffix = self._bare(self.suffix)
         side = self.image_size
         fold_batch_norms(model, lambda: self.encode_images(torch.zeros(1, 3, side, side)))
 
@@ -123,7 +131,7 @@ class VisionLanguageModel(nn.Module):
     def _max_length(self) -> int:
         return int(self.model.config.text_config.max_position_embeddings)
 
-    def encode_images(self, pixels: Tensor) -> Tensor:
+    def encode_images(self, pixels: Tensor, normalize: bool = True) -> Tensor:
         """Encode pixels [B, 3, H, W] in [0, 1] of any size to features [B, D]."""
         size = (self.image_size, self.image_size)
         if pixels.shape[-2:] != size:
@@ -131,19 +139,19 @@ class VisionLanguageModel(nn.Module):
         pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         is_own_size = self.image_size == self.model.config.vision_config.image_size
         options = {} if is_own_size or self.kind == "align" else {"interpolate_pos_encoding": True}
-        output = self.model.get_image_features(pixel_values=pixels, **options)
-        return F.normalize(output.pooler_output, dim=-1)
+        features: Tensor = self.model.get_image_features(pixel_values=pixels, **options).pooler_output
+        return F.normalize(features, dim=-1) if normalize else features
 
-    def encode_texts(self, texts: list[str]) -> Tensor:
+    def encode_texts(self, texts: list[str], normalize: bool = True) -> Tensor:
         """Encode N whole texts to features [N, D]. Too long texts are cut at the model's length."""
         tokens = self._tokenize(texts)
         ends = self._end_positions(tokens)
         tokens = tokens[:, : int(ends.max()) + 1]
-        return self._encode_embeddings(self._embed(tokens), ends)
+        return self._encode_embeddings(self._embed(tokens), ends, normalize)
 
-    def encode_classes(self, names: list[str]) -> Tensor:
+    def encode_classes(self, names: list[str], normalize: bool = True) -> Tensor:
         """Encode class names, each inside the template, to features [K, D]."""
-        return self.encode_texts([self.template.format(name) for name in names])
+        return self.encode_texts([self.template.format(name) for name in names], normalize)
 
     def knows(self, text: str) -> bool:
         """Whether the tokenizer has tokens for all of a text."""
@@ -152,7 +160,7 @@ class VisionLanguageModel(nn.Module):
             not in self.tokenizer(self._as_trained(text), add_special_tokens=False)["input_ids"]
         )
 
-    def encode_prompts(self, vectors: Tensor) -> Tensor:
+    def encode_prompts(self, vectors: Tensor, normalize: bool = True) -> Tensor:
         """Encode learned vectors [K, L, W], each inside the template, to features [K, D].
 
         Raises:
@@ -168,9 +176,9 @@ class VisionLanguageModel(nn.Module):
         after = self._embed_ids(after_ids).expand(classes, -1, -1)
         embeddings = torch.cat([before, vectors, after], dim=1)
         ends = torch.full((classes,), embeddings.shape[1] - 1, device=vectors.device)
-        return self._encode_embeddings(embeddings, ends)
+        return self._encode_embeddings(embeddings, ends, normalize)
 
-    def _encode_embeddings(self, embeddings: Tensor, ends: Tensor) -> Tensor:
+    def _encode_embeddings(self, embeddings: Tensor, ends: Tensor, normalize: bool) -> Tensor:
         """Run the text tower on token embeddings [N, T, W] of which those up to ends [N] belong to the texts.
 
         CLIP looks back only and is read at the end; SigLIP attends to its padding and is read at the last
@@ -179,7 +187,8 @@ class VisionLanguageModel(nn.Module):
         if self.kind == "align":
             is_text = torch.arange(embeddings.shape[1], device=ends.device) <= ends[:, None]
             output = self.model.get_text_features(inputs_embeds=embeddings, attention_mask=is_text.long())
-            return F.normalize(output.pooler_output, dim=-1)
+            features: Tensor = output.pooler_output
+            return F.normalize(features, dim=-1) if normalize else features
         text = self.model.text_model
         hidden = text.embeddings(inputs_embeds=embeddings)
         mask = None
@@ -189,8 +198,8 @@ class VisionLanguageModel(nn.Module):
         hidden = text.encoder(inputs_embeds=hidden, attention_mask=mask).last_hidden_state
         pooled = text.final_layer_norm(hidden)[torch.arange(len(hidden), device=hidden.device), ends]
         project = self.model.text_projection if self.kind == "clip" else text.head
-        features: Tensor = project(pooled)
-        return F.normalize(features, dim=-1)
+        features = project(pooled)
+        return F.normalize(features, dim=-1) if normalize else features
 
     def _embed(self, tokens: Tensor) -> Tensor:
         embedding: Tensor = self.model.text_model.get_input_embeddings()(tokens)
@@ -235,6 +244,17 @@ class VisionLanguageModel(nn.Module):
         suffix = _common_prefix(first[::-1], second[::-1])[::-1]
         return prefix, suffix
 
+    def _bare(self, ids: list[int]) -> list[int]:
+        """Replace tokens that end a word by the same pieces inside of one."""
+        tokens: list[str] = self.tokenizer.convert_ids_to_tokens(ids)
+        bare: list[int] = self.tokenizer.convert_tokens_to_ids([token.removesuffix(WORD_END) for token in tokens])
+        if not any(token.endswith(WORD_END) for token in tokens) or None in bare:
+            raise ModelError(
+                f"vision_language.prompt_stop is bare, but the tokens after a class name are {tokens}: "
+                "set it to word for tokenizers other than CLIP's"
+            )
+        return bare
+
 
 def _common_prefix(first: list[int], second: list[int]) -> list[int]:
     shared = []
@@ -246,7 +266,12 @@ def _common_prefix(first: list[int], second: list[int]) -> list[int]:
 
 
 def load_vision_language_model(
-    name: str, score: ScoreKind | None = None, template: str = "a photo of {}.", image_size: int | None = None
+    name: str,
+    score: ScoreKind | None = None,
+    template: str = "a photo of {}.",
+    image_size: int | None = None,
+    prompt_stop: PromptStop = "word",
+    statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
 ) -> VisionLanguageModel:
     """Load a CLIP, SigLIP or ALIGN checkpoint.
 
@@ -255,6 +280,8 @@ def load_vision_language_model(
         score: Match score; None takes the one it was trained with.
         template: Text around a class name.
         image_size: Side that images are resized to, with positions interpolated; None takes the checkpoint's own.
+        prompt_stop: Tokens after learned vectors.
+        statistics: Mean and standard deviation (RGB in [0, 1]) to normalise with in place of its own.
 
     Raises:
         ModelError: No such folder, none of these models, or a tokenizer that does not belong to it.
@@ -265,8 +292,8 @@ def load_vision_language_model(
     if kind not in KINDS:
         raise ModelError(f"{name} is a {kind} model, {EXPECTED}{HINTS.get(kind, '')}")
     tokenizer = load_tokenizer(source, model.config.text_config.vocab_size)
-    mean, std = image_statistics(source, STATISTICS[kind])
-    return VisionLanguageModel(model, tokenizer, mean, std, score, template, image_size)
+    mean, std = statistics or image_statistics(source, STATISTICS[kind])
+    return VisionLanguageModel(model, tokenizer, mean, std, score, template, image_size, prompt_stop)
 
 
 def _checked_size(image_size: int | None, config: Any) -> int:

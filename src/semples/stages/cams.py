@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from semples.data.loading import to_pixels
 from semples.errors import RunError
-from semples.masks import merge_multiscale_cams, spread_cams, upsample_cams
+from semples.masks import INFERENCE_EPS, merge_multiscale_cams, spread_cams, upsample_cams
 from semples.models.mask_generators import MaskGeneratorOutput
 from semples.records import Sample
 from semples.stages.run import Run, save_tensors
@@ -72,21 +72,47 @@ def multiscale_cams(
     """
     size = (pixels.shape[-2], pixels.shape[-1])
 
-    def run_on(images: Tensor) -> Tensor:
-        cams = final_cams(generator(images, labels), affinity_steps, affinity_threshold)
-        return upsample_cams(cams, size, align_corners=False)
+    def cams_of(images: Tensor) -> Tensor:
+        return final_cams(generator(images, labels), affinity_steps, affinity_threshold)
+
+    return merged_cams(cams_of, (_rescale(pixels, size, scale) for scale in scales), size, flip)
+
+
+def _rescale(pixels: Tensor, size: tuple[int, int], scale: float) -> Tensor:
+    if scale == 1:
+        return pixels
+    target = [round(side * scale) for side in size]
+    return F.interpolate(pixels, target, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+
+
+@torch.no_grad()
+def merged_cams(
+    cams_of: Callable[[Tensor], Tensor],
+    images: Iterable[Tensor],
+    size: tuple[int, int],
+    flip: bool,
+    eps: float = INFERENCE_EPS,
+) -> Tensor:
+    """Sum the CAMs of the same images at several sizes and of their mirror images, then min-max each map.
+
+    Args:
+        cams_of: Gives the CAMs [B, K, ., .] of images.
+        images: Pixels [B, 3, h, w] in [0, 1], once for each size h x w.
+        size: Height and width (H, W) of the result.
+        flip: Add the mirrored image at each size.
+        eps: That of the min-max.
+
+    Returns:
+        Maps [B, K, H, W] in [0, 1].
+    """
 
     def runs() -> Iterator[Tensor]:
-        for scale in scales:
-            scaled = pixels
-            if scale != 1:
-                target = [round(side * scale) for side in size]
-                scaled = F.interpolate(pixels, target, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
-            yield run_on(scaled)
+        for scaled in images:
+            yield upsample_cams(cams_of(scaled), size, align_corners=False)
             if flip:
-                yield run_on(scaled.flip(-1)).flip(-1)
+                yield upsample_cams(cams_of(scaled.flip(-1)), size, align_corners=False).flip(-1)
 
-    return merge_multiscale_cams(runs())
+    return merge_multiscale_cams(runs(), eps)
 
 
 def final_cams(output: MaskGeneratorOutput, affinity_steps: int, affinity_threshold: float) -> Tensor:

@@ -27,7 +27,7 @@ def train_classifier(run: Run) -> MaskGenerator:
     """Train a new mask generator with the multi-label soft margin loss on every logit head."""
     settings = run.config.classify
     set_seed(run.config.seed)
-    generator = run.build_generator()
+    generator = run.build_generator(run.config.mask_generator.checkpoint)
     trunk_rate = 0.0 if run.config.mask_generator.freeze_backbone else settings.backbone_rate
     if trunk_rate == 0:
         generator.freeze_trunk()

@@ -75,12 +75,15 @@ def train_guided(
     with torch.no_grad():
         texts = vision_language.encode_classes(list(run.dataset.catalogue.prompt_names))
 
-    def step(generator: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+    generator = run.load_generator("classify")
+    generator.freeze_trunk()
+
+    def step(module: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
         pixels, labels = batch["pixels"], batch["labels"]
         image_index, class_index = positive_pairs(labels)
-        cams = generator(pixels, labels).cams
+        cams = module(pixels, labels).cams
         size = (pixels.shape[-2], pixels.shape[-1])
-        masks = soft_masks(cams, image_index, class_index, size, TRAINING_EPS, divide_by_peak=True)
+        masks = soft_masks(cams, image_index, class_index, size, TRAINING_EPS, generator.divide_by_peak)
         regions = masked_regions(pixels, masks, image_index, vision_language.fill)
         foreground, background = vision_language.encode_images(torch.cat(regions)).chunk(2)
         named = texts[class_index]
@@ -96,8 +99,6 @@ def train_guided(
             figures["clamped/suppress"] = score.clamped_share(foreground, unwanted)
         return StepResult(parts, figures)
 
-    generator = run.load_generator("classify")
-    generator.freeze_trunk()
     loader = training_loader(training_crops(run), settings.batch_size, run.config.seed, run.config.data.workers)
     groups = [(generator.head_parameters(), 1.0)]
     fit(stage, generator, step, groups, loader, fitting(settings), run.accelerator, run.log)

@@ -94,7 +94,7 @@ def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
         image_index, class_index = positive_pairs(labels)
         size = (pixels.shape[-2], pixels.shape[-1])
         cams = final_cams(generator(pixels, labels), run.affinity_steps, settings.affinity_threshold)
-        masks = soft_masks(cams, image_index, class_index, size, PROMPT_EPS, divide_by_peak=True)
+        masks = soft_masks(cams, image_index, class_index, size, PROMPT_EPS, generator.divide_by_peak)
         _, background = masked_regions(pixels, masks, image_index, vision_language.fill)
         features.append(vision_language.encode_images(background).cpu())
         classes.append(class_index.cpu())

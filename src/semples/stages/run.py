@@ -15,11 +15,17 @@ from semples.data.loading import ImageCache
 from semples.errors import ConfigError, RunError, did_you_mean
 from semples.files import replacing
 from semples.losses import MatchScore
-from semples.models import backbones, segmentation, vision_language
+from semples.models import segmentation, vision_language
 from semples.models.clip_generator import ClipGenerator
-from semples.models.loading import fingerprint, resolve
-from semples.models.mask_generators import MaskGenerator, build_mask_generator, mask_generator_class
+from semples.models.loading import IMAGENET_MEAN, IMAGENET_STD, fingerprint, resolve
+from semples.models.mask_generators import (
+    MaskGenerator,
+    build_mask_generator,
+    bundled_backbone,
+    mask_generator_class,
+)
 from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
+from semples.models.weaktr import WeakTrOptions
 from semples.records import Dataset
 from semples.training import Fitting, TrainingLog
 
@@ -91,13 +97,17 @@ class Run:
     @cached_property
     def models(self) -> dict[str, list[tuple[str, str]]]:
         """Section of the config that names a checkpoint -> fingerprint of its folder."""
+        generator = self.config.mask_generator
         named = {
-            "mask_generator": resolve(self.config.mask_generator.backbone, backbones.BUNDLED),
+            "mask_generator": resolve(generator.backbone, bundled_backbone(generator.name)),
             "segment": resolve(self.config.segment.model, segmentation.BUNDLED),
         }
         if self.config.guidance.enabled or not self.trains_generator:
             named["vision_language"] = resolve(self.config.vision_language.model, vision_language.BUNDLED)
-        return {section: fingerprint(source) for section, source in named.items()}
+        prints = {section: fingerprint(source) for section, source in named.items()}
+        if generator.checkpoint is not None:
+            prints["mask_generator"] += fingerprint(generator.checkpoint)
+        return prints
 
     @cached_property
     def given_words(self) -> list[str] | None:
@@ -114,7 +124,10 @@ class Run:
         """The frozen vision-language model, loaded when first needed."""
         settings = self.config.vision_language
         score = None if settings.score == "auto" else settings.score
-        model = load_vision_language_model(settings.model, score, settings.template, settings.image_size)
+        statistics = (IMAGENET_MEAN, IMAGENET_STD) if settings.normalization == "imagenet" else None
+        model = load_vision_language_model(
+            settings.model, score, settings.template, settings.image_size, settings.prompt_stop, statistics
+        )
         return model.to(self.device)
 
     @property
@@ -141,8 +154,8 @@ class Run:
         own = mask_generator_class(settings.name).affinity_steps
         return own if settings.affinity_steps is None else settings.affinity_steps
 
-    def build_generator(self) -> MaskGenerator:
-        """Build the mask generator as it is before stage 0."""
+    def build_generator(self, checkpoint: str | None = None) -> MaskGenerator:
+        """Build the mask generator as it is before stage 0, with a new head or from a WeakTr checkpoint."""
         settings = self.config.mask_generator
         if settings.name == "clip":
             names = self.dataset.catalogue.prompt_names
@@ -153,6 +166,15 @@ class Run:
             backbone=settings.backbone,
             output_stride=settings.output_stride,
             kernel_size=settings.kernel_size,
+            weaktr=WeakTrOptions(
+                pool=settings.fusion_pool,
+                reduction=settings.fusion_reduction,
+                feat_reduction=settings.fusion_feat_reduction,
+                head_channels=settings.head_channels,
+                interpolation=settings.position_interpolation,
+                leftover=settings.leftover,
+            ),
+            checkpoint=checkpoint,
         ).to(self.device)
 
     def load_generator(self, stage: str) -> MaskGenerator:
