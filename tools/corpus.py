@@ -53,11 +53,11 @@ class Captioned:
     placements: NDArray[np.int8]
     style: NDArray[np.int8]
 
-    def objects(self) -> NDArray[np.float32]:
-        """Image-level labels [N, number of objects] in {0, 1}."""
-        labels = np.zeros((len(self.images), len(OBJECTS)), np.float32)
+    def labels(self, column: int) -> NDArray[np.float32]:
+        """Which words of FIELDS[column] the captions name: [N, words] in {0, 1}."""
+        labels = np.zeros((len(self.images), len(FIELDS[column])), np.float32)
         for slot in range(self.placements.shape[1]):
-            index = self.placements[:, slot, OBJECT]
+            index = self.placements[:, slot, column]
             labels[np.flatnonzero(index >= 0), index[index >= 0]] = 1
         return labels
 

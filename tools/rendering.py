@@ -1,4 +1,4 @@
-"""Draw a corpus once, in parallel, and read it again."""
+"""Draw a corpus once, in parallel, read it again, and turn its images into pixels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from corpus import Captioned, draw_captioned
@@ -27,12 +29,22 @@ def read_or_draw(cache: Path, scenes: int, size: int, first_seed: int) -> Captio
         return Captioned(stored["images"], stored["placements"], stored["style"])
 
 
-def random_shift(images: Tensor, generator: torch.Generator, most: int = 8) -> Tensor:
-    """Mirror half of uint8 [B, H, W, 3] and shift all by up to ``most`` pixels; float [B, 3, H, W] in [0, 1]."""
-    pixels = images.permute(0, 3, 1, 2).float() / 255
+def as_pixels(images: NDArray[np.uint8]) -> Tensor:
+    """Images uint8 [B, H, W, 3] as pixels [B, 3, H, W] in [0, 1]."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+
+
+def resize(pixels: Tensor, size: int) -> Tensor:
+    """Pixels [B, 3, H, W] as [B, 3, size, size], without aliasing."""
+    return F.interpolate(pixels, (size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def random_shift(images: NDArray[np.uint8], generator: torch.Generator, most: int = 8) -> Tensor:
+    """Mirror half of the images uint8 [B, H, W, 3], shift all by up to ``most``; pixels [B, 3, H, W] in [0, 1]."""
+    pixels = as_pixels(images)
     mirrored = torch.rand(len(pixels), generator=generator) < 0.5
     pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
-    padded = torch.nn.functional.pad(pixels, (most,) * 4, mode="reflect")
+    padded = F.pad(pixels, (most,) * 4, mode="reflect")
     down, right = torch.randint(0, 2 * most + 1, (2,), generator=generator).tolist()
     height, width = pixels.shape[-2:]
     return padded[:, :, down : down + height, right : right + width]

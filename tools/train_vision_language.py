@@ -1,6 +1,6 @@
 """Make `assets/vision_language`: a tiny ALIGN trained from captions of random scenes alone.
 
-    python tools/train_vision_language.py --out src/semples/assets/vision_language
+    python tools/train_vision_language.py --out src/semples/assets/vision_language --bf16
 
 Every (image, text) pair of a batch is a yes-or-no question (sigmoid loss), and the answer is exact:
 a text matches an image when the image's caption states all that the text states. The boundary between yes and
@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 from transformers import AlignConfig, AlignModel, PreTrainedTokenizerFast, SiglipImageProcessor
 
 from corpus import CONTEXT, OBJECT, WORDS, Captioned, Query, matches, random_query, word_queries
-from rendering import random_shift, read_or_draw
+from pretraining import balanced_accuracy, build_parser, optimise, read_scenes, save_model
+from rendering import as_pixels, random_shift, resize
 
 MAX_LENGTH = 40
 SCENE_SIZE = 96
@@ -97,7 +97,7 @@ def fade(pixels: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor
     return torch.where(strength[:, None, None, None] > 0, 0.5 + (pixels - 0.5) * kept, pixels)
 
 
-def fade_strength(captioned: Captioned, indices: np.ndarray, generator: torch.Generator) -> Tensor:
+def fade_strength(captioned: Captioned, indices: NDArray[np.int64], generator: torch.Generator) -> Tensor:
     """Share to fade: up to 0.7 where the caption names no object, up to 0.3 where it does, often none."""
     empty = torch.from_numpy((captioned.placements[indices, :, OBJECT] < 0).all(1))
     chance, share = torch.rand(2, len(indices), generator=generator)
@@ -113,8 +113,7 @@ def encode_texts(model: AlignModel, tokenizer: PreTrainedTokenizerFast, queries:
 
 def encode_images(model: AlignModel, pixels: Tensor) -> Tensor:
     """L2-normalised image features [B, D] of pixels [B, 3, H, W] in [0, 1]."""
-    pixels = F.interpolate(pixels, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", align_corners=False, antialias=True)
-    pixels = (pixels * 2 - 1).contiguous(memory_format=torch.channels_last)
+    pixels = (resize(pixels, IMAGE_SIZE) * 2 - 1).contiguous(memory_format=torch.channels_last)
     return F.normalize(model.get_image_features(pixel_values=pixels).pooler_output.float(), dim=-1)
 
 
@@ -125,15 +124,15 @@ def logits(model: AlignModel, images: Tensor, texts: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def balanced_accuracy(model: AlignModel, tokenizer: PreTrainedTokenizerFast, held_out: Captioned) -> dict[str, float]:
-    """Mean of sensitivity and specificity for "a photo of WORD.", averaged over groups of words."""
+def judge(model: AlignModel, tokenizer: PreTrainedTokenizerFast, held_out: Captioned) -> dict[str, float]:
+    """Balanced accuracy of "a photo of WORD.", averaged over groups of words."""
     model.eval()
     queries = word_queries()
-    pixels = torch.from_numpy(held_out.images).permute(0, 3, 1, 2)
-    images = torch.cat([encode_images(model, part.float() / 255) for part in pixels.split(250)])
+    parts = np.array_split(held_out.images, len(held_out.images) // 250)
+    images = torch.cat([encode_images(model, as_pixels(part)) for part in parts])
     said_yes = (logits(model, images, encode_texts(model, tokenizer, queries)) > 0).numpy()
-    truth = matches(held_out, np.arange(len(held_out.images)), queries)
-    per_word = (said_yes & truth).sum(0) / truth.sum(0) / 2 + (~said_yes & ~truth).sum(0) / (~truth).sum(0) / 2
+    model.train()
+    per_word = balanced_accuracy(said_yes, matches(held_out, np.arange(len(held_out.images)), queries))
     objects = [i for i, query in enumerate(queries) if query.placements[0, OBJECT] >= 0]
     contexts = [i for i, query in enumerate(queries) if query.placements[0, CONTEXT] >= 0]
     return {
@@ -150,74 +149,43 @@ def train(
     held_out: Captioned,
     args: argparse.Namespace,
 ) -> None:
-    """Train with AdamW, warm-up and cosine; print one line for every thousandth part."""
+    """Ask about every word, and about some of each image's facts."""
     rng, generator = np.random.default_rng(args.seed), torch.Generator().manual_seed(args.seed)
     words = word_queries()
     model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=0.05)
-    steps = args.epochs * (len(corpus.images) // args.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=steps, pct_start=0.05)
-    started, running = time.time(), 0.0
-    model.train()
-    for step in range(steps):
-        if step % (len(corpus.images) // args.batch) == 0:
-            order = rng.permutation(len(corpus.images))
-        at = (step % (len(corpus.images) // args.batch)) * args.batch
-        indices = order[at : at + args.batch]
-        pixels = random_shift(torch.from_numpy(corpus.images[indices]), generator)
+
+    def compute_loss(indices: NDArray[np.int64], _: float) -> Tensor:
+        pixels = random_shift(corpus.images[indices], generator)
         pixels = fade(pixels, fade_strength(corpus, indices, generator), generator)
         queries = [*words, *(random_query(rng, corpus.placements[i]) for i in indices[: args.batch // 3])]
         truth = torch.from_numpy(matches(corpus, indices, queries)).float()
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
             images, texts = encode_images(model, pixels), encode_texts(model, tokenizer, queries)
-        loss = F.binary_cross_entropy_with_logits(logits(model, images, texts), truth, reduction="sum") / len(indices)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        running = loss.item() if step == 0 else 0.98 * running + 0.02 * loss.item()
-        if step % 100 == 99:
-            print(f"step {step + 1}/{steps} loss {running:.3f} {time.time() - started:.0f} s", flush=True)
-        if step % 1000 == 999:
-            print(balanced_accuracy(model, tokenizer, held_out), flush=True)
-            model.train()
-            save(model, tokenizer, args.out)
+        answers = logits(model, images, texts)
+        return F.binary_cross_entropy_with_logits(answers, truth, reduction="sum") / len(indices)
 
+    def report_and_save() -> None:
+        print(json.dumps(judge(model, tokenizer, held_out)), flush=True)
+        save_model(model, SiglipImageProcessor, IMAGE_SIZE, args.out)
+        tokenizer.save_pretrained(args.out)
 
-def save(model: AlignModel, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
-    """Write the transformers folder, weights as float16."""
-    state = {name: value.half() for name, value in model.state_dict().items()}
-    model.save_pretrained(out, state_dict=state)
-    tokenizer.save_pretrained(out)
-    half = [0.5, 0.5, 0.5]
-    size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    SiglipImageProcessor(size=size, image_mean=half, image_std=half, resample=2).save_pretrained(out)
+    model.train()
+    optimise(model.parameters(), compute_loss, report_and_save, args, rng, betas=(0.9, 0.98), warm_up=0.05)
 
 
 def main() -> None:
-    """Draw the corpus, train, print held-out accuracy, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--scenes", type=int, default=64_000)
-    parser.add_argument("--cache", type=Path, default=Path("runs/corpus"))
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
+    """Draw the scenes and train; held-out accuracy is printed and the model saved after every epoch."""
+    parser = build_parser(__doc__, scenes=64_000, epochs=10, batch=128, lr=2e-3)
     parser.add_argument("--bf16", action="store_true", help="train in bfloat16, for processors that are faster in it")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
-    corpus = read_or_draw(args.cache, args.scenes, SCENE_SIZE, first_seed=0)
-    held_out = read_or_draw(args.cache, 2_000, SCENE_SIZE, first_seed=10_000_000)
+    corpus, held_out = read_scenes(args, SCENE_SIZE)
     tokenizer = build_tokenizer()
     model = build_model(len(tokenizer))
     print(
         f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(word_queries())} words that state something"
     )
     train(model, tokenizer, corpus, held_out, args)
-    save(model, tokenizer, args.out)
-    print(json.dumps(balanced_accuracy(model, tokenizer, held_out)))
 
 
 if __name__ == "__main__":

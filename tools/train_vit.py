@@ -1,0 +1,158 @@
+"""Make `assets/vit`: a tiny ViT that learns the bundled image tower's features, and the words of the captions.
+
+    python tools/train_vit.py --out src/semples/assets/vit
+
+Its patch tokens lie on the same grid as the feature map of the bundled ALIGN's image tower (8 pixels), so that every
+token has a target of its own: a ViT of this size learns hardly anything from yes-or-no questions in this time.
+Its class token answers which objects and contexts the caption names. No mask is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
+from corpus import CONTEXT, OBJECT, Captioned
+from pretraining import balanced_accuracy, build_parser, optimise, read_scenes, save_model
+from rendering import as_pixels, random_shift, resize
+from semples.data.scenes import CONTEXTS, OBJECTS
+from semples.models.backbones import Backbone, load_backbone
+
+IMAGE_SIZE, SMALL_SIZE, PATCH_SIZE = 96, 64, 8
+
+
+def build_vit() -> ViTModel:
+    """A ViT of 1.0 million parameters for 96-pixel images, its position embeddings sinusoidal at first."""
+    config = ViTConfig(
+        image_size=IMAGE_SIZE,
+        patch_size=PATCH_SIZE,
+        hidden_size=128,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        intermediate_size=384,
+    )
+    vit = ViTModel(config, add_pooling_layer=False)
+    with torch.no_grad():
+        vit.embeddings.position_embeddings[0, 1:] = sinusoids(IMAGE_SIZE // PATCH_SIZE, config.hidden_size)
+    return vit
+
+
+def sinusoids(side: int, width: int) -> Tensor:
+    """Sines and cosines [side * side, width] of the row and the column, in wavelengths from 2 to 4 * side tokens."""
+    frequencies = 2 * math.pi / torch.logspace(math.log2(2), math.log2(4 * side), width // 4, base=2)
+    angles = torch.arange(side)[:, None] * frequencies
+    waves = torch.cat([angles.sin(), angles.cos()], dim=1)
+    rows = waves[:, None].expand(-1, side, -1)
+    return 0.2 * torch.cat([rows, rows.transpose(0, 1)], dim=2).flatten(0, 1)
+
+
+class Student(nn.Module):
+    """A ViT with two linear layers: its class token to words, its patch tokens to the teacher's features."""
+
+    def __init__(self, vit: ViTModel, channels: int) -> None:
+        super().__init__()
+        self.vit = vit
+        self.words = nn.Linear(vit.config.hidden_size, len(OBJECTS) + len(CONTEXTS))
+        self.features = nn.Linear(vit.config.hidden_size, channels)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [B, words] and features [B, hw, channels] of pixels [B, 3, H, W] in [0, 1]."""
+        hidden = self.vit(pixel_values=pixels * 2 - 1, interpolate_pos_encoding=True).last_hidden_state
+        return self.words(hidden[:, 0]), self.features(hidden[:, 1:])
+
+
+class Teacher(nn.Module):
+    """The bundled image tower, each of its channels with mean 0 and deviation 1 over some scenes."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: Backbone, scenes: Tensor) -> None:
+        super().__init__()
+        self.backbone = backbone.requires_grad_(False).eval()
+        with torch.no_grad():
+            tokens = self.backbone(scenes).flatten(2).transpose(1, 2)
+        self.register_buffer("mean", tokens.mean(dim=(0, 1)))
+        self.register_buffer("std", tokens.std(dim=(0, 1)))
+
+    @torch.no_grad()
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Features [B, hw, channels] of pixels [B, 3, H, W] in [0, 1]."""
+        tokens: Tensor = self.backbone(pixels).flatten(2).transpose(1, 2)
+        return (tokens - self.mean) / self.std
+
+
+def named_words(scenes: Captioned) -> NDArray[np.float32]:
+    """Which objects and contexts the captions name: [N, objects + contexts] in {0, 1}."""
+    return np.concatenate([scenes.labels(OBJECT), scenes.labels(CONTEXT)], axis=1)
+
+
+@torch.no_grad()
+def judge(student: Student, teacher: Teacher, scenes: Captioned, size: int) -> dict[str, float]:
+    """Balanced accuracy of the class token, and the share of the teacher's variance that the patch tokens explain."""
+    student.eval()
+    answers, unexplained = [], []
+    for at in range(0, len(scenes.images), 100):
+        pixels = resize(as_pixels(scenes.images[at : at + 100]), size)
+        logits, features = student(pixels)
+        answers.append(logits > 0)
+        target = teacher(pixels)
+        unexplained.append(F.mse_loss(features, target).item() / target.var().item())
+    student.train()
+    per_word = balanced_accuracy(torch.cat(answers).numpy(), named_words(scenes) > 0)
+    return {
+        "size": size,
+        "objects": float(per_word[: len(OBJECTS)].mean()),
+        "contexts": float(per_word[len(OBJECTS) :].mean()),
+        "explained": 1 - float(np.mean(unexplained)),
+    }
+
+
+def train(student: Student, teacher: Teacher, corpus: Captioned, held_out: Captioned, args: argparse.Namespace) -> None:
+    """Train on small images first, which is twice as fast, and on images of full size in the end."""
+    generator = torch.Generator().manual_seed(args.seed)
+    words = torch.from_numpy(named_words(corpus))
+    glimpse = Captioned(held_out.images[:300], held_out.placements[:300], held_out.style[:300])
+
+    def compute_loss(indices: NDArray[np.int64], progress: float) -> Tensor:
+        size = SMALL_SIZE if progress < 1 - args.full_size_share else IMAGE_SIZE
+        pixels = resize(random_shift(corpus.images[indices], generator), size)
+        logits, features = student(pixels)
+        answers = F.binary_cross_entropy_with_logits(logits, words[indices])
+        loss: Tensor = F.mse_loss(features, teacher(pixels)) + args.word_weight * answers
+        return loss
+
+    def report_and_save() -> None:
+        print(json.dumps(judge(student, teacher, glimpse, IMAGE_SIZE)), flush=True)
+        save_model(student.vit, ViTImageProcessor, IMAGE_SIZE, args.out)
+
+    student.train()
+    optimise(student.parameters(), compute_loss, report_and_save, args, np.random.default_rng(args.seed), warm_up=0.05)
+
+
+def main() -> None:
+    """Draw the scenes, train, print held-out accuracy after every epoch, save."""
+    parser = build_parser(__doc__, scenes=24_000, epochs=8, batch=32, lr=1.5e-3)
+    parser.add_argument("--full-size-share", type=float, default=0.25, help="last part of the training, at 96 pixels")
+    parser.add_argument("--word-weight", type=float, default=5.0, help="weight of the class token's answers")
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    corpus, held_out = read_scenes(args, IMAGE_SIZE)
+    backbone = load_backbone("bundled")
+    teacher = Teacher(backbone, resize(as_pixels(corpus.images[:200]), SMALL_SIZE))
+    student = Student(build_vit(), backbone.channels)
+    print(f"{sum(p.numel() for p in student.vit.parameters()):,} parameters")
+    train(student, teacher, corpus, held_out, args)
+    print(json.dumps([judge(student, teacher, held_out, size) for size in (SMALL_SIZE, IMAGE_SIZE)]))
+
+
+if __name__ == "__main__":
+    main()
