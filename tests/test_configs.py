@@ -16,3 +16,28 @@ def test_it_loads_and_survives_a_round_trip(path: Path, tmp_path: Path) -> None:
     written = tmp_path / "again.yaml"
     written.write_text(config_to_yaml(config))
     assert load_config(written) == config
+
+
+PUBLISHED = {
+    "voc2012": {"match": (60, 64, 5.12e-4), "prompts": (60, 128, 0.1), "refine": (60, 64, 5.12e-4)},
+    "coco2014": {"match": (60, 32, 5.12e-6), "prompts": (60, 128, 0.01), "refine": (60, 24, 5.12e-6)},
+}
+"""Epochs, batch size and rate as printed in the paper's appendix; the effective rate is rate * batch / 512."""
+WEIGHTS = {"voc2012": (2.4, 0.02, 0.05), "coco2014": (0.75, 0.01, 0.2)}
+"""lambda_b, lambda_t and lambda_r."""
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_the_papers_recipes_hold_its_values(name: str) -> None:
+    config = load_config(REPOSITORY / "configs" / f"{name}.yaml")
+    for stage, (epochs, batch, rate) in PUBLISHED[name].items():
+        settings = getattr(config, stage)
+        assert (settings.epochs, settings.batch_size, settings.weight_decay) == (epochs, batch, 0.03)
+        assert settings.learning_rate == pytest.approx(rate * batch / 512)
+        assert settings.warmup == 0
+    assert (config.match.lambda_background, config.prompts.lambda_text, config.refine.lambda_suppress) == WEIGHTS[name]
+    assert config.refine.lambda_background == config.match.lambda_background
+    assert (config.prompts.length, config.prompts.start, config.prompts.approach) == (30, "uniform", 0)
+    augmentation = config.augmentation
+    assert (augmentation.randaugment_operations, augmentation.randaugment_magnitude) == (2, 9)
+    assert (augmentation.color_jitter, augmentation.random_erasing) == (0.4, 0.25)

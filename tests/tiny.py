@@ -13,6 +13,7 @@ from transformers import (
     AlignModel,
     CLIPConfig,
     CLIPModel,
+    CLIPTokenizer,
     ConvNextConfig,
     ConvNextModel,
     DeiTConfig,
@@ -24,6 +25,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     ResNetConfig,
     ResNetModel,
+    SegformerConfig,
+    SegformerForImageClassification,
     Siglip2Config,
     Siglip2Model,
     SiglipConfig,
@@ -79,6 +82,13 @@ def sentence_tokenizer(max_length: int) -> Any:
     )
 
 
+def letter_tokenizer() -> CLIPTokenizer:
+    """CLIP's own tokenizer before it learned any word: letters, those that end a word marked by </w>."""
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + ["."]
+    names = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={name: i for i, name in enumerate(names)}, merges=[], model_max_length=77)
+
+
 def _tower(width: int) -> dict[str, int]:
     return {
         "hidden_size": width,
@@ -103,6 +113,38 @@ def save_clip(folder: Path, activation: str = "quick_gelu") -> Path:
     CLIPModel(config).save_pretrained(folder)
     word_tokenizer(True, 16).save_pretrained(folder)
     write_preprocessor(folder, 24)
+    return folder
+
+
+def save_clip_of_letters(folder: Path) -> Path:
+    """A CLIP of random weights with the tokenizer of the published ones, and their 77 positions."""
+    torch.manual_seed(0)
+    tokenizer = letter_tokenizer()
+    start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    text = {"vocab_size": len(tokenizer), "max_position_embeddings": 77, "eos_token_id": end, "bos_token_id": start}
+    config = CLIPConfig(
+        text_config={**_tower(12), **text, "pad_token_id": end, "projection_dim": 8},
+        vision_config={**_tower(16), "image_size": 24, "patch_size": 8, "projection_dim": 8},
+        projection_dim=8,
+    )
+    CLIPModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_preprocessor(folder, 24)
+    return folder
+
+
+def save_segformer(folder: Path) -> Path:
+    """A SegFormer encoder as published: trained to classify, without a decoder."""
+    torch.manual_seed(0)
+    config = SegformerConfig(
+        hidden_sizes=[8, 8, 8, 8],
+        depths=[1, 1, 1, 1],
+        num_attention_heads=[1, 1, 1, 1],
+        decoder_hidden_size=8,
+        sr_ratios=[8, 4, 2, 1],
+    )
+    SegformerForImageClassification(config).save_pretrained(folder)
+    write_preprocessor(folder, 32)
     return folder
 
 

@@ -1,10 +1,13 @@
 """Make `assets/vit`: a tiny ViT that learns the bundled image tower's features, and the words of the captions.
 
     python tools/train_vit.py --out src/semples/assets/vit
+    python tools/train_vit.py --out src/semples/assets/vit --start src/semples/assets/vit    # goes on from there
 
 Its patch tokens lie on the same grid as the feature map of the bundled ALIGN's image tower (8 pixels), so that every
-token has a target of its own: a ViT of this size learns hardly anything from yes-or-no questions in this time.
-Its class token answers which objects and contexts the caption names. No mask is read.
+token has a target of its own: a ViT of this size learns hardly anything from yes-or-no questions in this time. The
+targets are the teacher's features, in which contexts have the loudest voice, and how well each of them matches each
+word, in which every word has the same. Its class token answers which objects and contexts the caption names. No mask
+is read.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,9 +28,10 @@ from corpus import CONTEXT, OBJECT, Captioned
 from pretraining import balanced_accuracy, build_parser, optimise, read_scenes, save_model
 from rendering import as_pixels, random_shift, resize
 from semples.data.scenes import CONTEXTS, OBJECTS
-from semples.models.backbones import Backbone, load_backbone
+from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
 
 IMAGE_SIZE, SMALL_SIZE, PATCH_SIZE = 96, 64, 8
+WORDS = (*OBJECTS, *CONTEXTS)
 
 
 def build_vit() -> ViTModel:
@@ -55,39 +60,46 @@ def sinusoids(side: int, width: int) -> Tensor:
 
 
 class Student(nn.Module):
-    """A ViT with two linear layers: its class token to words, its patch tokens to the teacher's features."""
+    """A ViT with two linear layers: its class token to words, its patch tokens to the teacher's targets."""
 
-    def __init__(self, vit: ViTModel, channels: int) -> None:
+    def __init__(self, vit: ViTModel, targets: int) -> None:
         super().__init__()
         self.vit = vit
-        self.words = nn.Linear(vit.config.hidden_size, len(OBJECTS) + len(CONTEXTS))
-        self.features = nn.Linear(vit.config.hidden_size, channels)
+        self.words = nn.Linear(vit.config.hidden_size, len(WORDS))
+        self.targets = nn.Linear(vit.config.hidden_size, targets)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [B, words] and features [B, hw, channels] of pixels [B, 3, H, W] in [0, 1]."""
+        """Logits [B, words] and targets [B, hw, channels] of pixels [B, 3, H, W] in [0, 1]."""
         hidden = self.vit(pixel_values=pixels * 2 - 1, interpolate_pos_encoding=True).last_hidden_state
-        return self.words(hidden[:, 0]), self.features(hidden[:, 1:])
+        return self.words(hidden[:, 0]), self.targets(hidden[:, 1:])
 
 
 class Teacher(nn.Module):
-    """The bundled image tower, each of its channels with mean 0 and deviation 1 over some scenes."""
+    """The bundled model's feature map and its match with each word, with mean 0 and deviation 1 over some scenes."""
 
     mean: Tensor
     std: Tensor
+    texts: Tensor
 
-    def __init__(self, backbone: Backbone, scenes: Tensor) -> None:
+    def __init__(self, model: VisionLanguageModel, scenes: Tensor) -> None:
         super().__init__()
-        self.backbone = backbone.requires_grad_(False).eval()
+        self.model = model
         with torch.no_grad():
-            tokens = self.backbone(scenes).flatten(2).transpose(1, 2)
+            self.register_buffer("texts", model.encode_classes(list(WORDS)))
+            tokens = self._look(scenes)
         self.register_buffer("mean", tokens.mean(dim=(0, 1)))
         self.register_buffer("std", tokens.std(dim=(0, 1)))
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:
-        """Features [B, hw, channels] of pixels [B, 3, H, W] in [0, 1]."""
-        tokens: Tensor = self.backbone(pixels).flatten(2).transpose(1, 2)
-        return (tokens - self.mean) / self.std
+        """Targets [B, hw, channels + words] of pixels [B, 3, H, W] in [0, 1]."""
+        return (self._look(pixels) - self.mean) / self.std
+
+    def _look(self, pixels: Tensor) -> Tensor:
+        normalised = (pixels - self.model.mean) / self.model.std
+        features: Tensor = self.model.model.vision_model(pixel_values=normalised).last_hidden_state
+        tokens = features.flatten(2).transpose(1, 2)
+        return torch.cat([tokens, F.normalize(tokens, dim=-1) @ self.texts.T], dim=-1)
 
 
 def named_words(scenes: Captioned) -> NDArray[np.float32]:
@@ -102,10 +114,10 @@ def judge(student: Student, teacher: Teacher, scenes: Captioned, size: int) -> d
     answers, unexplained = [], []
     for at in range(0, len(scenes.images), 100):
         pixels = resize(as_pixels(scenes.images[at : at + 100]), size)
-        logits, features = student(pixels)
+        logits, found = student(pixels)
         answers.append(logits > 0)
         target = teacher(pixels)
-        unexplained.append(F.mse_loss(features, target).item() / target.var().item())
+        unexplained.append(F.mse_loss(found, target).item() / target.var().item())
     student.train()
     per_word = balanced_accuracy(torch.cat(answers).numpy(), named_words(scenes) > 0)
     return {
@@ -117,18 +129,18 @@ def judge(student: Student, teacher: Teacher, scenes: Captioned, size: int) -> d
 
 
 def train(student: Student, teacher: Teacher, corpus: Captioned, held_out: Captioned, args: argparse.Namespace) -> None:
-    """Train on small images first, which is twice as fast, and on images of full size in the end."""
+    """Train on small images, at which the teacher sees best and both are twice as fast, and on some of full size."""
     generator = torch.Generator().manual_seed(args.seed)
     words = torch.from_numpy(named_words(corpus))
     glimpse = Captioned(held_out.images[:300], held_out.placements[:300], held_out.style[:300])
 
-    def compute_loss(indices: NDArray[np.int64], progress: float) -> Tensor:
-        size = SMALL_SIZE if progress < 1 - args.full_size_share else IMAGE_SIZE
+    def compute_loss(indices: NDArray[np.int64], _: float) -> Tensor:
+        size = IMAGE_SIZE if torch.rand((), generator=generator) < args.full_size_share else SMALL_SIZE
         pixels = resize(random_shift(corpus.images[indices], generator), size)
-        logits, features = student(pixels)
+        logits, found = student(pixels)
         answers = F.binary_cross_entropy_with_logits(logits, words[indices])
-        loss: Tensor = F.mse_loss(features, teacher(pixels)) + args.word_weight * answers
-        return loss
+        missed = (found - teacher(pixels)).square().mean((0, 1))
+        return missed[: -len(WORDS)].mean() + missed[-len(WORDS) :].mean() + args.word_weight * answers
 
     def report_and_save() -> None:
         print(json.dumps(judge(student, teacher, glimpse, IMAGE_SIZE)), flush=True)
@@ -141,14 +153,16 @@ def train(student: Student, teacher: Teacher, corpus: Captioned, held_out: Capti
 def main() -> None:
     """Draw the scenes, train, print held-out accuracy after every epoch, save."""
     parser = build_parser(__doc__, scenes=24_000, epochs=8, batch=32, lr=1.5e-3)
-    parser.add_argument("--full-size-share", type=float, default=0.25, help="last part of the training, at 96 pixels")
+    parser.add_argument("--full-size-share", type=float, default=0.1, help="share of the steps at 96 pixels")
+    parser.add_argument("--start", type=Path, help="folder of a model to go on from")
     parser.add_argument("--word-weight", type=float, default=5.0, help="weight of the class token's answers")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     corpus, held_out = read_scenes(args, IMAGE_SIZE)
-    backbone = load_backbone("bundled")
-    teacher = Teacher(backbone, resize(as_pixels(corpus.images[:200]), SMALL_SIZE))
-    student = Student(build_vit(), backbone.channels)
+    model = load_vision_language_model("bundled")
+    teacher = Teacher(model, resize(as_pixels(corpus.images[:200]), SMALL_SIZE))
+    vit = ViTModel.from_pretrained(args.start, add_pooling_layer=False).float() if args.start else build_vit()
+    student = Student(vit, len(teacher.mean))
     print(f"{sum(p.numel() for p in student.vit.parameters()):,} parameters")
     train(student, teacher, corpus, held_out, args)
     print(json.dumps([judge(student, teacher, held_out, size) for size in (SMALL_SIZE, IMAGE_SIZE)]))
