@@ -140,7 +140,8 @@ def train(student: Student, teacher: Teacher, corpus: Captioned, held_out: Capti
         logits, found = student(pixels)
         answers = F.binary_cross_entropy_with_logits(logits, words[indices])
         missed = (found - teacher(pixels)).square().mean((0, 1))
-        return missed[: -len(WORDS)].mean() + missed[-len(WORDS) :].mean() + args.word_weight * answers
+        loss: Tensor = missed[: -len(WORDS)].mean() + missed[-len(WORDS) :].mean() + args.word_weight * answers
+        return loss
 
     def report_and_save() -> None:
         print(json.dumps(judge(student, teacher, glimpse, IMAGE_SIZE)), flush=True)
