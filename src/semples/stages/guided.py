@@ -7,6 +7,7 @@ outside. Semantic refinement (stage 3) adds that what is inside must not match t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from safetensors.torch import load_file
@@ -14,9 +15,10 @@ from torch import Tensor
 
 from semples.config import MatchConfig
 from semples.data.loading import training_loader
-from semples.losses import match_loss, suppress_loss
+from semples.losses import MatchScore, match_loss, suppress_loss
 from semples.masks import masked_regions, positive_pairs, soft_masks
 from semples.models.mask_generators import FoundationGenerator
+from semples.models.vision_language import VisionLanguageModel
 from semples.stages.cams import write_cams
 from semples.stages.classify import training_crops
 from semples.stages.run import PROMPTS_FILE, Run, fitting
@@ -54,6 +56,51 @@ def leave_out(run: Run, stage: str, backgrounds: Tensor) -> None:
     write_cams(run, stage, generator)
 
 
+@dataclass(frozen=True)
+class GuidedStep:
+    """One training step of stages 1 and 3.
+
+    Args:
+        vision_language: The frozen vision-language model.
+        score: Its match score.
+        texts: Features [K, D] of the classes' texts.
+        lambda_background: Weight of: what is outside of the mask does not match the class text.
+        divide_by_peak: That of the mask generator.
+        suppressed: Text or prompt features [K, D] that the foreground of each class must not match; None in stage 1.
+        lambda_suppress: Weight of that term.
+    """
+
+    vision_language: VisionLanguageModel
+    score: MatchScore
+    texts: Tensor
+    lambda_background: float
+    divide_by_peak: bool
+    suppressed: Tensor | None = None
+    lambda_suppress: float = 0.0
+
+    def __call__(self, generator: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+        """Mask the images of a batch (``pixels`` [B, 3, H, W], ``labels`` [B, K]) and judge the regions."""
+        pixels, labels = batch["pixels"], batch["labels"]
+        image_index, class_index = positive_pairs(labels)
+        cams = generator(pixels, labels).cams
+        size = (pixels.shape[-2], pixels.shape[-1])
+        masks = soft_masks(cams, image_index, class_index, size, TRAINING_EPS, self.divide_by_peak)
+        regions = masked_regions(pixels, masks, image_index, self.vision_language.fill)
+        foreground, background = self.vision_language.encode_images(torch.cat(regions)).chunk(2)
+        named, score = self.texts[class_index], self.score
+        parts = match_loss(foreground, background, named, score, self.lambda_background)
+        figures = {
+            "clamped/match_foreground": score.clamped_share(foreground, named),
+            "clamped/match_background": score.clamped_share(background, named),
+            "mask_area": masks.mean(),
+        }
+        if self.suppressed is not None:
+            unwanted = self.suppressed[class_index]
+            parts |= suppress_loss(foreground, unwanted, score, self.lambda_suppress)
+            figures["clamped/suppress"] = score.clamped_share(foreground, unwanted)
+        return StepResult(parts, figures)
+
+
 def train_guided(
     run: Run,
     stage: str,
@@ -71,34 +118,19 @@ def train_guided(
         lambda_suppress: Weight of that term.
     """
     set_seed(run.config.seed)
-    vision_language, score = run.vision_language, run.match_score
-    with torch.no_grad():
-        texts = vision_language.encode_classes(list(run.dataset.catalogue.prompt_names))
-
     generator = run.load_generator("classify")
     generator.freeze_trunk()
-
-    def step(module: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
-        pixels, labels = batch["pixels"], batch["labels"]
-        image_index, class_index = positive_pairs(labels)
-        cams = module(pixels, labels).cams
-        size = (pixels.shape[-2], pixels.shape[-1])
-        masks = soft_masks(cams, image_index, class_index, size, TRAINING_EPS, generator.divide_by_peak)
-        regions = masked_regions(pixels, masks, image_index, vision_language.fill)
-        foreground, background = vision_language.encode_images(torch.cat(regions)).chunk(2)
-        named = texts[class_index]
-        parts = match_loss(foreground, background, named, score, settings.lambda_background)
-        figures = {
-            "clamped/match_foreground": score.clamped_share(foreground, named),
-            "clamped/match_background": score.clamped_share(background, named),
-            "mask_area": masks.mean(),
-        }
-        if suppressed is not None:
-            unwanted = suppressed[class_index]
-            parts |= suppress_loss(foreground, unwanted, score, lambda_suppress)
-            figures["clamped/suppress"] = score.clamped_share(foreground, unwanted)
-        return StepResult(parts, figures)
-
+    with torch.no_grad():
+        texts = run.vision_language.encode_classes(list(run.dataset.catalogue.prompt_names))
+    step = GuidedStep(
+        run.vision_language,
+        run.match_score,
+        texts,
+        settings.lambda_background,
+        generator.divide_by_peak,
+        suppressed,
+        lambda_suppress,
+    )
     loader = training_loader(training_crops(run), settings.batch_size, run.config.seed, run.config.data.workers)
     groups = [(generator.head_parameters(), 1.0)]
     fit(stage, generator, step, groups, loader, fitting(settings), run.accelerator, run.log)

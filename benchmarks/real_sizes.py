@@ -1,0 +1,153 @@
+"""Seconds and peak memory of stages 1, 2 and 3 and of multi-scale inference at real sizes, with random weights.
+
+    python benchmarks/real_sizes.py
+
+CLIP ViT-B/32 and WeakTr on DeiT-S, 224 px, 20 classes, a batch of 8 images with 12 positive pairs. Each use runs in a
+process of its own: one warm-up, then repeats; memory is the process's peak. The last line is one JSON object with
+medians, of seconds per step and, for inference (scales 1.0 and 1.2 with flip), per image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+from semples.losses import MatchScore, prompt_loss
+from semples.models.prompts import PromptBank
+from semples.models.vision_language import STATISTICS, VisionLanguageModel
+from semples.models.weaktr import WeakTrGenerator, build_weaktr
+from semples.stages.cams import multiscale_cams
+from semples.stages.guided import GuidedStep
+from semples.training import peak_memory_mb
+
+CLASSES, BATCH, SIDE, PROMPT_LENGTH, PROMPT_BATCH = 20, 8, 224, 30, 128
+USES = ("match", "prompts", "refine", "inference")
+
+
+def build_clip() -> VisionLanguageModel:
+    """A CLIP ViT-B/32 of random weights, with a tokenizer of letters in its vocabulary."""
+    letters = [*map(chr, range(ord("a"), ord("z") + 1)), "."]
+    names = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={name: i for i, name in enumerate(names)}, merges=[], model_max_length=77)
+    return VisionLanguageModel(CLIPModel(CLIPConfig()), tokenizer, *STATISTICS["clip"])
+
+
+def build_generator() -> WeakTrGenerator:
+    """WeakTr on a DeiT-S of random weights, its trunk frozen as in stages 1 and 3."""
+    generator = build_weaktr(
+        CLASSES, image_size=SIDE, patch_size=16, width=384, depth=12, heads=6, mlp_width=1536
+    ).train()
+    generator.freeze_trunk()
+    return generator
+
+
+def make_labels() -> Tensor:
+    """Labels [8, 20] with 12 positive pairs: one in each image, two in half of them."""
+    labels = torch.zeros(BATCH, CLASSES)
+    for image in range(BATCH):
+        labels[image, image] = 1
+        labels[image, image + BATCH] = float(image % 2)
+    return labels
+
+
+def build_step(use: str) -> Callable[[], Any]:
+    """What is timed: a training step with its backward pass, or inference on one image."""
+    if use == "inference":
+        generator = build_generator().eval()
+        return lambda: multiscale_cams(generator, torch.rand(1, 3, SIDE, SIDE), [1.0, 1.2], flip=True)
+    vision_language, score = build_clip(), MatchScore()
+    with torch.no_grad():
+        texts = vision_language.encode_classes([chr(ord("a") + k) for k in range(CLASSES)])
+    if use == "prompts":
+        return build_prompt_step(vision_language, score, texts)
+    generator = build_generator()
+    batch = {"pixels": torch.rand(BATCH, 3, SIDE, SIDE), "labels": make_labels()}
+    extra = (texts.roll(1, 0), 0.05) if use == "refine" else ()
+    step = GuidedStep(vision_language, score, texts, 2.4, generator.divide_by_peak, *extra)
+    return _trained(lambda: step(generator, batch).parts, generator.head_parameters())
+
+
+def build_prompt_step(vision_language: VisionLanguageModel, score: MatchScore, texts: Tensor) -> Callable[[], Any]:
+    """A step of stage 2 on 128 cached background features."""
+    bank = PromptBank(CLASSES, PROMPT_LENGTH, vision_language.prompt_width)
+    classes = torch.arange(PROMPT_BATCH) % CLASSES
+    backgrounds = torch.nn.functional.normalize(torch.rand(PROMPT_BATCH, texts.shape[1]), dim=-1)
+
+    def parts() -> dict[str, Tensor]:
+        encoded = vision_language.encode_prompts(bank())[classes]
+        return prompt_loss(backgrounds, texts[classes], encoded, score, 0.02)
+
+    return _trained(parts, list(bank.parameters()))
+
+
+def _trained(parts: Callable[[], Any], parameters: list[torch.nn.Parameter]) -> Callable[[], Any]:
+    optimizer = torch.optim.AdamW(parameters)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        torch.stack(list(parts().values())).sum().backward()
+        optimizer.step()
+
+    return step
+
+
+def measure(use: str, threads: int, repeats: int) -> dict[str, Any]:
+    """Measure one use in this process."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    step, seconds = build_step(use), []
+    for _ in range(1 + repeats):
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    timed = seconds[1:]
+    return {
+        "seconds": round(statistics.median(timed), 3),
+        "range": [round(min(timed), 3), round(max(timed), 3)],
+        "peak_mb": round(peak_memory_mb()),
+    }
+
+
+def main() -> None:
+    """Measure all, print a table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--measure", choices=USES, help="one use in this process, as JSON")
+    args = parser.parse_args()
+    if args.measure:
+        print(json.dumps(measure(args.measure, args.threads, args.repeats)))
+        return
+    results = {}
+    for use in USES:
+        command = [sys.executable, __file__, "--measure", use, "--threads", str(args.threads)]
+        answer = subprocess.run([*command, "--repeats", str(args.repeats)], check=True, capture_output=True, text=True)
+        results[use] = json.loads(answer.stdout)
+        print(f"{use:10} {results[use]['seconds']:8.3f} s {results[use]['peak_mb']:6} MB")
+    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
+    setting = {
+        "commit": asked.stdout.strip(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "device": "cpu",
+        "threads": args.threads,
+        "repeats": args.repeats,
+    }
+    print(json.dumps({**setting, "results": results}))
+
+
+if __name__ == "__main__":
+    main()
