@@ -14,9 +14,11 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from semples.data.loading import to_pixels
-from semples.errors import RunError
+from semples.errors import ConfigError, RunError
 from semples.masks import merge_multiscale_cams, upsample_cams
+from semples.models.mask_generators import MaskGeneratorOutput
 from semples.records import Sample
+from semples.refinement import affinity_refinement
 from semples.stages.run import Run, save_tensors
 
 BATCH_PIXELS = 2**18
@@ -34,7 +36,8 @@ def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
     batches = list(size_batches(run.dataset.train))
     for indices in run.log.track(batches, f"{stage} CAMs"):
         pixels = torch.stack([to_pixels(run.train_images[i]) for i in indices]).to(run.device)
-        cams = multiscale_cams(generator, pixels, run.config.cams.scales, run.config.cams.flip)
+        settings = run.config.cams
+        cams = multiscale_cams(generator, pixels, settings.scales, settings.flip, settings.affinity_steps)
         for index, maps in zip(indices, cams.cpu(), strict=True):
             sample = run.dataset.train[index]
             classes = torch.tensor(sample.tags, dtype=torch.int64)
@@ -43,7 +46,9 @@ def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
 
 
 @torch.no_grad()
-def multiscale_cams(generator: nn.Module, pixels: Tensor, scales: Sequence[float], flip: bool) -> Tensor:
+def multiscale_cams(
+    generator: nn.Module, pixels: Tensor, scales: Sequence[float], flip: bool, affinity_steps: int = 0
+) -> Tensor:
     """Sum CAMs over scales and mirror images, then min-max each map.
 
     Args:
@@ -51,9 +56,13 @@ def multiscale_cams(generator: nn.Module, pixels: Tensor, scales: Sequence[float
         pixels: Images [B, 3, H, W] in [0, 1].
         scales: Factors on H and W.
         flip: Add the mirrored image at each scale.
+        affinity_steps: Steps of :func:`semples.refinement.affinity_refinement` at each scale; 0 for none.
 
     Returns:
         Maps [B, K, H, W] in [0, 1].
+
+    Raises:
+        ConfigError: There should be steps and the generator has no affinity.
     """
     size = (pixels.shape[-2], pixels.shape[-1])
 
@@ -63,11 +72,25 @@ def multiscale_cams(generator: nn.Module, pixels: Tensor, scales: Sequence[float
             if scale != 1:
                 target = [round(side * scale) for side in size]
                 scaled = F.interpolate(pixels, target, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
-            yield upsample_cams(generator(scaled).cams, size, align_corners=False)
+            yield upsample_cams(_walked_cams(generator, scaled, affinity_steps), size, align_corners=False)
             if flip:
-                yield upsample_cams(generator(scaled.flip(-1)).cams, size, align_corners=False).flip(-1)
+                mirrored = _walked_cams(generator, scaled.flip(-1), affinity_steps)
+                yield upsample_cams(mirrored, size, align_corners=False).flip(-1)
 
     return merge_multiscale_cams(runs())
+
+
+def _walked_cams(generator: nn.Module, pixels: Tensor, affinity_steps: int) -> Tensor:
+    """CAMs [B, K, h, w] of a generator after a random walk over its affinity."""
+    output: MaskGeneratorOutput = generator(pixels)
+    if affinity_steps == 0:
+        return output.cams
+    if output.affinity is None:
+        raise ConfigError(
+            f"cams.affinity_steps is {affinity_steps}, but the mask generator has no affinity: set 0, or take another "
+            "mask_generator.name"
+        )
+    return affinity_refinement(output.cams, output.affinity, affinity_steps)
 
 
 def size_batches(samples: Sequence[Sample]) -> Iterator[list[int]]:
