@@ -18,6 +18,8 @@ from semples.masks import (
     positive_pairs,
     soft_masks,
     upsample_cams,
+    winning_labels,
+    with_background,
 )
 
 torch.set_num_threads(1)
@@ -272,3 +274,13 @@ class TestMergeMultiscaleCams:
             merge_multiscale_cams([])
         with pytest.raises(ValueError, match=r"run have shape \(1, 3\), expected \(2, 3\) as before"):
             merge_multiscale_cams([torch.zeros(2, 3), torch.zeros(1, 3)])
+
+
+def test_scores_of_background_and_classes() -> None:
+    """The background is first, and wins a tie; it need not be a constant."""
+    scores = with_background(torch.tensor([[[0.25, 0.5, 0.75]]], dtype=torch.float16), 0.5)
+    assert scores.dtype == torch.float32
+    assert scores.tolist() == [[[0.5, 0.5, 0.5]], [[0.25, 0.5, 0.75]]]
+    assert winning_labels(scores, torch.tensor([6])).tolist() == [[0, 0, 7]]
+    scores[0, 0, 2] = 0.8
+    assert winning_labels(scores, torch.tensor([6])).tolist() == [[0, 0, 0]]

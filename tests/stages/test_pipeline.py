@@ -78,7 +78,7 @@ def test_it_leaves_the_files_of_the_design(finished: Path) -> None:
 
 def test_evaluation_has_the_keys_of_the_design(finished: Path) -> None:
     evaluation = json.loads((finished / "evaluation.json").read_text())
-    assert list(evaluation) == ["classes", "cams", "pseudo_masks", "segmentation", "supervised_bound"]
+    assert list(evaluation) == ["classes", "cams", "refinements", "pseudo_masks", "segmentation", "supervised_bound"]
     assert evaluation["classes"] == ["boat", "train", "ball"]
     assert evaluation["supervised_bound"] is None
     for part in (*evaluation["cams"].values(), evaluation["pseudo_masks"], *evaluation["segmentation"].values()):
