@@ -269,7 +269,7 @@ class PseudoMasksConfig:
 
     threshold: float = 0.5
     """CAM value (0 to 1) above which a pixel belongs to a class."""
-    refinement: list[Literal["pixel_adaptive", "dense_crf"]] = field(default_factory=list)
+    refinement: list[Literal["pixel_adaptive", "dense_crf"]] = field(default_factory=lambda: ["pixel_adaptive"])
     """Steps by which the photograph itself corrects the CAMs before they are cut, in this order."""
     ignore_band: float = 0.0
     """Width of the band around the threshold: what its lower and upper end label differently is ignored (255)."""

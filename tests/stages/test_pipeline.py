@@ -31,6 +31,7 @@ SMALL = {
     "prompts.epochs": 2,
     "prompts.length": 2,
     "pseudo_masks.threshold": 0.3,
+    "pseudo_masks.refinement": [],
     "segment.supervised_bound": False,
     "device": "cpu",
 }

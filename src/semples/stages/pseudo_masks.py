@@ -27,15 +27,17 @@ def final_generator(guided: bool) -> str:
     return "refine" if guided else "classify"
 
 
-def step_folder(run: Run, step: str) -> Path:
-    """Folder of the masks after one refinement step, made without the ignore band."""
-    return run.folder("pseudo-masks") / f"after-{step}"
+def step_folders(run: Run) -> dict[str, Path]:
+    """Folder of the masks after each refinement step, made without the ignore band; the last may be the final ones."""
+    settings, final = run.config.pseudo_masks, run.folder("pseudo-masks")
+    folders = {step: final / f"after-{step}" for step in settings.refinement}
+    return folders if settings.ignore_band else folders | dict.fromkeys(settings.refinement[-1:], final)
 
 
 def pseudo_masks(run: Run) -> None:
     """Write ``ID.png`` for every training image: 0 background, k + 1 for class k, 255 in the ignore band.
 
-    Each refinement step leaves its masks too, so that it can be judged (:func:`step_folder`).
+    Each refinement step leaves its masks too, so that it can be judged (:func:`step_folders`).
     """
     source = run.folder(final_generator(run.config.guidance.enabled))
     settings, steps = run.config.pseudo_masks, refinement_steps(run.config)
@@ -48,9 +50,9 @@ def pseudo_masks(run: Run) -> None:
         mask = after_step[-1]
         if settings.ignore_band:
             mask = ignore_band(label_maps(low)[-1], label_maps(high)[-1], IGNORE_INDEX)
-        write_mask(run.folder("pseudo-masks") / f"{sample.id}.png", mask.cpu().numpy())
-        for step, labels in zip(steps, after_step[1:], strict=True):
-            write_mask(step_folder(run, step) / f"{sample.id}.png", labels.cpu().numpy())
+        masks = dict(zip(step_folders(run).values(), after_step[1:], strict=True))
+        for folder, labels in (masks | {run.folder("pseudo-masks"): mask}).items():
+            write_mask(folder / f"{sample.id}.png", labels.cpu().numpy())
 
 
 def refinement_steps(config: Config) -> dict[str, RefinementStep]:
