@@ -157,7 +157,7 @@ class TestDenseCrf:
         assert torch.equal(marginals, torch.ones(1, 4, 5))
 
     def test_another_size_is_told(self) -> None:
-        with pytest.raises(ValueError, match="expected .* at the size of the image"):
+        with pytest.raises(ValueError, match=r"expected .* at the size of the image"):
             dense_crf(torch.zeros(3, 5, 4), torch.zeros(2, 4, 5), **RECIPE)
 
 

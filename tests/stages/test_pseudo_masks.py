@@ -116,7 +116,7 @@ def test_a_setting_of_a_step_runs_stage_4_and_those_after_it_again(copy: Path) -
 
 
 def test_the_ignore_band_takes_what_lies_between_its_ends(copy: Path, classified: Path) -> None:
-    """Without a step: the band's masks are those at the threshold, less the pixels in the band; coverage counts them."""
+    """Without a step: the masks are those at the threshold, less the pixels in the band; coverage counts them."""
     run = api.run(refining(pseudo_masks__ignore_band=0.3), copy, quiet=True)
     without, banded = masks(classified / "4-pseudo-masks"), masks(run / "4-pseudo-masks")
     ignored = 0
