@@ -30,7 +30,7 @@ def final_generator(guided: bool) -> str:
 def step_folders(run: Run) -> dict[str, Path]:
     """Folder of the masks after each refinement step, made without the ignore band; the last may be the final ones."""
     settings, final = run.config.pseudo_masks, run.folder("pseudo-masks")
-    folders = {step: final / f"after-{step}" for step in settings.refinement}
+    folders: dict[str, Path] = {step: final / f"after-{step}" for step in settings.refinement}
     return folders if settings.ignore_band else folders | dict.fromkeys(settings.refinement[-1:], final)
 
 
