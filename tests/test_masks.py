@@ -22,6 +22,8 @@ from semples.masks import (
     soft_masks,
     spread_cams,
     upsample_cams,
+    winning_labels,
+    with_background,
 )
 
 torch.set_num_threads(1)
@@ -358,3 +360,13 @@ def boxes_by_flood_fill(mask: Tensor) -> Tensor:
         ys, xs = zip(*region, strict=True)
         boxes[min(ys) : max(ys) + 1, min(xs) : max(xs) + 1] = True
     return boxes
+
+
+def test_scores_of_background_and_classes() -> None:
+    """The background is first, and wins a tie; it need not be a constant."""
+    scores = with_background(torch.tensor([[[0.25, 0.5, 0.75]]], dtype=torch.float16), 0.5)
+    assert scores.dtype == torch.float32
+    assert scores.tolist() == [[[0.5, 0.5, 0.5]], [[0.25, 0.5, 0.75]]]
+    assert winning_labels(scores, torch.tensor([6])).tolist() == [[0, 0, 7]]
+    scores[0, 0, 2] = 0.8
+    assert winning_labels(scores, torch.tensor([6])).tolist() == [[0, 0, 0]]

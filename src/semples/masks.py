@@ -2,7 +2,8 @@
 
 Shapes: B images, K object classes, P (image, class) pairs whose label is 1, h x w CAM cells, H x W pixels.
 CAMs are non-negative. Half-precision maps are worked on in float32 and come out as such: the small eps and
-the thresholds need its digits. All functions but :func:`positive_pairs` and :func:`label_map` pass gradients.
+the thresholds need its digits. All functions but :func:`positive_pairs`, :func:`label_map` and
+:func:`winning_labels` pass gradients.
 """
 
 from __future__ import annotations
@@ -162,11 +163,35 @@ def label_map(cams: Tensor, class_ids: Tensor, threshold: float) -> Tensor:
         raise ValueError(
             f"CAMs have shape {tuple(cams.shape)}, expected [{len(class_ids)}, H, W] for as many class ids"
         )
-    if len(cams) == 0:
-        return cams.new_zeros(cams.shape[1:], dtype=torch.uint8)
-    value, winner = _at_least_float32(cams).max(0)
-    labels = class_ids.to(cams.device)[winner] + 1
-    return torch.where(value > threshold, labels, 0).to(torch.uint8)
+    return winning_labels(with_background(cams, threshold), class_ids)
+
+
+def with_background(cams: Tensor, threshold: float) -> Tensor:
+    """Put a constant background channel in front of CAMs.
+
+    Args:
+        cams: CAMs [K', H, W] in [0, 1]; K' may be 0.
+        threshold: Value of the background channel, in [0, 1].
+
+    Returns:
+        Scores [K'+1, H, W], float32 or better.
+    """
+    cams = _at_least_float32(cams)
+    return torch.cat([cams.new_full((1, *cams.shape[1:]), threshold), cams])
+
+
+def winning_labels(scores: Tensor, class_ids: Tensor) -> Tensor:
+    """Turn scores of background and classes into a label map; a tie goes to the first.
+
+    Args:
+        scores: Scores [K'+1, H, W], background first.
+        class_ids: 0-based indices [K'] of the classes, int64.
+
+    Returns:
+        Label map [H, W], uint8: 0 is background, class k is k + 1.
+    """
+    labels = F.pad(class_ids.to(scores.device) + 1, (1, 0))  # [K'+1], 0 in front
+    return labels[scores.max(0).indices].to(torch.uint8)
 
 
 def merge_multiscale_cams(runs: Iterable[Tensor], eps: float = INFERENCE_EPS) -> Tensor:

@@ -13,10 +13,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-_RESULTS = (
+_CAM_RESULTS = (
     ("CAM classify", "cams", "classify"),
     ("CAM match", "cams", "match"),
     ("CAM refine", "cams", "refine"),
+)
+_MASK_RESULTS = (
     ("Pseudo masks", "pseudo_masks", None),
     ("Segmentation train", "segmentation", "train"),
     ("Segmentation val", "segmentation", "val"),
@@ -43,7 +45,8 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
         "false\nnegative",
     )
     table = _table("result", *headers)
-    for label, group, part in _RESULTS:
+    steps = [(f"After {name}", "refinements", name) for name in evaluation.get("refinements") or ()]
+    for label, group, part in (*_CAM_RESULTS, *steps, *_MASK_RESULTS):
         scores = evaluation.get(group) or {}
         scores = scores.get(part) if part else scores
         if scores:

@@ -28,6 +28,12 @@ def test_headline_gains_are_over_the_first_cam() -> None:
     assert [tile.gain for tile in found] == [None, *map(pytest.approx, (0.112, 0.15, 0.18))]
 
 
+def test_refinement_steps_stand_between_cams_and_masks_in_their_order() -> None:
+    steps = {"dense_crf": EVALUATION["pseudo_masks"], "pixel_adaptive": EVALUATION["pseudo_masks"]}
+    labels = [score.label for score in read_evaluation({**EVALUATION, "refinements": steps}).scores]
+    assert labels[1:5] == ["Refined CAM", "After dense_crf", "After pixel_adaptive", "Pseudo masks"]
+
+
 def test_warnings_on_clamped_scores_and_echoes(run: Path) -> None:
     found = findings.warnings(collect(run))
     assert len(found) == 1  # 5 % itself is not above 5 %

@@ -32,6 +32,7 @@ SMALL = {
     "prompts.epochs": 2,
     "prompts.length": 2,
     "pseudo_masks.threshold": 0.3,
+    "pseudo_masks.refinement": [],
     "segment.supervised_bound": False,
     "device": "cpu",
 }
@@ -79,7 +80,7 @@ def test_it_leaves_the_files_of_the_design(finished: Path) -> None:
 
 def test_evaluation_has_the_keys_of_the_design(finished: Path) -> None:
     evaluation = json.loads((finished / "evaluation.json").read_text())
-    assert list(evaluation) == ["classes", "cams", "pseudo_masks", "segmentation", "supervised_bound"]
+    assert list(evaluation) == ["classes", "cams", "refinements", "pseudo_masks", "segmentation", "supervised_bound"]
     assert evaluation["classes"] == ["boat", "train", "ball"]
     assert evaluation["supervised_bound"] is None
     for part in (*evaluation["cams"].values(), evaluation["pseudo_masks"], *evaluation["segmentation"].values()):

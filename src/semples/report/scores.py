@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_ENTRIES = (
+_CAM_ENTRIES = (
     ("cams", "classify", "CAM"),
     ("cams", "match", "Matched CAM"),
     ("cams", "refine", "Refined CAM"),
+)
+_MASK_ENTRIES = (
     ("pseudo_masks", None, "Pseudo masks"),
     ("segmentation", "train", "Segmentation, train"),
     ("segmentation", "val", "Segmentation, held out"),
@@ -47,7 +49,8 @@ class Evaluation:
 def read_evaluation(value: Mapping[str, Any]) -> Evaluation:
     """Take the results out of ``evaluation.json``; those that are null or absent are left out."""
     found = []
-    for group, key, label in _ENTRIES:
+    steps = [("refinements", str(name), f"After {name}") for name in value.get("refinements") or ()]
+    for group, key, label in (*_CAM_ENTRIES, *steps, *_MASK_ENTRIES):
         entry = value.get(group)
         if key is not None and entry is not None:
             entry = entry.get(key)

@@ -16,6 +16,7 @@ from semples.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
 from semples.models.segmentation import load_segmentation_network
 from semples.records import Sample
 from semples.stages.cams import read_cams
+from semples.stages.pseudo_masks import step_folders
 from semples.stages.run import Run
 from semples.stages.segment import predict_samples
 
@@ -33,6 +34,7 @@ def evaluate(run: Run) -> None:
     record = {
         "classes": list(run.dataset.catalogue.names),
         "cams": {stage: score_cams(run, run.folder(stage), threshold) for stage in ("classify", "match", "refine")},
+        "refinements": {step: score_masks(run, "train", folder) for step, folder in step_folders(run).items()},
         "pseudo_masks": score_masks(run, "train", run.folder("pseudo-masks")),
         "segmentation": _score_network(run, "segment", "predictions"),
         "supervised_bound": _score_network(run, "supervised-bound", "supervised-predictions"),

@@ -17,6 +17,7 @@ from semples.data.scenes.reader import SceneSettings, read_scenes
 from semples.data.voc import read_voc
 from semples.files import write_json
 from semples.records import Dataset, Sample
+from semples.refinement import load_dense_crf
 from semples.settings import save_config
 from semples.stages.run import Run
 from semples.training import TrainingLog, make_accelerator
@@ -30,8 +31,10 @@ def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
     dataset = read_dataset(config, directory)
     accelerator = make_accelerator(config.device, config.precision)
     run = Run(directory, config, dataset, accelerator, TrainingLog(directory / "metrics.jsonl", quiet))
-    # A wrong name is told now, not after an hour of training.
+    # A wrong name or a missing package is told now, not after an hour of training.
     _ = run.averaged_labels, run.given_words, run.trains_generator
+    if "dense_crf" in config.pseudo_masks.refinement:
+        load_dense_crf()
     save_config(config, directory / "config.yaml", _environment(run))
     write_json(directory / "dataset.json", _index(dataset))
     return run

@@ -52,7 +52,7 @@ STAGES = (
     Stage("match", match, (*GENERATOR, *GUIDED, "match", "cams"), ("classify",)),
     Stage("prompts", prompts, (*GENERATOR, "vision_language", "prompts"), ("match",)),
     Stage("refine", refine, (*GENERATOR, *GUIDED, "refine", "cams"), ("classify", "prompts")),
-    Stage("pseudo-masks", pseudo_masks, ("pseudo_masks",), ("classify", "refine")),
+    Stage("pseudo-masks", pseudo_masks, ("pseudo_masks", "pixel_adaptive", "dense_crf"), ("classify", "refine")),
     Stage("segment", segment, ("seed", "data", "segment"), ("pseudo-masks",)),
     Stage("supervised-bound", supervised_bound, ("seed", "data", "segment"), (), reads_masks=True),
     Stage(

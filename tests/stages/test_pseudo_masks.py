@@ -1,0 +1,161 @@
+"""Stage 4: order of refinement steps, what they leave, the ignore band, and what a run reports of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_pipeline import small
+from torch import Tensor
+
+from semples import api
+from semples.config import Config
+from semples.errors import ConfigError
+from semples.refinement import pixel_adaptive_refinement
+from semples.settings import load_config
+from semples.stages.pseudo_masks import band_ends, refined_label_maps, refinement_steps
+
+torch.set_num_threads(1)
+
+NO_GUIDANCE = {"guidance__enabled": False, "data__val_size": 2}
+
+
+def refining(*steps: str, **changes: Any) -> Config:
+    return small(**NO_GUIDANCE, pseudo_masks__refinement=list(steps), **changes)
+
+
+@pytest.fixture(scope="module")
+def classified(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run without guidance or refinement."""
+    return api.run(refining(), tmp_path_factory.mktemp("run") / "first", quiet=True)
+
+
+@pytest.fixture
+def copy(classified: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(classified, tmp_path / "copy"))
+
+
+def masks(folder: Path) -> dict[str, Any]:
+    return {path.stem: np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))}
+
+
+def digests(run: Path) -> dict[str, str]:
+    return {name: entry["digest"] for name, entry in json.loads((run / "manifest.json").read_text())["stages"].items()}
+
+
+def halve(_: Tensor, scores: Tensor) -> Tensor:
+    return torch.cat([scores[:1], scores[1:] / 2])
+
+
+def cut_off(_: Tensor, scores: Tensor) -> Tensor:
+    return torch.cat([scores[:1], (scores[1:] > 0.55).float()])
+
+
+def test_steps_act_in_their_order() -> None:
+    """A CAM of 0.8 against 0.45: halved first it loses; cut off first it is 1, and wins even halved."""
+    image, cams, class_ids = torch.zeros(3, 1, 2), torch.tensor([[[0.8, 1.2]]]), torch.tensor([4])
+    maps = partial(refined_label_maps, image, cams, class_ids, threshold=0.45)
+    assert [labels.tolist() for labels in maps([halve, cut_off])] == [[[5, 5]], [[0, 5]], [[0, 5]]]
+    assert [labels.tolist() for labels in maps([cut_off, halve])] == [[[5, 5]], [[5, 5]], [[5, 5]]]
+    assert [labels.tolist() for labels in maps([])] == [[[5, 5]]]
+
+
+def test_steps_come_from_their_sections_in_the_order_of_the_list() -> None:
+    config = load_config(
+        overrides={
+            "pseudo_masks.refinement": ["dense_crf", "pixel_adaptive"],
+            "pixel_adaptive.dilations": [2],
+            "pixel_adaptive.iterations": 3,
+            "pixel_adaptive.colour_scale": 0.5,
+        }
+    )
+    steps = refinement_steps(config)
+    assert list(steps) == ["dense_crf", "pixel_adaptive"]
+    image, scores = torch.rand(3, 9, 9), torch.rand(2, 9, 9)
+    expected = pixel_adaptive_refinement(image, scores, [2], 3, 0.5)
+    assert torch.equal(steps["pixel_adaptive"](image, scores), expected)
+
+
+def test_band_ends_stay_in_0_to_1() -> None:
+    assert band_ends(0.5, 0.2) == pytest.approx((0.4, 0.6))
+    assert band_ends(0.1, 0.4) == pytest.approx((0.0, 0.3))
+    assert band_ends(0.9, 0.4) == pytest.approx((0.7, 1.0))
+
+
+def test_each_step_leaves_its_masks_and_its_scores(copy: Path) -> None:
+    pytest.importorskip("pydensecrf", reason='needs pydensecrf2: pip install "semples[crf]"')
+    before = masks(copy / "4-pseudo-masks")
+    run = api.run(refining("pixel_adaptive", "dense_crf"), copy, quiet=True)
+    after = masks(run / "4-pseudo-masks")
+    assert set(masks(run / "4-pseudo-masks" / "after-pixel_adaptive")) == set(before)
+    assert not (run / "4-pseudo-masks" / "after-dense_crf").exists()  # those are the final ones
+    assert any((after[name] != before[name]).any() for name in before)
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert list(evaluation["refinements"]) == ["pixel_adaptive", "dense_crf"]
+    assert evaluation["refinements"]["dense_crf"] == evaluation["pseudo_masks"]
+    assert evaluation["refinements"]["pixel_adaptive"]["split"] == "train"
+    assert "After pixel_adaptive" in (run / "report.html").read_text()
+
+
+def test_a_setting_of_a_step_runs_stage_4_and_those_after_it_again(copy: Path) -> None:
+    first = digests(api.run(refining("pixel_adaptive"), copy, until="segment", quiet=True))
+    second = digests(
+        api.run(refining("pixel_adaptive", pixel_adaptive__iterations=3), copy, until="segment", quiet=True)
+    )
+    assert {name for name in first if first[name] != second[name]} == {"4-pseudo-masks", "5-segment"}
+
+
+def test_the_ignore_band_takes_what_lies_between_its_ends(copy: Path, classified: Path) -> None:
+    """Without a step: the masks are those at the threshold, less the pixels in the band; coverage counts them."""
+    run = api.run(refining(pseudo_masks__ignore_band=0.3), copy, quiet=True)
+    without, banded = masks(classified / "4-pseudo-masks"), masks(run / "4-pseudo-masks")
+    ignored = 0
+    for name, mask in banded.items():
+        kept = mask != 255
+        ignored += int((~kept).sum())
+        assert np.array_equal(mask[kept], without[name][kept])
+    share = ignored / sum(mask.size for mask in banded.values())
+    assert 0 < share < 1
+    scores = json.loads((run / "evaluation.json").read_text())["pseudo_masks"]
+    assert scores["coverage"] == pytest.approx(1 - share)
+
+
+def test_with_a_band_the_masks_of_the_last_step_are_kept_beside(copy: Path) -> None:
+    run = api.run(refining("pixel_adaptive", pseudo_masks__ignore_band=0.1), copy, until="pseudo-masks", quiet=True)
+    banded, whole = masks(run / "4-pseudo-masks"), masks(run / "4-pseudo-masks" / "after-pixel_adaptive")
+    assert set(banded) == set(whole)
+    assert all(255 not in mask for mask in whole.values())
+    assert any(255 in mask for mask in banded.values())
+
+
+def test_a_missing_package_is_told_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydensecrf", None)
+    with pytest.raises(ConfigError, match="pydensecrf2"):
+        api.run(refining("dense_crf"), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"pseudo_masks.refinement": ["crf"]}, 'each item one of "pixel_adaptive", "dense_crf"'),
+        ({"pseudo_masks.refinement": ["dense_crf"] * 2}, "expected each step once at most"),
+        ({"pseudo_masks.ignore_band": 1.5}, "pseudo_masks.ignore_band is 1.5, expected a number from 0 to 1"),
+        ({"pixel_adaptive.dilations": []}, r"pixel_adaptive.dilations is \[\], expected at least one number above 0"),
+        ({"pixel_adaptive.dilations": [1, 0]}, "expected at least one number above 0"),
+        ({"pixel_adaptive.colour_scale": 0.0}, "pixel_adaptive.colour_scale is 0.0, expected a number above 0"),
+        ({"dense_crf.label_confidence": 1.0}, "dense_crf.label_confidence is 1.0, expected a number between 0 and 1"),
+        ({"dense_crf.bilateral_compat": -1}, "dense_crf.bilateral_compat is -1.0, expected 0 or more"),
+    ],
+)
+def test_settings_out_of_range_are_told(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_config(overrides=changes)
