@@ -55,7 +55,7 @@ def mask_from_annotations(coco: COCO, image: int, values: dict[int, int]) -> NDA
 
 @pytest.mark.parametrize("ids", [None, [9, 10]])
 def test_coco_gives_the_same_pixels(tmp_path: Path, ids: list[int] | None) -> None:
-    more = {} if ids is None else {"category_ids": ids}
+    more: dict[str, Any] = {} if ids is None else {"category_ids": ids}
     path = export(make_run(tmp_path, **more), "coco")
     assert path == tmp_path / "run" / "export" / "coco" / "annotations.json"
     coco = COCO(path)
@@ -135,7 +135,7 @@ def test_with_images(tmp_path: Path, format: Any, where: str) -> None:
 
 @pytest.mark.parametrize("format", ["coco", "voc"])
 def test_runs_that_are_not_ready(tmp_path: Path, format: Any) -> None:
-    with pytest.raises(DataError, match="is no run directory: it has no dataset.json"):
+    with pytest.raises(DataError, match=r"is no run directory: it has no dataset\.json"):
         export(tmp_path, format)
     run = make_run(tmp_path, status="running")
     with pytest.raises(DataError, match=r"run has not finished stage pseudo-masks \(running\): go on with the same"):
@@ -160,7 +160,7 @@ def test_a_missing_or_wrong_mask_is_named(tmp_path: Path, format: Any) -> None:
 @pytest.mark.parametrize("name", ["a:b", "#1", "ignored"])
 def test_names_that_labelmap_cannot_hold(tmp_path: Path, name: str) -> None:
     run = make_run(tmp_path, classes=[name, "cat"])
-    with pytest.raises(DataError, match="labelmap.txt cannot hold this name; export with --format coco"):
+    with pytest.raises(DataError, match=r"labelmap\.txt cannot hold this name; export with --format coco"):
         export(run, "voc")
     assert COCO(export(run, "coco")).cats[1]["name"] == name
 

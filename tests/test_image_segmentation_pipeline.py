@@ -50,23 +50,23 @@ def label_map(found: list[dict[str, Any]]) -> NDArray[np.int64]:
 
 
 def test_pipeline_agrees_with_our_prediction(saved: Path, tmp_path: Path) -> None:
-    """We average with the mirror image and scale logits twice; else only the rounding of resized pixels differs."""
+    """Two differences remain: we average with the mirror image, and scale pixels without rounding them to bytes."""
     path = photograph(tmp_path / "a.png")
     segmenter: Any = pipeline("image-segmentation", model=str(saved), device="cpu")
     found = label_map(segmenter(str(path)))
     network = load_segmentation_network(saved)
-    pixels = to_pixels(read_image(path))[None]
-    once = looked_at_once(network, pixels)
+    once = looked_at_once(network, read_image(path))
     assert found.shape == once.shape == (96, 64)
     assert len(np.unique(once)) > 1
-    assert (found == once).mean() > 0.98
-    assert (found == predict_labels(network, pixels)[0]).mean() > 0.7
+    assert (found == once).mean() > 0.999
+    assert (found == predict_labels(network, to_pixels(read_image(path))[None])[0]).mean() > 0.6  # of random weights
 
 
-def looked_at_once(network: SegmentationNetwork, pixels: torch.Tensor) -> NDArray[np.int64]:
-    scaled = F.interpolate(pixels, (72, 48), mode="bilinear", align_corners=False, antialias=True)
+def looked_at_once(network: SegmentationNetwork, image: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Labels of the image at short side 48, scaled by Pillow, without its mirror image."""
+    scaled = Image.fromarray(image).resize((48, 72), Image.Resampling.BILINEAR)
     with torch.no_grad():
-        logits = network.model(pixel_values=(scaled - network.mean) / network.std).logits
+        logits = network.model(pixel_values=(to_pixels(np.asarray(scaled))[None] - network.mean) / network.std).logits
     return np.asarray(F.interpolate(logits, (96, 64), mode="bilinear", align_corners=False).argmax(1)[0])
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from semples.cli import main
 from semples.data.images import read_image, read_mask
 from semples.data.loading import to_pixels
 from semples.errors import DataError, ModelError
@@ -50,6 +51,16 @@ def test_files_folders_and_patterns(model: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == sorted(
         name for stem in ("a", "b", "c", "other") for name in (f"{stem}.png", f"{stem}-overlay.jpg")
     )
+
+
+def test_patterns_relative_to_the_working_folder_and_home(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photograph(tmp_path / "photos" / "a.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for pattern in ("photos/*.jpg", "~/photos/?.jpg"):
+        assert predict(model, [Path(pattern)], Path("out")) == [Path("out/a.png")]
 
 
 def test_a_file_with_brackets_in_its_name_is_no_pattern(model: Path, tmp_path: Path) -> None:
@@ -120,3 +131,16 @@ def test_a_place_without_model_and_a_file_in_the_way(model: Path, tmp_path: Path
         predict(tmp_path, [path], tmp_path / "out")
     with pytest.raises(DataError, match=r"a\.jpg is a file: give a folder for the results"):
         predict(model, [path], path)
+
+
+def test_damage_behind_the_header_is_told_in_one_line(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Smaller images come first, so that the mask of a whole image is there when the damaged one stops the work."""
+    photograph(tmp_path / "a.jpg", 32, 32)
+    path = photograph(tmp_path / "b.jpg", 80, 80)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert main(["predict", str(model), str(tmp_path / "*.jpg"), "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"semples: error: {path}: the image is damaged")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-overlay.jpg", "a.png"]

@@ -181,9 +181,7 @@ SEGMENTERS: dict[str, Any] = {
         MobileNetV2Config(depth_multiplier=0.25, output_stride=16, **labels)
     ),
     "segformer": lambda labels: SegformerForSemanticSegmentation(
-        SegformerConfig(
-            depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 16, 16], decoder_hidden_size=16, **labels
-        )
+        SegformerConfig(depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 16, 16], decoder_hidden_size=16, **labels)
     ),
 }
 """Kind -> how to make it with random weights for the labels of its config."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from glob import glob
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -23,9 +22,7 @@ from semples.training import TrainingLog
 _SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 
 
-def predict(
-    model: Path, images: Sequence[Path], out: Path, overlays: bool = True, quiet: bool = False
-) -> list[Path]:
+def predict(model: Path, images: Sequence[Path], out: Path, overlays: bool = True, quiet: bool = False) -> list[Path]:
     """Write ``NAME.png`` (mask) and ``NAME-overlay.jpg`` for every image.
 
     Images of one size go through the network together, as many as memory allows. All headers are read before
@@ -65,7 +62,7 @@ def predict(
 
 def _samples(images: Sequence[Path]) -> list[Sample]:
     """One record for each image, with the name of its results as id; every header has been read."""
-    paths = list({path.resolve(): path for given in images for path in _image_files(given)}.values())
+    paths = list({path.resolve(): path for given in images for path in _image_files(given.expanduser())}.values())
     if not paths:
         raise DataError(f"no images in {', '.join(map(str, images))}: expected {_SUFFIXES}")
     return [Sample(name, path, image_size(path), ()) for name, path in zip(_names(paths), paths, strict=True)]
@@ -78,7 +75,8 @@ def _image_files(given: Path) -> Iterator[Path]:
     elif given.is_file():
         yield given
     elif any(sign in str(given) for sign in "*?["):
-        matches = [Path(match) for match in glob(str(given), recursive=True)]
+        start = Path(given.anchor)
+        matches = list(start.glob(str(given.relative_to(start))))
         if not matches:
             raise DataError(f"no file matches {given}: give image files, folders of images or a pattern in quotes")
         yield from _only_images(matches)
@@ -86,7 +84,7 @@ def _image_files(given: Path) -> Iterator[Path]:
         raise DataError(f"{given} is not there: give image files, folders of images or a pattern in quotes")
 
 
-def _only_images(paths: Iterator[Path] | Sequence[Path]) -> list[Path]:
+def _only_images(paths: Iterable[Path]) -> list[Path]:
     return sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 
@@ -112,4 +110,6 @@ def _refuse_overwriting(out: Path, targets: Sequence[Path], samples: Sequence[Sa
     originals = {sample.path.resolve() for sample in samples}
     for target in targets:
         if target.resolve() in originals:
-            raise DataError(f"{target} is one of the images and would be overwritten: give another folder for the results")
+            raise DataError(
+                f"{target} is one of the images and would be overwritten: give another folder for the results"
+            )
