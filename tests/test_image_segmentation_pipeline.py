@@ -17,7 +17,8 @@ from semples.data.images import read_image
 from semples.data.loading import to_pixels
 from semples.models.segmentation import SegmentationNetwork, load_segmentation_network
 from semples.stages.segment import predict_labels
-from tiny import MEAN, SEGMENTERS, STD, make_segmenter
+from tiny import MEAN, STD
+from tiny_segmenters import SEGMENTERS, make_segmenter
 
 torch.set_num_threads(1)
 NAMES = ("background", "boat", "cat")

@@ -18,7 +18,7 @@ from semples.errors import ConfigError, DataError
 from semples.files import write_json
 from semples.models.segmentation import load_segmentation_network
 from semples.onnx_export import average_windows, export_onnx
-from tiny import make_segmenter
+from tiny_segmenters import make_segmenter
 
 torch.set_num_threads(1)
 

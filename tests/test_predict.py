@@ -15,7 +15,7 @@ from semples.data.loading import to_pixels
 from semples.errors import DataError, ModelError
 from semples.predict import predict
 from semples.stages.segment import predict_labels
-from tiny import make_segmenter
+from tiny_segmenters import make_segmenter
 
 torch.set_num_threads(1)
 

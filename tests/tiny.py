@@ -18,22 +18,15 @@ from transformers import (
     EfficientNetConfig,
     EfficientNetModel,
     MobileNetV2Config,
-    MobileNetV2ForSemanticSegmentation,
     MobileNetV2Model,
     PreTrainedTokenizerFast,
     ResNetConfig,
     ResNetModel,
-    SegformerConfig,
-    SegformerForSemanticSegmentation,
     SiglipConfig,
     SiglipModel,
-    UperNetConfig,
-    UperNetForSemanticSegmentation,
     ViTConfig,
     ViTModel,
 )
-
-from semples.models.segmentation import SegmentationNetwork
 
 WORDS = ("a", "photo", "of", "cat", "boat", "water", "grass", "sailing")
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -159,49 +152,3 @@ def save_backbone(folder: Path, kind: str) -> Path:
     BACKBONES[kind][0]().save_pretrained(folder)
     write_preprocessor(folder, 32)
     return folder
-
-
-SEGMENTERS: dict[str, Any] = {
-    "upernet": lambda labels: UperNetForSemanticSegmentation(
-        UperNetConfig(
-            backbone_config=ResNetConfig(
-                embedding_size=8,
-                hidden_sizes=[8, 12],
-                depths=[1, 1],
-                layer_type="basic",
-                out_features=["stage1", "stage2"],
-            ),
-            hidden_size=8,
-            pool_scales=[1, 3],
-            use_auxiliary_head=False,
-            **labels,
-        )
-    ),
-    "mobilenet_v2": lambda labels: MobileNetV2ForSemanticSegmentation(
-        MobileNetV2Config(depth_multiplier=0.25, output_stride=16, **labels)
-    ),
-    "segformer": lambda labels: SegformerForSemanticSegmentation(
-        SegformerConfig(depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 16, 16], decoder_hidden_size=16, **labels)
-    ),
-}
-"""Kind -> how to make it with random weights for the labels of its config."""
-
-
-def make_segmenter(kind: str, names: tuple[str, ...] = ("boat", "cat"), short_side: int = 48) -> SegmentationNetwork:
-    """A segmentation network of random weights whose logits differ from place to place."""
-    torch.manual_seed(0)
-    labels = dict(enumerate(("background", *names)))
-    model = SEGMENTERS[kind]({"id2label": labels, "label2id": {name: value for value, name in labels.items()}})
-    network = SegmentationNetwork(model, MEAN, STD, short_side)
-    for module in model.modules():
-        if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
-            torch.nn.init.kaiming_normal_(module.weight)
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # statistics of the one batch below
-    with torch.no_grad():
-        logits = network.train()(torch.rand(4, 3, 64, 64))
-    convolutions = [module for module in model.modules() if isinstance(module, torch.nn.Conv2d)]
-    head = next(module for module in reversed(convolutions) if module.out_channels == len(labels))
-    assert head.bias is not None
-    head.bias.data -= logits.mean((0, 2, 3))
-    return network.eval()
