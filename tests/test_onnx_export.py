@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from transformers.models.mobilenet_v2.modeling_mobilenet_v2 import apply_tf_padding
 
 from semples.data.images import read_image
 from semples.data.loading import to_pixels
 from semples.errors import ConfigError, DataError
 from semples.files import write_json
 from semples.models.segmentation import load_segmentation_network
-from semples.onnx_export import average_windows, export_onnx
+from semples.onnx_export import average_windows, export_onnx, pad_same
 from tiny_segmenters import make_segmenter
 
 torch.set_num_threads(1)
@@ -33,6 +34,14 @@ def test_average_windows_by_hand() -> None:
     """Five cells in two windows: cells 0 to 2, and 2 to 4."""
     maps = torch.tensor([1.0, 2.0, 6.0, 4.0, 5.0]).view(1, 1, 1, 5)
     assert average_windows(maps, (1, 2)).flatten().tolist() == [3.0, 5.0]
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 8), (7, 12), (1, 5)])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(1, 1, 1), (3, 1, 1), (3, 2, 1), (3, 1, 4)])
+def test_pad_same_is_that_of_transformers(size: tuple[int, int], kernel: int, stride: int, dilation: int) -> None:
+    convolution = torch.nn.Conv2d(2, 2, kernel, stride, dilation=dilation)
+    maps = torch.randn(1, 2, *size)
+    torch.testing.assert_close(pad_same(convolution, (maps,)), apply_tf_padding(maps, convolution))
 
 
 def make_run(folder: Path, kind: str, status: str = "done") -> Path:

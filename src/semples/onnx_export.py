@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semples.errors import ConfigError
@@ -58,11 +59,20 @@ def export_onnx(run: Path) -> Path:
 
 
 def write_onnx(network: SegmentationNetwork, path: Path) -> None:
-    """Write a network in evaluation mode with dynamic batch, height and width; its pooling is replaced for good."""
+    """Write a network in evaluation mode with dynamic batch, height and width.
+
+    Its pooling and padding are replaced for good: the exporter fixes what depends on the size of its example.
+    """
     for module in network.modules():
         if isinstance(module, nn.AdaptiveAvgPool2d):
             sides = module.output_size if isinstance(module.output_size, tuple) else (module.output_size,) * 2
             module.forward = partial(average_windows, size=sides)  # type: ignore[method-assign]
+    if getattr(network.model.config, "tf_padding", False):  # MobileNetV2 branches on the size to pad
+        network.model.config.tf_padding = False
+        for module in network.modules():
+            convolution = getattr(module, "convolution", None)
+            if isinstance(convolution, nn.Conv2d):
+                convolution.register_forward_pre_hook(pad_same)
     side = network.short_side
     example = torch.zeros(2, 3, side, side + 32)
     with _silent():
@@ -77,6 +87,23 @@ def write_onnx(network: SegmentationNetwork, path: Path) -> None:
             output_names=["logits"],
             dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
         )
+
+
+def pad_same(convolution: nn.Conv2d, inputs: tuple[Tensor]) -> Tensor:
+    """TensorFlow's "SAME" padding for a convolution whose kernel is not smaller than its stride, without branches.
+
+    Args:
+        convolution: The convolution, itself without padding.
+        inputs: Its input [B, C, h, w] alone, as a forward pre-hook receives it.
+    """
+    (features,) = inputs
+    pads: list[int] = []
+    for axis in (1, 0):  # F.pad wants the width first
+        stride, dilation = convolution.stride[axis], convolution.dilation[axis]
+        length = features.shape[2 + axis]
+        total = convolution.kernel_size[axis] - ((length - 1) % stride + 1)
+        pads += [total // 2 * dilation, (total - total // 2) * dilation]
+    return F.pad(features, pads)
 
 
 def average_windows(maps: Tensor, size: tuple[int | None, int | None]) -> Tensor:
