@@ -90,8 +90,9 @@ class FakeApi(ModuleType):
         (out / "evaluation.json").write_text(json.dumps(EVALUATION))
         (out / "report.html").write_text("<html>")
 
-    def predict(self, model: Path, images: list[Path], out: Path) -> list[Path]:
-        self.called("predict", {"model": model, "images": images, "out": out})
+    def predict(self, model: Path, images: list[Path], out: Path, overlays: bool, quiet: bool) -> list[Path]:
+        call = {"model": model, "images": images, "out": out, "overlays": overlays, "quiet": quiet}
+        self.called("predict", call)
         return [out / f"{image.stem}.png" for image in images]
 
     def evaluate(self, predictions: Path, truth: Path, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -101,6 +102,10 @@ class FakeApi(ModuleType):
     def prompts(self, run: Path) -> dict[str, list[tuple[str, float]]]:
         self.called("prompts", {"run": run})
         return {"boat[s]": [("water", 0.912), ("sea", 0.5)], "cat": [("sky", -0.1)]}
+
+    def export(self, run: Path, format: str, with_images: bool) -> Path:
+        self.called("export", {"run": run, "format": format, "with_images": with_images})
+        return run / "export" / format
 
     def report(self, run: Path) -> Path:
         self.called("report", {"run": run})

@@ -113,9 +113,23 @@ def test_print_config_needs_no_data(api: FakeApi, tmp_path: Path, capsys: Output
 
 def test_predict(api: FakeApi, capsys: Output) -> None:
     assert main(["predict", "model", "a.jpg", "folder", "--out", "masks"]) == 0
-    images = [Path("a.jpg"), Path("folder")]
-    assert api.only_call() == {"model": Path("model"), "images": images, "out": Path("masks")}
-    assert capsys.readouterr().out == "2 files in masks\n"
+    call = {"model": Path("model"), "images": [Path("a.jpg"), Path("folder")], "out": Path("masks")}
+    assert api.only_call() == {**call, "overlays": True, "quiet": False}
+    assert capsys.readouterr().out == "2 masks in masks\n"
+
+
+def test_predict_without_overlays(api: FakeApi, capsys: Output) -> None:
+    assert main(["predict", "model", "photos/*.jpg", "--no-overlays", "--quiet", "--out", "masks"]) == 0
+    call = api.only_call()
+    assert (call["overlays"], call["quiet"], call["images"]) == (False, True, [Path("photos/*.jpg")])
+    assert capsys.readouterr().out == "1 mask in masks\n"
+
+
+@pytest.mark.parametrize(("more", "copied"), [([], False), (["--with-images"], True)])
+def test_export(api: FakeApi, capsys: Output, more: list[str], copied: bool) -> None:
+    assert main(["export", "runs/demo", "--format", "coco", *more]) == 0
+    assert api.only_call() == {"run": Path("runs/demo"), "format": "coco", "with_images": copied}
+    assert capsys.readouterr().out == f"{Path('runs/demo/export/coco')}\n"
 
 
 def test_evaluate_prints_a_table(api: FakeApi, capsys: Output) -> None:
@@ -208,7 +222,8 @@ def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Ou
     ("words", "text"),
     [
         (["dmeo"],
-         'there is no verb "dmeo", expected one of demo, run, predict, evaluate, prompts, report, compare.'
+         'there is no verb "dmeo", expected one of demo, run, predict, evaluate, prompts, export, report,'
+         ' compare.'
          ' Did you mean "demo"?'),
         (["--debugg"], 'there is no option --debugg. Did you mean "debug"?'),
         (["demo", "--outt=x"], 'there is no option --outt. Did you mean "out"?'),
@@ -234,6 +249,9 @@ def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Ou
          "the following arguments are required: --out (see `semples predict --help`)"),
         (["predict", "model", "a.jpg", "--seed", "1", "--out", "x"], "there is no option --seed."),
         (["report", "runs/a", "runs/b"], 'unexpected argument "runs/b" (see `semples report --help`)'),
+        (["export", "runs/a"], "the following arguments are required: --format (see `semples export --help`)"),
+        (["export", "runs/a", "--format", "yolo"],
+         'argument --format: there is no format "yolo", expected one of coco, voc, onnx (see `semples export --help`)'),
         (["compare", "--seeds", "0"],
          'argument --seeds: "0" came, expected a whole number above 0 (see `semples compare --help`)'),
         (["compare", "--pairings", "no.json"],
@@ -307,9 +325,8 @@ def test_help_and_version(capsys: Output) -> None:
     bare = capsys.readouterr().out
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == bare
-    assert all(
-        f"    {verb} " in bare for verb in ("demo", "run", "predict", "evaluate", "prompts", "report", "compare")
-    )
+    verbs = ("demo", "run", "predict", "evaluate", "prompts", "export", "report", "compare")
+    assert all(f"    {verb} " in bare for verb in verbs)
     assert main(["demo", "--help"]) == 0
     assert "--data.pairs.boat sand" in capsys.readouterr().out
     assert main(["--version"]) == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from semples.masks import (
     balance_affinity,
     divide_cams_by_peak,
     label_map,
+    labels_at_size,
     masked_regions,
     merge_multiscale_cams,
     normalize_cams,
@@ -370,3 +372,26 @@ def test_scores_of_background_and_classes() -> None:
     assert winning_labels(scores, torch.tensor([6])).tolist() == [[0, 0, 7]]
     scores[0, 0, 2] = 0.8
     assert winning_labels(scores, torch.tensor([6])).tolist() == [[0, 0, 0]]
+
+
+class TestLabelsAtSize:
+    """Bands of rows give what scaling the whole gives."""
+
+    @pytest.mark.parametrize("size", [(7, 5), (40, 64), (3, 2), (1, 1), (9, 5), (7, 80)])
+    @pytest.mark.parametrize("most_values", [1, 1000, 10**9])
+    def test_same_as_interpolate(self, size: tuple[int, int], most_values: int) -> None:
+        logits = torch.randn(2, 4, 7, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        whole = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+        found = labels_at_size(logits, size, most_values)
+        assert (found.dtype, found.shape) == (torch.uint8, (2, *size))
+        assert torch.equal(found, whole.argmax(1).to(torch.uint8))
+
+    def test_by_hand(self) -> None:
+        """One column, 2 rows to 4: class 1 has -2, -1, 1 and 2, class 0 has 0."""
+        logits = torch.tensor([[0.0, 0.0], [-2.0, 2.0]]).view(1, 2, 2, 1)
+        assert labels_at_size(logits, (4, 1)).flatten().tolist() == [0, 0, 1, 1]
+
+    def test_more_than_127_classes(self) -> None:
+        logits = torch.zeros(1, 255, 2, 2)
+        logits[:, 254] = 1
+        assert labels_at_size(logits, (3, 3)).unique().tolist() == [254]

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
 from semples.compare import compare
 from semples.config import Config
 from semples.data.images import read_mask
-from semples.errors import DataError
+from semples.errors import ConfigError, DataError
+from semples.export import export_coco, export_voc
 from semples.files import read_json
 from semples.metrics import ConfusionMatrix
+from semples.onnx_export import export_onnx
 from semples.predict import predict
 from semples.report import write_report
 from semples.stages.opening import open_run
 from semples.stages.pipeline import run_stages
 
-__all__ = ["compare", "demo", "evaluate", "predict", "prompts", "report", "run"]
+__all__ = ["compare", "demo", "evaluate", "export", "predict", "prompts", "report", "run"]
 
 
 def run(config: Config, out: Path, until: str | None = None, force: str | None = None, quiet: bool = False) -> Path:
@@ -95,6 +97,30 @@ def prompts(run: Path) -> dict[str, list[tuple[str, float]]]:
         raise DataError(f"{path} is not there: give the directory of a run with guidance that passed stage prompts")
     words = read_json(path)["words"]
     return {name: [(word, float(score)) for word, score in epochs[-1]] for name, epochs in words.items()}
+
+
+def export(run: Path, format: Literal["coco", "voc", "onnx"], with_images: bool = False) -> Path:
+    """Write the pseudo masks of a run for other tools, or its segmentation network, below ``RUN/export/``.
+
+    Args:
+        run: A run directory.
+        format: "coco" or "voc", the pseudo masks for CVAT, FiftyOne and others; "onnx", the network.
+        with_images: Copy the images too (coco and voc).
+
+    Returns:
+        ``coco/annotations.json``, the folder ``voc``, or ``onnx/model.onnx``.
+
+    Raises:
+        ConfigError: There is no such format, or ONNX is not installed.
+        DataError: That is no run directory, or the stage whose result is wanted is not done.
+    """
+    if format == "coco":
+        return export_coco(run, with_images)
+    if format == "voc":
+        return export_voc(run, with_images)
+    if format == "onnx":
+        return export_onnx(run)
+    raise ConfigError(f'there is no format "{format}", expected coco, voc or onnx')
 
 
 def report(run: Path) -> Path:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 STAGES = ("classify", "match", "prompts", "refine", "pseudo-masks", "segment", "evaluate", "report")
 """Stages of a run by name, in order."""
 
+FORMATS = ("coco", "voc", "onnx")
+"""Formats of ``semples export``."""
+
 _DESCRIPTION = "From photographs with image-level tags to pixel masks and a trained segmentation model."
 _SETTINGS_HELP = """settings:
   Every setting can be given as --section.key VALUE or --section.key=VALUE, for example
@@ -186,16 +189,26 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _predict_arguments(parser: Parser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="model folder, such as RUN/5-segment/model")
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image file or folder of images")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="run directory, or the model folder inside it")
+    parser.add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGE", help='image files, folders, or patterns such as "photos/*.jpg"'
+    )
     _add_out(parser, "folder for masks and overlays")
+    parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="write the masks alone")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
 
 
 def _predict(arguments: argparse.Namespace) -> None:
     from semples import api
 
-    written = api.predict(model=arguments.model, images=arguments.images, out=arguments.out)
-    print(f"{len(written)} files in {arguments.out}")
+    written = api.predict(
+        model=arguments.model,
+        images=arguments.images,
+        out=arguments.out,
+        overlays=arguments.overlays,
+        quiet=arguments.quiet,
+    )
+    print(f"{len(written)} {'mask' if len(written) == 1 else 'masks'} in {arguments.out}")
 
 
 def _evaluate_arguments(parser: Parser) -> None:
@@ -225,6 +238,24 @@ def _prompts(arguments: argparse.Namespace) -> None:
     from semples import api, tables
 
     _print_table(tables.words_table(api.prompts(run=arguments.run)))
+
+
+def _export_arguments(parser: Parser) -> None:
+    _add_run_directory(parser)
+    parser.add_argument(
+        "--format",
+        type=_format,
+        required=True,
+        metavar="FORMAT",
+        help="coco: one json with RLE masks; voc: palette PNGs with labelmap.txt; onnx: the segmentation network",
+    )
+    parser.add_argument("--with-images", action="store_true", help="copy the images too (coco and voc)")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from semples import api
+
+    print(api.export(run=arguments.run, format=arguments.format, with_images=arguments.with_images))
 
 
 def _report(arguments: argparse.Namespace) -> None:
@@ -274,6 +305,12 @@ def _add_run_directory(parser: Parser) -> None:
 def _stage(text: str) -> str:
     if text not in STAGES:
         raise argparse.ArgumentTypeError(f'there is no stage "{text}", expected one of {", ".join(STAGES)}')
+    return text
+
+
+def _format(text: str) -> str:
+    if text not in FORMATS:
+        raise argparse.ArgumentTypeError(f'there is no format "{text}", expected one of {", ".join(FORMATS)}')
     return text
 
 
@@ -346,6 +383,7 @@ _VERBS: dict[str, tuple[Callable[[argparse.Namespace], None], bool, Callable[[Pa
     "predict": (_predict, False, _predict_arguments, "masks and overlays for new images"),
     "evaluate": (_evaluate, False, _evaluate_arguments, "scores of one folder of masks against another"),
     "prompts": (_prompts, False, _add_run_directory, "the learned background prompts in words"),
+    "export": (_export, False, _export_arguments, "pseudo masks for other tools (COCO, VOC), the network as ONNX"),
     "report": (_report, False, _add_run_directory, "rebuild report.html of a run"),
     "compare": (_compare, True, _compare_arguments, "all methods on built-in scenes, over seeds"),
 }

@@ -309,6 +309,35 @@ def _region_ids(inside: Tensor) -> Tensor:
         ids = grown
 
 
+def labels_at_size(logits: Tensor, size: tuple[int, int], most_values: int = 2**25) -> Tensor:
+    """Label map of logits that are scaled bilinearly to a size, in bands of rows so that memory stays bounded.
+
+    The same as ``F.interpolate(logits, size, mode="bilinear", align_corners=False).argmax(1)`` but for rounding.
+
+    Args:
+        logits: Logits [B, C, h, w], C at most 256.
+        size: H and W.
+        most_values: About the largest number of scaled logits at any time.
+
+    Returns:
+        Labels uint8 [B, H, W].
+    """
+    batch, channels, rows = logits.shape[:3]
+    height, width = size
+    position = ((torch.arange(height, device=logits.device) + 0.5) * rows / height - 0.5).clamp(0, rows - 1)
+    above = position.floor().long()
+    below = (above + 1).clamp(max=rows - 1)
+    share = (position - above).view(-1, 1).to(logits.dtype)
+    labels = torch.empty((batch, height, width), dtype=torch.uint8, device=logits.device)
+    band = max(1, most_values // (batch * channels * width))
+    for start in range(0, height, band):
+        part = slice(start, start + band)
+        mixed = torch.lerp(logits[:, :, above[part]], logits[:, :, below[part]], share[part])  # [B, C, band, w]
+        scaled = F.interpolate(mixed, (mixed.shape[2], width), mode="bilinear", align_corners=False)
+        labels[:, part] = scaled.argmax(1).to(torch.uint8)
+    return labels
+
+
 def _at_least_float32(maps: Tensor) -> Tensor:
     return maps.to(torch.promote_types(maps.dtype, torch.float32))
 

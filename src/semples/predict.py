@@ -2,69 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import torch
+
 from semples.data.folder import IMAGE_SUFFIXES
-from semples.data.images import read_image, write_image, write_mask
+from semples.data.images import image_size, read_image, write_image, write_mask
 from semples.data.loading import to_pixels
 from semples.data.overlays import mask_overlay
 from semples.errors import DataError
 from semples.models.segmentation import load_segmentation_network
+from semples.records import Sample
+from semples.stages.cams import size_batches
 from semples.stages.segment import predict_labels
 from semples.training import TrainingLog
 
+_SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 
-def predict(model: Path, images: Sequence[Path], out: Path) -> list[Path]:
+
+def predict(model: Path, images: Sequence[Path], out: Path, overlays: bool = True, quiet: bool = False) -> list[Path]:
     """Write ``NAME.png`` (mask) and ``NAME-overlay.jpg`` for every image.
+
+    Images of one size go through the network together, as many as memory allows. All headers are read before
+    the first mask is written; damage behind a header stops the work there, and what is written is whole.
 
     Args:
         model: A run directory, or the model folder inside it.
-        images: Image files, or folders of them.
+        images: Image files, folders of them, or patterns such as ``photos/*.jpg`` (``**`` goes into folders).
+            EXIF orientation is honoured. An image that is given twice is predicted once.
         out: Folder for the results.
+        overlays: Write the overlays too.
+        quiet: No progress on the terminal.
 
     Returns:
-        Paths of the masks: palette PNG, uint8, 0 background, k + 1 for class k, at the image's own size.
+        Paths of the masks, in the order of the images: palette PNG, uint8, 0 background, k + 1 for class k,
+        at the upright image's own size.
 
     Raises:
-        DataError: No images, or one that cannot be read.
+        DataError: No images, one that cannot be read, or one that would be overwritten.
         ModelError: No model there.
     """
+    samples = _samples(images)
+    targets = [out / f"{sample.id}.png" for sample in samples]
+    _refuse_overwriting(out, [*targets, *(_overlay_path(path) for path in targets)], samples)
     inner = model / "5-segment" / "model"
     network = load_segmentation_network(inner if inner.is_dir() else model)
-    paths = list(_image_files(images))
-    names = _output_names(paths)
-    written = []
-    for path, name in zip(TrainingLog(quiet=False).track(paths, "predict"), names, strict=True):
-        image = read_image(path)
-        mask = predict_labels(network, to_pixels(image)[None].to(network.mean.device))[0]
-        target = out / f"{name}.png"
-        write_mask(target, mask)
-        write_image(out / f"{name}-overlay.jpg", mask_overlay(image, mask))
-        written.append(target)
-    return written
+    batches = list(size_batches(samples, network.short_side))
+    for indices in TrainingLog(quiet=quiet).track(batches, "predict"):
+        photographs = [read_image(samples[index].path) for index in indices]
+        pixels = torch.stack([to_pixels(photograph) for photograph in photographs]).to(network.mean.device)
+        for index, photograph, mask in zip(indices, photographs, predict_labels(network, pixels), strict=True):
+            write_mask(targets[index], mask)
+            if overlays:
+                write_image(_overlay_path(targets[index]), mask_overlay(photograph, mask))
+    return targets
 
 
-def _image_files(given: Sequence[Path]) -> Iterator[Path]:
-    found = False
-    for path in given:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-        elif path.is_file():
-            inside = [path]
-        else:
-            raise DataError(f"{path} is not there: give image files or folders of images")
-        found = found or bool(inside)
-        yield from inside
-    if not found:
-        raise DataError(f"no images in {', '.join(map(str, given))}: expected {', '.join(IMAGE_SUFFIXES)}")
+def _samples(images: Sequence[Path]) -> list[Sample]:
+    """One record for each image, with the name of its results as id; every header has been read."""
+    paths = list({path.resolve(): path for given in images for path in _image_files(given.expanduser())}.values())
+    if not paths:
+        raise DataError(f"no images in {', '.join(map(str, images))}: expected {_SUFFIXES}")
+    return [Sample(name, path, image_size(path), ()) for name, path in zip(_names(paths), paths, strict=True)]
 
 
-def _output_names(paths: Sequence[Path]) -> list[str]:
-    """Stems where they differ, else stems with their suffix in the name; a clash beyond that is an error."""
+def _image_files(given: Path) -> Iterator[Path]:
+    """The images that a file, folder or pattern stands for, sorted."""
+    if given.is_dir():
+        yield from _only_images(given.rglob("*"))
+    elif given.is_file():
+        yield given
+    elif any(sign in str(given) for sign in "*?["):
+        start = Path(given.anchor)
+        matches = list(start.glob(str(given.relative_to(start))))
+        if not matches:
+            raise DataError(f"no file matches {given}: give image files, folders of images or a pattern in quotes")
+        yield from _only_images(matches)
+    else:
+        raise DataError(f"{given} is not there: give image files, folders of images or a pattern in quotes")
+
+
+def _only_images(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Stems where they differ, else folder, stem and suffix in one; a clash beyond that is an error."""
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
-        names = [f"{path.parent.name}-{path.stem}-{path.suffix[1:]}" for path in paths]
-    if len(set(names)) < len(names):
-        raise DataError("two images would be written to the same name: predict their folders one by one")
+        names = [f"{path.resolve().parent.name}-{path.stem}-{path.suffix[1:]}" for path in paths]
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        clash = " and ".join(str(path) for path, name in zip(paths, names, strict=True) if name == repeated[0])
+        raise DataError(f"{clash} would be written to the same name: predict their folders one by one")
     return names
+
+
+def _overlay_path(mask: Path) -> Path:
+    return mask.with_name(f"{mask.stem}-overlay.jpg")
+
+
+def _refuse_overwriting(out: Path, targets: Sequence[Path], samples: Sequence[Sample]) -> None:
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file: give a folder for the results")
+    originals = {sample.path.resolve() for sample in samples}
+    for target in targets:
+        if target.resolve() in originals:
+            raise DataError(
+                f"{target} is one of the images and would be overwritten: give another folder for the results"
+            )

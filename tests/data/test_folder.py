@@ -85,7 +85,7 @@ def test_given_classes_keep_their_order_and_prompt_names(tmp_path: Path) -> None
         ("photo.jpg,dgo", 'tags.csv, image photo.jpg: tag "dgo" is no class. Did you mean "dog"?'),
         ("", "tags.csv: no images below the header"),
         ("../a.jpg,dog", "leaves the data folder"),
-        ("bad.png,dog", "bad.png: the file is empty; download it again, or remove it from the tags file"),
+        ("bad.png,dog", "bad.png: the file is empty; download it again, or leave it out"),
     ],
 )
 def test_bad_tables(tmp_path: Path, line: str, text: str) -> None:

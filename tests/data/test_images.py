@@ -231,7 +231,7 @@ def assert_refused(path: Path, reader: Callable[[Path], object], *texts: str) ->
     text = data_error(lambda: reader(path))
     for expected in (str(path), *texts):
         assert expected in text
-    assert text.endswith("remove it from the tags file")
+    assert text.endswith("or leave it out")
 
 
 @pytest.mark.parametrize("reader", [read_image, image_size])

@@ -55,6 +55,14 @@ def test_batches_hold_one_size_and_every_image_once() -> None:
     assert [3] in batches
 
 
+def test_small_images_that_are_scaled_up_come_in_smaller_batches() -> None:
+    """64 x 64 at short side 512 is one image of 2^18 pixels; at its own size, 64 of them fit."""
+    samples = [Sample(str(index), Path("x"), (64, 64), ()) for index in range(65)]
+    assert [len(batch) for batch in size_batches(samples)] == [64, 1]
+    assert [len(batch) for batch in size_batches(samples, 512)] == [1] * 65
+    assert [len(batch) for batch in size_batches(samples, 32)] == [64, 1]
+
+
 def test_missing_cams_name_the_stage_to_force(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="--force classify"):
         read_cams(tmp_path / "0-classify", Sample("a", Path("a.png"), (2, 2), (0,)))

@@ -20,7 +20,7 @@ from semples.files import replacing
 from semples.records import IGNORE_INDEX
 
 _PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-_PHOTO_FIX = "download it again, or remove it from the tags file"
+_PHOTO_FIX = "download it again, or leave it out"
 _MASK_FIX = "make it again, or remove it"
 
 _UPRIGHT = {

@@ -16,6 +16,8 @@ HEAT_COLOURS = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 25
 """Colours of the heat maps at 0, 1/4, 1/2, 3/4 and 1 (matplotlib's "inferno", sampled)."""
 
 _MASK_SHARE = 0.55
+_BAND = 256
+"""Rows that are mixed at a time, so that large photographs need little memory."""
 
 
 def heat_overlay(photograph: Pixels, heat: Pixels) -> Pixels:
@@ -31,9 +33,18 @@ def heat_overlay(photograph: Pixels, heat: Pixels) -> Pixels:
 
 def mask_overlay(photograph: Pixels, mask: Pixels) -> Pixels:
     """Mix a [h,w] mask in the classes' colours over a [h,w,3] photograph; regions get a lighter outline."""
+    outline = _outline(mask)
+    result = np.empty_like(photograph)
+    for start in range(0, len(mask), _BAND):
+        rows = slice(start, start + _BAND)
+        result[rows] = _mix(photograph[rows], mask[rows], outline[rows])
+    return result
+
+
+def _mix(photograph: Pixels, mask: Pixels, outline: npt.NDArray[np.bool_]) -> Pixels:
     colours = PALETTE[mask].astype(np.float64)
     mixed = (1 - _MASK_SHARE) * photograph + _MASK_SHARE * colours
-    outlined = np.where(_outline(mask)[..., None], 0.6 * colours + 0.4 * 255, mixed)
+    outlined = np.where(outline[..., None], 0.6 * colours + 0.4 * 255, mixed)
     return _to_bytes(np.where((mask == 0)[..., None], photograph, outlined))
 
 

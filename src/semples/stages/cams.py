@@ -130,13 +130,19 @@ def image_labels(samples: Sequence[Sample], num_classes: int) -> Tensor:
     return labels
 
 
-def size_batches(samples: Sequence[Sample]) -> Iterator[list[int]]:
-    """Group indices of samples of equal size into batches of bounded memory."""
+def size_batches(samples: Sequence[Sample], short_side: int = 0) -> Iterator[list[int]]:
+    """Group indices of samples of equal size into batches of bounded memory.
+
+    Args:
+        samples: What to group.
+        short_side: Length that the short side is scaled to before the model sees the image; 0 leaves it.
+    """
     by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, sample in enumerate(samples):
         by_size[sample.size].append(index)
     for (height, width), indices in sorted(by_size.items()):
-        most = max(1, BATCH_PIXELS // (height * width))
+        scale = max(1.0, short_side / min(height, width))
+        most = max(1, int(BATCH_PIXELS / (height * width * scale**2)))
         for start in range(0, len(indices), most):
             yield indices[start : start + most]
 

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from semples.data.images import read_image, read_mask, write_mask
 from semples.data.loading import ImageCache, to_pixels, training_loader
 from semples.data.truth import read_truth
+from semples.masks import labels_at_size
 from semples.models.segmentation import SegmentationNetwork, build_segmentation_network
 from semples.records import IGNORE_INDEX, Sample
 from semples.stages.cams import size_batches
@@ -138,13 +139,12 @@ def predict_labels(network: SegmentationNetwork, pixels: Tensor) -> NDArray[np.u
     target = [max(1, round(side * scale)) for side in size]
     scaled = F.interpolate(pixels, target, mode="bilinear", align_corners=False, antialias=True)
     logits = network(scaled) + network(scaled.flip(-1)).flip(-1)
-    logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-    return np.asarray(logits.argmax(1).to(torch.uint8).cpu().numpy())
+    return np.asarray(labels_at_size(logits, (size[0], size[1])).cpu().numpy())
 
 
 def predict_samples(run: Run, network: SegmentationNetwork, samples: tuple[Sample, ...], folder: Path) -> None:
     """Write the predicted mask ``ID.png`` of every sample."""
-    for indices in run.log.track(list(size_batches(samples)), "predictions"):
+    for indices in run.log.track(list(size_batches(samples, network.short_side)), "predictions"):
         pixels = torch.stack([to_pixels(read_image(samples[i].path)) for i in indices]).to(run.device)
         for index, mask in zip(indices, predict_labels(network, pixels), strict=True):
             write_mask(folder / f"{samples[index].id}.png", mask)

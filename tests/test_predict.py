@@ -1,0 +1,146 @@
+"""Masks for new images: what counts as an image, batches, EXIF, and what stops the work before it begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from semples.cli import main
+from semples.data.images import read_image, read_mask
+from semples.data.loading import to_pixels
+from semples.errors import DataError, ModelError
+from semples.predict import predict
+from semples.stages.segment import predict_labels
+from tiny_segmenters import make_segmenter
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    make_segmenter("upernet").save(folder / "5-segment" / "model")
+    return folder
+
+
+def photograph(path: Path, height: int = 40, width: int = 56, seed: int = 0, orientation: int = 1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 255, (5, 7, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(path, exif=exif)
+    return path
+
+
+def test_files_folders_and_patterns(model: Path, tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    for name in ("b.jpg", "a.png", "deep/c.JPG", "other.png"):
+        photograph(root / name)
+    (root / "notes.txt").write_text("no image")
+    out = tmp_path / "out"
+    by_pattern = predict(model, [root / "*.png"], out)
+    assert [path.name for path in by_pattern] == ["a.png", "other.png"]
+    everywhere = predict(model, [root / "**" / "*"], out)
+    assert [path.name for path in everywhere] == ["a.png", "b.png", "c.png", "other.png"]
+    twice = predict(model, [root / "b.jpg", root], out)
+    assert [path.name for path in twice] == ["b.png", "a.png", "c.png", "other.png"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        name for stem in ("a", "b", "c", "other") for name in (f"{stem}.png", f"{stem}-overlay.jpg")
+    )
+
+
+def test_patterns_relative_to_the_working_folder_and_home(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photograph(tmp_path / "photos" / "a.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for pattern in ("photos/*.jpg", "~/photos/?.jpg"):
+        assert predict(model, [Path(pattern)], Path("out")) == [Path("out/a.png")]
+
+
+def test_a_file_with_brackets_in_its_name_is_no_pattern(model: Path, tmp_path: Path) -> None:
+    path = photograph(tmp_path / "a[1].jpg")
+    photograph(tmp_path / "a1.jpg")
+    assert predict(model, [path], tmp_path / "out") == [tmp_path / "out" / "a[1].png"]
+
+
+def test_masks_are_those_of_each_image_alone(model: Path, tmp_path: Path) -> None:
+    """Sizes mixed, so that batches are not in the order of the images; one turned by EXIF."""
+    paths = [
+        photograph(tmp_path / "1.png", seed=1),
+        photograph(tmp_path / "2.png", 32, 32, seed=2),
+        photograph(tmp_path / "3.png", seed=3),
+        photograph(tmp_path / "4.jpg", 40, 56, seed=4, orientation=6),
+    ]
+    written = predict(model, paths, tmp_path / "out", overlays=False)
+    network = make_segmenter("upernet")
+    for path, target in zip(paths, written, strict=True):
+        image = read_image(path)
+        expected = predict_labels(network, to_pixels(image)[None])[0]
+        mask = read_mask(target, image.shape[:2], 2)
+        assert len(np.unique(expected)) > 1
+        assert (mask == expected).mean() > 0.999  # a batch sums in another order
+    assert read_mask(written[3], None, 2).shape == (56, 40)
+    assert not list((tmp_path / "out").glob("*-overlay.jpg"))
+
+
+def test_the_model_folder_itself(model: Path, tmp_path: Path) -> None:
+    path = photograph(tmp_path / "a.jpg")
+    (from_run,) = predict(model, [path], tmp_path / "1")
+    (from_folder,) = predict(model / "5-segment" / "model", [path], tmp_path / "2")
+    assert from_run.read_bytes() == from_folder.read_bytes()
+
+
+def test_equal_names_take_folder_and_suffix(model: Path, tmp_path: Path) -> None:
+    paths = [photograph(tmp_path / name) for name in ("x/a.jpg", "y/a.jpg", "y/b.png")]
+    written = predict(model, paths, tmp_path / "out")
+    assert [path.name for path in written] == ["x-a-jpg.png", "y-a-jpg.png", "y-b-png.png"]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (["no.jpg"], r"no\.jpg is not there: give image files, folders of images or a pattern in quotes"),
+        (["*.bmp"], r"no file matches .*\*\.bmp"),
+        (["empty"], r"no images in .*empty: expected \.bmp, \.gif, \.jpeg"),
+        (["*.txt"], r"no images in .*\*\.txt"),
+        (["good.jpg", "broken.jpg"], r"broken\.jpg: this is no JPEG.* image; download it again, or leave it out"),
+        (["p/x/a.jpg", "q/x/a.jpg"], r"p/x/a\.jpg and .*q/x/a\.jpg would be written to the same name"),
+        (["out/old.png"], r"out/old\.png is one of the images and would be overwritten"),
+    ],
+)
+def test_nothing_is_written_on_bad_input(model: Path, tmp_path: Path, given: list[str], text: str) -> None:
+    for name in ("good.jpg", "p/x/a.jpg", "q/x/a.jpg", "out/old.png"):
+        photograph(tmp_path / name)
+    (tmp_path / "broken.jpg").write_text("no image")
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=text):
+        predict(model, [tmp_path / name for name in given], tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["old.png"]
+
+
+def test_a_place_without_model_and_a_file_in_the_way(model: Path, tmp_path: Path) -> None:
+    path = photograph(tmp_path / "a.jpg")
+    with pytest.raises(ModelError, match="holds no model"):
+        predict(tmp_path, [path], tmp_path / "out")
+    with pytest.raises(DataError, match=r"a\.jpg is a file: give a folder for the results"):
+        predict(model, [path], path)
+
+
+def test_damage_behind_the_header_is_told_in_one_line(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Smaller images come first, so that the mask of a whole image is there when the damaged one stops the work."""
+    photograph(tmp_path / "a.jpg", 32, 32)
+    path = photograph(tmp_path / "b.jpg", 80, 80)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert main(["predict", str(model), str(tmp_path / "*.jpg"), "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"semples: error: {path}: the image is damaged")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-overlay.jpg", "a.png"]
