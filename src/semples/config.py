@@ -147,7 +147,7 @@ class MaskGeneratorConfig:
     """Side of the CAM head's convolution."""
     freeze_backbone: bool = True
     """Train only the head in stage 0 too (stages 1 and 3 always do)."""
-    image_size: int = 96
+    image_size: int = 128
     """Side of the square training crops in pixels."""
     crop_scale: float = 0.6
     """Smallest share of the image's area that a random training crop keeps; 1 resizes the whole image."""
@@ -326,8 +326,8 @@ class RefineConfig(MatchConfig):
 class CamsConfig:
     """Multi-scale inference of class activation maps."""
 
-    scales: list[float] = field(default_factory=lambda: [1.0, 1.5])
-    """Image scales whose CAMs are summed."""
+    scales: list[float] = field(default_factory=lambda: [1.33, 2.0])
+    """Image scales whose CAMs are summed; they should frame the scale of the training crops."""
     flip: bool = True
     """Add the mirrored image at each scale."""
 
