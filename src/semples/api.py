@@ -13,6 +13,7 @@ from semples.config import Config
 from semples.data.images import read_mask
 from semples.errors import DataError
 from semples.files import read_json
+from semples.locks import locked
 from semples.metrics import ConfusionMatrix
 from semples.predict import predict
 from semples.report import write_report
@@ -38,9 +39,9 @@ def run(config: Config, out: Path, until: str | None = None, force: str | None =
     Raises:
         SemplesError: Bad settings, bad input, or a failed run; its text says what to do.
     """
-    opened = open_run(config, out, quiet)
-    run_stages(opened, until, force, _teller(quiet))
-    write_report(out)
+    with locked(out):
+        run_stages(open_run(config, out, quiet), until, force, _teller(quiet))
+        write_report(out)
     return out
 
 

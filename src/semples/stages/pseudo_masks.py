@@ -16,9 +16,10 @@ def final_generator(guided: bool) -> str:
 
 
 def pseudo_masks(run: Run) -> None:
-    """Write ``ID.png`` for every training image: 0 background, k + 1 for class k."""
+    """Write ``ID.png`` for every training image that has none: 0 background, k + 1 for class k."""
     source = run.folder(final_generator(run.config.guidance.enabled))
-    for sample in run.log.track(run.dataset.train, "pseudo masks"):
+    missing = [s for s in run.dataset.train if not (run.folder("pseudo-masks") / f"{s.id}.png").is_file()]
+    for sample in run.log.track(missing, "pseudo masks"):
         cams, classes = read_cams(source, sample)
         maps = torch.from_numpy(cams).float() / 255
         mask = label_map(maps, torch.from_numpy(classes), run.config.pseudo_masks.threshold)
