@@ -93,15 +93,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _explain(error: BaseException) -> tuple[str, int]:
     """Return one line for people, and the exit status."""
-    text = " ".join(str(error).split())
+    text = " ".join(_without_worker(str(error)).split())
     if isinstance(error, KeyboardInterrupt):
         return "semples: stopped; the same command continues", 130
     if isinstance(error, SemplesError):
         return f"semples: error: {text}", error.exit_status
+    if isinstance(error, OSError) and error.filename:
+        return f"semples: error: {error.filename}: {error.strerror}; mend that, the same command continues", 1
     return (
         f"semples: error: {type(error).__name__}: {text} (run again with --debug for the traceback)",
         1,
     )
+
+
+def _without_worker(text: str) -> str:
+    """Take the last line of the traceback that a data-loading process puts around the text of an error."""
+    if not (text.startswith("Caught ") and "Original Traceback" in text):
+        return text
+    return text.strip().splitlines()[-1].partition(": ")[2]
 
 
 def _run_verb(words: list[str]) -> None:
