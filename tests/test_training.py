@@ -89,7 +89,7 @@ def test_the_dataset_is_told_the_epoch() -> None:
     assert dataset.epoch == 2
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """What stands for the end of the process."""
 
 
@@ -115,7 +115,7 @@ def train_noisy(folder: Path, kill_at: int | None = None, seconds: float = 0.0) 
     def step(module: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
         nonlocal begun
         if begun == kill_at:
-            raise Killed
+            raise KilledError
         begun += 1
         return squared_distance(module, batch)
 
@@ -140,9 +140,9 @@ def lines_without_speed(folder: Path) -> list[dict[str, Any]]:
 def test_a_killed_training_goes_on_to_the_same_bits(kill_at: int, tmp_path: Path) -> None:
     """In the middle of an epoch, between two, before the first step and at the last."""
     whole, words = train_noisy(tmp_path / "whole", seconds=1e9)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_noisy(tmp_path / "killed", kill_at)
-    with pytest.raises(Killed):  # and once more, wherever it is by then
+    with pytest.raises(KilledError):  # and once more, wherever it is by then
         train_noisy(tmp_path / "killed", 0)
     module, again = train_noisy(tmp_path / "killed")
     for name, value in whole.state_dict().items():
@@ -160,10 +160,10 @@ def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_kept_when_its_time_has_come(tmp_path: Path) -> None:
     path = tmp_path / "toy" / "checkpoint.pt"
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_noisy(tmp_path, kill_at=14, seconds=1e9)
     assert not path.exists()
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_noisy(tmp_path, kill_at=1, seconds=0)
     assert torch.load(path, weights_only=True)["position"] == (0, 1)
     assert set(torch.load(path, weights_only=True)["module"]).isdisjoint({"frozen.weight", "frozen.bias"})
@@ -172,7 +172,7 @@ def test_a_checkpoint_is_kept_when_its_time_has_come(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spoil", ["delete", "truncate", "garbage"])
 def test_without_its_checkpoint_a_training_starts_over_and_says_so(spoil: str, tmp_path: Path) -> None:
     whole, _ = train_noisy(tmp_path / "whole")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_noisy(tmp_path / "killed", kill_at=4)
     path = tmp_path / "killed" / "toy" / "checkpoint.pt"
     content = path.read_bytes()
@@ -191,7 +191,7 @@ def test_without_its_checkpoint_a_training_starts_over_and_says_so(spoil: str, t
 
 def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
-    torch.save({"position": Killed()}, path)
+    torch.save({"position": KilledError()}, path)
     said: list[str] = []
     assert Checkpoint(path).load(said.append) is None
     assert "is damaged" in said[0]
@@ -201,7 +201,7 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     train_noisy(tmp_path)
     path = tmp_path / "toy" / "checkpoint.pt"
     torch.save({**torch.load(path, weights_only=True), "optimizer": {}}, path)
-    with pytest.raises(RunError, match="the checkpoint does not fit this training .*: delete it"):
+    with pytest.raises(RunError, match=r"the checkpoint does not fit this training .*: delete it"):
         train_noisy(tmp_path)
 
 
@@ -234,12 +234,12 @@ def test_a_loss_that_is_not_finite_names_its_batch_and_is_written_nowhere(tmp_pa
     groups = [(list(module.parameters()), 1.0)]
     checkpoint = Checkpoint(tmp_path / "toy" / "checkpoint.pt", seconds=0)
     log = TrainingLog(tmp_path / "metrics.jsonl")
+    fitting, accelerator = Fitting(3, 0.1, 0.0, section="mine"), make_accelerator("cpu", "fp32")
     with pytest.raises(
         RunError,
         match=r"^the loss of stage toy is nan in epoch 2, step 2 \(good [\d.]+, bad nan\); "
         r"its batch: number-4, number-5, number-6, number-7: lower mine.learning_rate$",
     ):
-        fitting = Fitting(3, 0.1, 0.0, section="mine")
-        fit("toy", module, step, groups, loader, fitting, make_accelerator("cpu", "fp32"), log, checkpoint)
+        fit("toy", module, step, groups, loader, fitting, accelerator, log, checkpoint)
     assert [line["epoch"] for line in lines_without_speed(tmp_path)] == [1]
     assert torch.load(tmp_path / "toy" / "checkpoint.pt", weights_only=True)["position"] == (1, 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from semples import __version__
-from semples.errors import ConfigError, SemplesError, did_you_mean
+from semples.errors import ConfigError, DataError, SemplesError, did_you_mean
 from semples.files import read_json
 from semples.settings import SETTING_KEYS, config_to_yaml, load_config
 
@@ -321,8 +321,8 @@ def _read_pairings(file: Path) -> list[dict[str, str]]:
         pairings = read_json(file)
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror}): give a JSON file of pairings") from error
-    except ValueError as error:
-        raise ConfigError(f"{file} is not valid JSON: {error}") from error
+    except DataError as error:
+        raise ConfigError(f"{file} is not valid JSON: {error.__cause__}") from error
     if not (isinstance(pairings, list) and pairings and all(map(_is_pairing, pairings))):
         raise ConfigError(f'{file} is not a list of pairings, expected [{{"boat": "water", ...}}, ...]')
     return pairings

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ SMALL = {
 }
 
 
-class Killed(BaseException):
+class KilledError(BaseException):
     """What stands for the end of the process."""
 
 
@@ -97,7 +96,7 @@ class Fuse:
         if self.moments and self.moments[0] == (*now, self.seen[now]):
             self.moments.pop(0)
             self.seen.clear()
-            raise Killed
+            raise KilledError
 
 
 @pytest.fixture(scope="module")
@@ -128,21 +127,21 @@ def test_stopped_in_every_stage_it_ends_with_the_same_bytes(
     run, moments = tmp_path / "run", list(MOMENTS)
     fuse = Fuse(run, moments, monkeypatch)
     while moments:
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             api.run(small(), run, quiet=True)
     api.run(small(), run, quiet=True)
     assert artefacts(run) == artefacts(whole)
     assert metrics(run) == metrics(whole)
     # Nothing was trained twice but the steps in which it was stopped.
-    steps = {name: 3 for name in ("classify", "match", "refine", "segment", "supervised-bound")}
+    steps = dict.fromkeys(("classify", "match", "refine", "segment", "supervised-bound"), 3)
     pairs = sum(len(entry["tags"]) for entry in json.loads((run / "dataset.json").read_text())["train"])
     stopped = sum(event == "step" for _, event, _ in MOMENTS)
     assert fuse.steps == 2 * (sum(steps.values()) + -(-pairs // 2)) + stopped
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Run]:
-    yield open_run(small(data__train_size=2, data__val_size=1), tmp_path / "run", quiet=True)
+def opened(tmp_path: Path) -> Run:
+    return open_run(small(data__train_size=2, data__val_size=1), tmp_path / "run", quiet=True)
 
 
 def test_a_stopped_stage_finds_its_files_again_but_not_those_of_other_settings(opened: Run) -> None:
@@ -154,11 +153,11 @@ def test_a_stopped_stage_finds_its_files_again_but_not_those_of_other_settings(o
         folder.mkdir(exist_ok=True)
         (folder / f"{len(found)}.txt").touch()
         if len(found) < 4:
-            raise Killed
+            raise KilledError
 
     stage, manifest = Stage("classify", act, ("seed",)), Manifest(opened.directory / "manifest.json")
     for digest in ("first", "first", "second"):
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             perform(stage, opened, manifest, digest, print)
         manifest = Manifest(manifest.path)
         assert not manifest.is_done("classify", digest)
@@ -174,10 +173,10 @@ def test_a_folder_that_was_half_removed_counts_for_nothing(opened: Run, monkeypa
     perform(stage, opened, manifest, "old", print)
 
     def stop(_: Path) -> None:
-        raise Killed
+        raise KilledError
 
     monkeypatch.setattr(shutil, "rmtree", stop)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         perform(stage, opened, manifest, "new", print)
     again = Manifest(manifest.path)
     assert opened.folder("classify").is_dir()

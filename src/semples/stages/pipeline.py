@@ -240,8 +240,8 @@ def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     try:
         stages: dict[str, dict[str, Any]] = read_json(path)["stages"]
         wrong = [name for name, entry in stages.items() if not isinstance(entry, dict)]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is no manifest of a run ({error}): {_MANIFEST_FIX}") from error
+    except (DataError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is no manifest of a run ({error.__cause__ or error}): {_MANIFEST_FIX}") from error
     if wrong:
         raise DataError(f"{path} is no manifest of a run (stage {wrong[0]} is no object): {_MANIFEST_FIX}")
     return stages

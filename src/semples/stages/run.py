@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +16,7 @@ from safetensors.torch import load_file, save
 from semples.checkpoints import Checkpoint
 from semples.config import Config, OptimizerConfig
 from semples.data.loading import ImageCache
-from semples.errors import ConfigError, RunError, did_you_mean
+from semples.errors import ConfigError, DataError, ModelError, RunError, did_you_mean
 from semples.files import replacing
 from semples.losses import MatchScore
 from semples.models import backbones, segmentation, vision_language
@@ -203,6 +205,19 @@ class Run:
             return load_file(path, device=str(self.device))
         except SafetensorError as error:
             raise RunError(f"{path} is damaged ({error}): --force {stage} makes it again") from error
+
+
+@contextmanager
+def result_of(stage: str) -> Iterator[None]:
+    """Say which stage makes a result again that turns out to be missing or damaged.
+
+    Raises:
+        RunError: In place of a DataError or ModelError.
+    """
+    try:
+        yield
+    except (DataError, ModelError) as error:
+        raise RunError(f"{error} (--force {stage} makes it again)") from error
 
 
 def _read_words(path: Path) -> list[str]:

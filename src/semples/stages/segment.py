@@ -22,7 +22,7 @@ from semples.files import writing
 from semples.models.segmentation import SegmentationNetwork, build_segmentation_network
 from semples.records import IGNORE_INDEX, Sample
 from semples.stages.cams import unfinished_batches
-from semples.stages.run import Run, fitting
+from semples.stages.run import Run, fitting, result_of
 from semples.training import StepResult, fit, set_seed
 
 MaskReader = Callable[[Sample], NDArray[np.uint8]]
@@ -88,7 +88,8 @@ def segment(run: Run) -> None:
     """Train on the pseudo masks; save the network and its predictions for the held-out images."""
 
     def read(sample: Sample) -> NDArray[np.uint8]:
-        return read_mask(run.folder("pseudo-masks") / f"{sample.id}.png", sample.size, run.num_classes)
+        with result_of("pseudo-masks"):
+            return read_mask(run.folder("pseudo-masks") / f"{sample.id}.png", sample.size, run.num_classes)
 
     train_segmentation(run, "segment", run.train_images, read)
 
@@ -133,7 +134,7 @@ def _save(network: SegmentationNetwork, folder: Path) -> None:
         with writing(folder):
             network.save(folder)
     except SafetensorError as error:
-        raise RunError(f"{folder} cannot be written ({error}): mend that; the same command continues") from error
+        raise RunError(f"{folder} cannot be written ({error}): free some space; the same command continues") from error
 
 
 def _step(network: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
