@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from run_files import SMALL, artefacts, metrics, running
 from semples import api
 from semples.checkpoints import TrainingState
 from semples.config import Config
@@ -23,49 +24,19 @@ from semples.stages.warnings import stage_warnings
 
 torch.set_num_threads(1)
 
-TRAININGS = ("classify", "match", "prompts", "refine", "segment")
-SMALL = {
-    "data.train_size": 6,
-    "data.val_size": 3,
-    "data.image_size": 64,
-    "data.pairs": {"boat": "water", "ball": "grass"},
-    "mask_generator.image_size": 64,
-    "segment.image_size": 64,
-    "cams.scales": [1.0],
-    **{f"{stage}.epochs": 2 for stage in TRAININGS},
-    **{f"{stage}.batch_size": 2 for stage in TRAININGS},
-    "pseudo_masks.threshold": 0.3,
-    "checkpoint_seconds": 0.0,
-    "device": "cpu",
-}
-
 
 class KilledError(BaseException):
     """What stands for the end of the process."""
 
 
 def small(**changes: Any) -> Config:
-    return load_config(overrides={**SMALL, **{key.replace("__", "."): value for key, value in changes.items()}})
-
-
-def artefacts(run: Path) -> dict[str, bytes]:
-    """All files of a run but those that hold times, paths or settings of this very run."""
-    left_out = {"config.yaml", "dataset.json", "manifest.json", "metrics.jsonl", "report.html", ".lock"}
-    paths = (path for path in sorted(run.rglob("*")) if path.is_file() and "scenes" not in path.parts)
-    return {str(p.relative_to(run)): p.read_bytes() for p in paths if str(p.relative_to(run)) not in left_out}
-
-
-def metrics(run: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
-
-
-def running(run: Path) -> str:
-    """Folder of the stage that a run is in."""
-    if not (run / "manifest.json").is_file():
-        return ""
-    stages = json.loads((run / "manifest.json").read_text())["stages"]
-    return next((name for name, entry in stages.items() if entry["status"] == "running"), "")
+    return load_config(
+        overrides={
+            **SMALL,
+            "checkpoint_seconds": 0.0,
+            **{key.replace("__", "."): value for key, value in changes.items()},
+        }
+    )
 
 
 class Fuse:
