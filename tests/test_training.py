@@ -106,7 +106,9 @@ class Noisy(torch.nn.Module):
         return value
 
 
-def train_noisy(folder: Path, kill_at: int | None = None, seconds: float = 0.0) -> tuple[Noisy, list[Any]]:
+def train_noisy(
+    folder: Path, kill_at: int | None = None, seconds: float = 0.0, workers: int = 0
+) -> tuple[Noisy, list[Any]]:
     """Five epochs of three steps; ``kill_at`` ends them at the beginning of that step."""
     folder.mkdir(exist_ok=True)
     set_seed(0)
@@ -122,7 +124,8 @@ def train_noisy(folder: Path, kill_at: int | None = None, seconds: float = 0.0) 
     def after_epoch() -> list[tuple[str, float]]:
         return [("weight", module.last.weight.item())]
 
-    loader = DataLoader(Numbers(), batch_size=3, shuffle=True, generator=torch.Generator().manual_seed(0))
+    order = torch.Generator().manual_seed(0)
+    loader = DataLoader(Numbers(), batch_size=3, shuffle=True, generator=order, num_workers=workers)
     groups = [(list(module.last.parameters()), 1.0), (list(module.norm.parameters()), 0.1)]
     log, checkpoint = TrainingLog(folder / "metrics.jsonl"), Checkpoint(folder / "toy" / "checkpoint.pt", seconds)
     accelerator = make_accelerator("cpu", "fp32")
@@ -150,6 +153,14 @@ def test_a_killed_training_goes_on_to_the_same_bits(kill_at: int, tmp_path: Path
     assert again == words
     assert len(words) == 5
     assert lines_without_speed(tmp_path / "killed") == lines_without_speed(tmp_path / "whole")
+
+
+def test_workers_change_nothing(tmp_path: Path) -> None:
+    whole, _ = train_noisy(tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train_noisy(tmp_path / "killed", kill_at=4, workers=2)
+    module, _ = train_noisy(tmp_path / "killed", workers=1)
+    assert torch.equal(module.last.weight, whole.last.weight)
 
 
 def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:

@@ -183,13 +183,8 @@ def fit(
     Raises:
         RunError: The loss is not finite, or the checkpoint cannot be written.
     """
-    optimizer = torch.optim.AdamW(
-        [{"params": params, "lr": fitting.learning_rate * factor} for params, factor in groups if params],
-        lr=fitting.learning_rate,
-        weight_decay=fitting.weight_decay,
-    )
     steps = fitting.epochs * len(loader)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: rate_at(done, steps, fitting.warmup))
+    optimizer, schedule = _make_optimizer(groups, fitting, steps)
     dataset, order = loader.dataset, loader.generator or torch.default_generator
     module, prepared, loader = accelerator.prepare(module, optimizer, loader)
     state = TrainingState(module, prepared, schedule, order, [] if history is None else history)
@@ -206,11 +201,7 @@ def fit(
             for batch in state.batches(loader):
                 with accelerator.autocast():
                     result = step(module, batch)
-                loss = torch.stack(list(result.parts.values())).sum()
-                state.optimizer.zero_grad()
-                accelerator.backward(loss)
-                state.optimizer.step()
-                schedule.step()
+                loss = _descend(result, state, accelerator)
                 images += state.count(_named(result, loss), batch)
                 watch.add(state, loss, result.parts, batch)
                 progress.update(task, advance=1, note=f"epoch {state.epoch + 1}/{fitting.epochs}")
@@ -222,6 +213,27 @@ def fit(
             state.end_epoch(None if after_epoch is None else after_epoch())
             if state.epoch == fitting.epochs or checkpoint.is_due():
                 checkpoint.save(state.collect())
+
+
+def _make_optimizer(
+    groups: Sequence[tuple[list[torch.nn.Parameter], float]], fitting: Fitting, steps: int
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
+    optimizer = torch.optim.AdamW(
+        [{"params": params, "lr": fitting.learning_rate * factor} for params, factor in groups if params],
+        lr=fitting.learning_rate,
+        weight_decay=fitting.weight_decay,
+    )
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: rate_at(done, steps, fitting.warmup))
+
+
+def _descend(result: StepResult, state: TrainingState, accelerator: Accelerator) -> Tensor:
+    """Take one step down the loss, and return it."""
+    loss = torch.stack(list(result.parts.values())).sum()
+    state.optimizer.zero_grad()
+    accelerator.backward(loss)
+    state.optimizer.step()
+    state.schedule.step()
+    return loss
 
 
 def _go_on(stage: str, state: TrainingState, checkpoint: Checkpoint, log: TrainingLog) -> None:
