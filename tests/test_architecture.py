@@ -16,7 +16,9 @@ FOUNDATION = {"errors", "records", "files"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
-    "files": set(),
+    "files": {"errors"},
+    "locks": {"errors", "files"},
+    "checkpoints": {"errors", "files"},
     "config": {"errors"},
     "settings": {"errors", "files", "config"},
     "data": FOUNDATION,
@@ -25,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "masks": {"errors", "records"},
     "refinement": {"errors", "records"},
     "metrics": {"errors", "records"},
-    "training": {"errors", "records"},
+    "training": {"errors", "records", "files", "checkpoints"},
     "stages": {
         *FOUNDATION,
         "config",
@@ -37,12 +39,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "refinement",
         "metrics",
         "training",
+        "checkpoints",
     },
     "report": {*FOUNDATION, "config", "data"},
     "export": {*FOUNDATION, "config", "data"},
     "onnx_export": {*FOUNDATION, "models", "export"},
     "predict": {*FOUNDATION, "config", "data", "models", "training", "stages"},
-    "compare": {*FOUNDATION, "config", "data", "models", "stages"},
+    "compare": {*FOUNDATION, "config", "data", "models", "locks", "stages"},
     "tables": set(),
 }
 MAY_IMPORT["api"] = {*MAY_IMPORT, "stages"} - {"tables"}

@@ -117,6 +117,18 @@ def test_what_only_decoding_finds(
     assert not (tmp_path / "out" / "evaluation.json").exists()
 
 
+def test_an_error_in_a_worker_is_the_same_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make_folder(tmp_path / "photos")
+    truncate(root)
+    lines = []
+    for workers in ("0", "1"):
+        assert run(root, "--data.workers", workers) == 2
+        lines.append(capsys.readouterr().err.strip().splitlines()[-1])
+    assert lines[0].startswith("semples: error: ")
+    assert "2.jpg" in lines[0]
+    assert lines[1] == lines[0]
+
+
 def test_photographs_of_every_kind_go_through(tmp_path: Path) -> None:
     """Grey, palette, CMYK, alpha, 16 bit and EXIF-rotated images beside each other."""
     root = make_folder(tmp_path / "photos")

@@ -1,16 +1,19 @@
-"""The training loop: schedule by hand, convergence, logs, and a loss that is not finite."""
+"""The training loop: schedule by hand, convergence, logs, going on after a kill, and a loss that is not finite."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from semples.checkpoints import Checkpoint
 from semples.errors import RunError
 from semples.training import Fitting, StepResult, TrainingLog, fit, make_accelerator, rate_at, set_seed
 
@@ -19,12 +22,13 @@ torch.set_num_threads(1)
 
 class Numbers(torch.utils.data.Dataset[dict[str, Tensor]]):
     epoch = -1
+    ids = tuple(f"number-{index}" for index in range(8))
 
     def __len__(self) -> int:
         return 8
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"x": torch.tensor([float(index)])}
+        return {"x": torch.tensor([float(index)]), "index": torch.tensor(index)}
 
 
 def squared_distance(module: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
@@ -85,6 +89,168 @@ def test_the_dataset_is_told_the_epoch() -> None:
     assert dataset.epoch == 2
 
 
+class KilledError(Exception):
+    """What stands for the end of the process."""
+
+
+class Noisy(torch.nn.Module):
+    """Weights, statistics in buffers, a frozen part, and randomness from torch and numpy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.last, self.frozen = torch.nn.BatchNorm1d(1), torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+        self.frozen.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value: Tensor = self.last(torch.dropout(self.norm(self.frozen(x)), 0.5, True)) + float(np.random.rand())
+        return value
+
+
+def train_noisy(
+    folder: Path, kill_at: int | None = None, seconds: float = 0.0, workers: int = 0
+) -> tuple[Noisy, list[Any]]:
+    """Five epochs of three steps; ``kill_at`` ends them at the beginning of that step."""
+    folder.mkdir(exist_ok=True)
+    set_seed(0)
+    module, begun, history = Noisy(), 0, list[Any]()
+
+    def step(module: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+        nonlocal begun
+        if begun == kill_at:
+            raise KilledError
+        begun += 1
+        return squared_distance(module, batch)
+
+    def after_epoch() -> list[tuple[str, float]]:
+        return [("weight", module.last.weight.item())]
+
+    order = torch.Generator().manual_seed(0)
+    loader = DataLoader(Numbers(), batch_size=3, shuffle=True, generator=order, num_workers=workers)
+    groups = [(list(module.last.parameters()), 1.0), (list(module.norm.parameters()), 0.1)]
+    log, checkpoint = TrainingLog(folder / "metrics.jsonl"), Checkpoint(folder / "toy" / "checkpoint.pt", seconds)
+    accelerator = make_accelerator("cpu", "fp32")
+    fitting = Fitting(5, 0.1, 0.1, warmup=0.2)
+    fit("toy", module, step, groups, loader, fitting, accelerator, log, checkpoint, after_epoch, history)
+    return module, history
+
+
+def lines_without_speed(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
+
+
+@pytest.mark.parametrize("kill_at", [0, 1, 3, 7, 14])
+def test_a_killed_training_goes_on_to_the_same_bits(kill_at: int, tmp_path: Path) -> None:
+    """In the middle of an epoch, between two, before the first step and at the last."""
+    whole, words = train_noisy(tmp_path / "whole", seconds=1e9)
+    with pytest.raises(KilledError):
+        train_noisy(tmp_path / "killed", kill_at)
+    with pytest.raises(KilledError):  # and once more, wherever it is by then
+        train_noisy(tmp_path / "killed", 0)
+    module, again = train_noisy(tmp_path / "killed")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(module.state_dict()[name], value), name
+    assert again == words
+    assert len(words) == 5
+    assert lines_without_speed(tmp_path / "killed") == lines_without_speed(tmp_path / "whole")
+
+
+def test_workers_change_nothing(tmp_path: Path) -> None:
+    whole, _ = train_noisy(tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train_noisy(tmp_path / "killed", kill_at=4, workers=2)
+    module, _ = train_noisy(tmp_path / "killed", workers=1)
+    assert torch.equal(module.last.weight, whole.last.weight)
+
+
+def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
+    whole, _ = train_noisy(tmp_path)
+    again, _ = train_noisy(tmp_path, kill_at=0)
+    assert torch.equal(again.last.weight, whole.last.weight)
+
+
+def test_a_checkpoint_is_kept_when_its_time_has_come(tmp_path: Path) -> None:
+    path = tmp_path / "toy" / "checkpoint.pt"
+    with pytest.raises(KilledError):
+        train_noisy(tmp_path, kill_at=14, seconds=1e9)
+    assert not path.exists()
+    with pytest.raises(KilledError):
+        train_noisy(tmp_path, kill_at=1, seconds=0)
+    assert torch.load(path, weights_only=True)["position"] == (0, 1)
+    assert set(torch.load(path, weights_only=True)["module"]).isdisjoint({"frozen.weight", "frozen.bias"})
+
+
+@pytest.mark.parametrize("spoil", ["delete", "truncate", "garbage"])
+def test_without_its_checkpoint_a_training_starts_over_and_says_so(spoil: str, tmp_path: Path) -> None:
+    whole, _ = train_noisy(tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train_noisy(tmp_path / "killed", kill_at=4)
+    path = tmp_path / "killed" / "toy" / "checkpoint.pt"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if spoil == "truncate" else b"no checkpoint")
+    if spoil == "delete":
+        path.unlink()
+    said: list[str] = []
+    assert Checkpoint(path).load(said.append) is None
+    assert said == [
+        f"{path} is {'not there' if spoil == 'delete' else 'damaged'}: the stage starts over, stages before it stay"
+    ]
+    module, _ = train_noisy(tmp_path / "killed")
+    assert torch.equal(module.last.weight, whole.last.weight)
+    assert lines_without_speed(tmp_path / "killed") == lines_without_speed(tmp_path / "whole")
+
+
+def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"position": KilledError()}, path)
+    said: list[str] = []
+    assert Checkpoint(path).load(said.append) is None
+    assert "is damaged" in said[0]
+
+
+def test_the_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    train_noisy(tmp_path)
+    path = tmp_path / "toy" / "checkpoint.pt"
+    torch.save({**torch.load(path, weights_only=True), "optimizer": {}}, path)
+    with pytest.raises(RunError, match=r"the checkpoint does not fit this training .*: delete it"):
+        train_noisy(tmp_path)
+
+
+def test_lines_that_a_kill_cut_short_are_forgotten(tmp_path: Path) -> None:
+    log = TrainingLog(tmp_path / "metrics.jsonl")
+    for epoch in (1, 2, 3):
+        log.write(stage="toy", epoch=epoch)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"stage": "other", "ep')
+    log.start("toy", epochs=2)
+    assert (tmp_path / "metrics.jsonl").read_text() == ('{"stage": "toy", "epoch": 1}\n{"stage": "toy", "epoch": 2}\n')
+
+
 def test_a_loss_that_is_not_finite_stops_with_the_setting_to_change() -> None:
     with pytest.raises(RunError, match=r"loss of stage toy is (nan|inf).*lower toy.learning_rate"):
         train(TrainingLog(), epochs=3, rate=float("inf"))
+
+
+def test_a_loss_that_is_not_finite_names_its_batch_and_is_written_nowhere(tmp_path: Path) -> None:
+    """Step 2 of epoch 2 is the first that is not finite; what was kept before stays."""
+
+    def step(module: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+        wrong = module(batch["x"]) - 2 * batch["x"]
+        spoiled = (dataset.epoch == 1) & (batch["index"] == 5).any()
+        return StepResult({"good": wrong.square().mean(), "bad": torch.where(spoiled, torch.nan, 0.0)})
+
+    dataset = Numbers()
+    module = torch.nn.Linear(1, 1)
+    loader = DataLoader(dataset, batch_size=4, generator=torch.Generator())
+    groups = [(list(module.parameters()), 1.0)]
+    checkpoint = Checkpoint(tmp_path / "toy" / "checkpoint.pt", seconds=0)
+    log = TrainingLog(tmp_path / "metrics.jsonl")
+    fitting, accelerator = Fitting(3, 0.1, 0.0, section="mine"), make_accelerator("cpu", "fp32")
+    with pytest.raises(
+        RunError,
+        match=r"^the loss of stage toy is nan in epoch 2, step 2 \(good [\d.]+, bad nan\); "
+        r"its batch: number-4, number-5, number-6, number-7: lower mine.learning_rate$",
+    ):
+        fit("toy", module, step, groups, loader, fitting, accelerator, log, checkpoint)
+    assert [line["epoch"] for line in lines_without_speed(tmp_path)] == [1]
+    assert torch.load(tmp_path / "toy" / "checkpoint.pt", weights_only=True)["position"] == (1, 1)

@@ -14,6 +14,7 @@ from semples.data.images import read_mask
 from semples.errors import ConfigError, DataError
 from semples.export import export_coco, export_voc
 from semples.files import read_json
+from semples.locks import locked
 from semples.metrics import ConfusionMatrix
 from semples.onnx_export import export_onnx
 from semples.predict import predict
@@ -40,9 +41,9 @@ def run(config: Config, out: Path, until: str | None = None, force: str | None =
     Raises:
         SemplesError: Bad settings, bad input, or a failed run; its text says what to do.
     """
-    opened = open_run(config, out, quiet)
-    run_stages(opened, until, force, _teller(quiet))
-    write_report(out)
+    with locked(out):
+        run_stages(open_run(config, out, quiet), until, force, _teller(quiet))
+        write_report(out)
     return out
 
 

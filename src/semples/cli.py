@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from semples import __version__
-from semples.errors import ConfigError, SemplesError, did_you_mean
+from semples.errors import ConfigError, DataError, SemplesError, did_you_mean
 from semples.files import read_json
 from semples.settings import SETTING_KEYS, config_to_yaml, load_config
 
@@ -96,15 +96,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _explain(error: BaseException) -> tuple[str, int]:
     """Return one line for people, and the exit status."""
-    text = " ".join(str(error).split())
+    text = " ".join(_without_worker(str(error)).split())
     if isinstance(error, KeyboardInterrupt):
         return "semples: stopped; the same command continues", 130
     if isinstance(error, SemplesError):
         return f"semples: error: {text}", error.exit_status
+    if isinstance(error, OSError) and error.filename:
+        return f"semples: error: {error.filename}: {error.strerror}; mend that, the same command continues", 1
     return (
         f"semples: error: {type(error).__name__}: {text} (run again with --debug for the traceback)",
         1,
     )
+
+
+def _without_worker(text: str) -> str:
+    """Take the last line of the traceback that a data-loading process puts around the text of an error."""
+    if not (text.startswith("Caught ") and "Original Traceback" in text):
+        return text
+    return text.strip().splitlines()[-1].partition(": ")[2]
 
 
 def _run_verb(words: list[str]) -> None:
@@ -349,8 +358,8 @@ def _read_pairings(file: Path) -> list[dict[str, str]]:
         pairings = read_json(file)
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror}): give a JSON file of pairings") from error
-    except ValueError as error:
-        raise ConfigError(f"{file} is not valid JSON: {error}") from error
+    except DataError as error:
+        raise ConfigError(f"{file} is not valid JSON: {error.__cause__}") from error
     if not (isinstance(pairings, list) and pairings and all(map(_is_pairing, pairings))):
         raise ConfigError(f'{file} is not a list of pairings, expected [{{"boat": "water", ...}}, ...]')
     return pairings

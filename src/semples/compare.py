@@ -17,11 +17,12 @@ from rich.console import Console
 from semples.config import Config
 from semples.errors import ConfigError
 from semples.files import read_json, write_json
+from semples.locks import locked
 from semples.stages.evaluate import score_cams, score_masks
 from semples.stages.guided import leave_out
 from semples.stages.opening import open_run
-from semples.stages.pipeline import STAGES, Manifest, Stage, run_stages, stage_digest
-from semples.stages.run import FOLDERS, Run
+from semples.stages.pipeline import STAGES, Manifest, Stage, perform, run_stages, stage_digest
+from semples.stages.run import Run
 
 METHODS = {"classify": "classify", "match": "match", "manual": "manual", "full": "refine"}
 """Method -> the stage whose CAMs it is judged by."""
@@ -64,7 +65,9 @@ def _compare_pairing(config: Config, pairs: dict[str, str], seeds: int, out: Pat
     for seed in range(seeds):
         console.print(f"pairing {name}, bias {config.data.bias}, seed {seed}")
         seeded = dataclasses.replace(config, seed=seed, data=dataclasses.replace(config.data, pairs=pairs))
-        results.append(_compare_seed(open_run(seeded, out / f"{name}-seed-{seed}"), console))
+        directory = out / f"{name}-seed-{seed}"
+        with locked(directory):
+            results.append(_compare_seed(open_run(seeded, directory), console))
     methods = {
         method: {figure: [result["cams"][method][figure] for result in results] for figure in FIGURES}
         if results[0]["cams"][method]
@@ -96,8 +99,7 @@ def _compare_seed(run: Run, console: Console) -> dict[str, Any]:
     for stage in (MANUAL, bound):
         digest = stage_digest(stage, run, manifest)
         if not manifest.is_done(stage.name, digest):
-            stage.act(run)
-            manifest.record(stage.name, status="done", digest=digest, outputs=[FOLDERS[stage.name]])
+            perform(stage, run, manifest, digest, console.print)
     record = {
         "cams": {method: _scored(run, stage) for method, stage in METHODS.items()},
         "supervised_bound": (score_masks(run, "val", run.folder("supervised-bound") / "predictions") or {})["miou"],

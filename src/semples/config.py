@@ -450,6 +450,8 @@ class Config:
     """"auto", "cpu", "cuda", "cuda:1", "mps"."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Mixed precision of training; auto: bf16 on CUDA devices that have it, else fp32."""
+    checkpoint_seconds: float = 30.0
+    """A killed run repeats at most about this many seconds of training; 0 keeps a checkpoint after every step."""
     data: DataConfig = field(default_factory=DataConfig)
     vision_language: VisionLanguageConfig = field(default_factory=VisionLanguageConfig)
     mask_generator: MaskGeneratorConfig = field(default_factory=MaskGeneratorConfig)
@@ -469,3 +471,5 @@ class Config:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}, expected 0 or more")
+        if self.checkpoint_seconds < 0:
+            raise ConfigError(f"checkpoint_seconds is {self.checkpoint_seconds}, expected 0 or more")

@@ -35,7 +35,13 @@ class ModelError(SemplesError):
 
 
 class RunError(SemplesError):
-    """A run that cannot go on, for example a non-finite loss."""
+    """A run that cannot go on, for example a non-finite loss or a full disk."""
+
+
+class BusyError(SemplesError):
+    """A run directory in which another run is at work."""
+
+    exit_status = 2
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -7,7 +7,6 @@ import math
 import resource
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from semples.checkpoints import Checkpoint, TrainingState
 from semples.errors import RunError
+from semples.files import write_text, writing
 
 Item = TypeVar("Item", covariant=True)
 
@@ -47,33 +48,47 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Fitting:
-    """Length and optimiser of one training."""
+    """Length and optimiser of one training.
+
+    Attributes:
+        epochs: Passes over the loader.
+        learning_rate: Peak rate of AdamW; cosine to 0.
+        weight_decay: Decoupled weight decay.
+        warmup: Share of the steps with a linearly rising rate.
+        section: Section of the settings that these came from, for errors; the stage's name if empty.
+    """
 
     epochs: int
     learning_rate: float
     weight_decay: float
     warmup: float = 0.0
+    section: str = ""
 
 
 class TrainingLog:
-    """Appends one JSON line per epoch to metrics.jsonl and shows progress on a terminal."""
+    """Appends one JSON line per epoch to metrics.jsonl, and shows progress and remarks on a terminal."""
 
     def __init__(self, path: Path | None = None, quiet: bool = True) -> None:
         self.path = path
         self.quiet = quiet or not sys.stderr.isatty()
+        self._console = Console(stderr=True, highlight=False, quiet=quiet)
 
-    def start(self, stage: str) -> None:
-        """Forget the lines of an earlier training of this stage."""
+    def tell(self, text: str) -> None:
+        """Print one line for people on standard error."""
+        self._console.print(text, soft_wrap=True, markup=False)
+
+    def start(self, stage: str, epochs: int = 0) -> None:
+        """Forget the lines of an earlier training of this stage, but for the first epochs of one that goes on."""
         if self.path is None or not self.path.is_file():
             return
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if json.loads(line)["stage"] != stage]
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        known = ((line, _stage_and_epoch(line)) for line in self.path.read_text(encoding="utf-8").splitlines())
+        kept = [line for line, (name, epoch) in known if name and (name != stage or epoch <= epochs)]
+        write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def write(self, **values: Any) -> None:
         """Append one line."""
         if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as file:
+            with writing(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
 
     def progress(self) -> Progress:
@@ -96,6 +111,15 @@ class TrainingLog:
             for item in items:
                 yield item
                 progress.advance(task)
+
+
+def _stage_and_epoch(line: str) -> tuple[str, int]:
+    """Read what a line of the log is about; a line that a kill or a full disk cut short is about nothing."""
+    try:
+        values = json.loads(line)
+        return str(values["stage"]), int(values["epoch"])
+    except (ValueError, KeyError, TypeError):
+        return "", 0
 
 
 def make_accelerator(device: str, precision: str) -> Accelerator:
@@ -135,98 +159,146 @@ def fit(
     fitting: Fitting,
     accelerator: Accelerator,
     log: TrainingLog,
-    after_epoch: Callable[[int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    after_epoch: Callable[[], Any] | None = None,
+    history: list[Any] | None = None,
 ) -> None:
-    """Train ``module`` in place.
+    """Train ``module`` in place, from its last checkpoint where there is one.
 
     Args:
         stage: Name in logs.
         module: What is trained; put into training mode.
         step: (module, batch on the device) -> parts of the loss.
         groups: Parameters to train, each list with a factor on the learning rate.
-        loader: Batches; ``loader.dataset.epoch`` is set before each epoch where it exists.
+        loader: Batches, shuffled by ``loader.generator``, which a checkpoint includes. Where they exist,
+            ``loader.dataset.epoch`` is set before each epoch, and ``loader.dataset.ids`` has a name for each
+            ``index`` in a batch.
         fitting: Epochs, learning rate, weight decay, warm-up.
         accelerator: Device and precision.
         log: Where losses go.
-        after_epoch: Called with the number of epochs done.
+        checkpoint: Where the state is kept; None keeps none.
+        after_epoch: Called after each epoch; returns tensors or plain values.
+        history: Receives what it returned, and holds the entries of earlier epochs when a training goes on.
 
     Raises:
-        RunError: The loss is not finite.
+        RunError: The loss is not finite, or the checkpoint cannot be written.
     """
+    steps = fitting.epochs * len(loader)
+    optimizer, schedule = _make_optimizer(groups, fitting, steps)
+    dataset, order = loader.dataset, loader.generator or torch.default_generator
+    module, prepared, loader = accelerator.prepare(module, optimizer, loader)
+    state = TrainingState(module, prepared, schedule, order, [] if history is None else history)
+    checkpoint = checkpoint or Checkpoint()
+    _go_on(stage, state, checkpoint, log)
+    watch = _Watch(stage, fitting, getattr(dataset, "ids", None))
+    with log.progress() as progress:
+        task = progress.add_task(f"{stage:9}", total=steps, completed=state.epoch * len(loader) + state.step, note="")
+        while state.epoch < fitting.epochs:
+            if hasattr(dataset, "epoch"):
+                dataset.epoch = state.epoch
+            module.train()
+            started, images = time.perf_counter(), 0
+            for batch in state.batches(loader):
+                with accelerator.autocast():
+                    result = step(module, batch)
+                loss = _descend(result, state, accelerator)
+                images += state.count(_named(result, loss), batch)
+                watch.add(state, loss, result.parts, batch)
+                progress.update(task, advance=1, note=f"epoch {state.epoch + 1}/{fitting.epochs}")
+                if checkpoint.is_due():
+                    watch.check()
+                    checkpoint.save(state.collect())
+            watch.check()
+            _write_epoch(stage, fitting, state, images / (time.perf_counter() - started), log)
+            state.end_epoch(None if after_epoch is None else after_epoch())
+            if state.epoch == fitting.epochs or checkpoint.is_due():
+                checkpoint.save(state.collect())
+
+
+def _make_optimizer(
+    groups: Sequence[tuple[list[torch.nn.Parameter], float]], fitting: Fitting, steps: int
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
     optimizer = torch.optim.AdamW(
         [{"params": params, "lr": fitting.learning_rate * factor} for params, factor in groups if params],
         lr=fitting.learning_rate,
         weight_decay=fitting.weight_decay,
     )
-    steps = fitting.epochs * len(loader)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: rate_at(done, steps, fitting.warmup))
-    dataset = loader.dataset
-    module, optimizer, loader = accelerator.prepare(module, optimizer, loader)
-    log.start(stage)
-    with log.progress() as progress:
-        task = progress.add_task(f"{stage:9}", total=steps, note="")
-        for epoch in range(fitting.epochs):
-            if hasattr(dataset, "epoch"):
-                dataset.epoch = epoch
-            module.train()
-            started, sums, images = time.perf_counter(), _Sums(), 0
-            for batch in loader:
-                with accelerator.autocast():
-                    result = step(module, batch)
-                loss = torch.stack(list(result.parts.values())).sum()
-                optimizer.zero_grad()
-                accelerator.backward(loss)
-                optimizer.step()
-                schedule.step()
-                count = len(next(iter(batch.values())))
-                sums.add(result, loss, count)
-                images += count
-                progress.update(task, advance=1, note=f"epoch {epoch + 1}/{fitting.epochs}")
-            _write_epoch(stage, epoch, fitting, sums, images / (time.perf_counter() - started), schedule, log)
-            if after_epoch is not None:
-                after_epoch(epoch + 1)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: rate_at(done, steps, fitting.warmup))
 
 
-class _Sums:
-    """Means over an epoch, kept on the device so that no step waits for the logger."""
-
-    def __init__(self) -> None:
-        self._sums: dict[tuple[str, str], Tensor] = {}
-        self._weight = 0
-
-    def add(self, result: StepResult, loss: Tensor, weight: int) -> None:
-        named = {("parts", k): v for k, v in result.parts.items()}
-        named |= {("figures", k): v for k, v in (result.figures or {}).items()}
-        named["loss", "loss"] = loss
-        for key, value in named.items():
-            self._sums[key] = self._sums.get(key, torch.zeros_like(value)) + value.detach() * weight
-        self._weight += weight
-
-    def means(self) -> dict[str, dict[str, float]]:
-        out: dict[str, dict[str, float]] = defaultdict(dict)
-        for (kind, name), value in self._sums.items():
-            out[kind][name] = float(value) / self._weight
-        return out
+def _descend(result: StepResult, state: TrainingState, accelerator: Accelerator) -> Tensor:
+    """Take one step down the loss, and return it."""
+    loss = torch.stack(list(result.parts.values())).sum()
+    state.optimizer.zero_grad()
+    accelerator.backward(loss)
+    state.optimizer.step()
+    state.schedule.step()
+    return loss
 
 
-def _write_epoch(
-    stage: str, epoch: int, fitting: Fitting, sums: _Sums, speed: float, schedule: Any, log: TrainingLog
-) -> None:
-    means = sums.means()
-    loss = means["loss"]["loss"]
-    if not math.isfinite(loss):
+def _go_on(stage: str, state: TrainingState, checkpoint: Checkpoint, log: TrainingLog) -> None:
+    """Take up the last checkpoint, and forget the log's lines of what comes after it."""
+    saved = checkpoint.load(log.tell)
+    if saved is not None:
+        state.restore(saved)
+        log.tell(f"{stage:16} goes on after epoch {state.epoch}, step {state.step}")
+    log.start(stage, state.epoch)
+
+
+class _Watch:
+    """Finds the first step whose loss is not finite, and waits for the device only when asked."""
+
+    def __init__(self, stage: str, fitting: Fitting, ids: Sequence[str] | None) -> None:
+        self.stage, self.section, self.ids = stage, fitting.section or stage, ids
+        self._steps: list[tuple[str, Tensor, LossParts, Tensor | None]] = []
+
+    def add(self, state: TrainingState, loss: Tensor, parts: LossParts, batch: Mapping[str, Tensor]) -> None:
+        """Note the step that was just done."""
+        where = f"epoch {state.epoch + 1}, step {state.step}"
+        kept = {name: part.detach() for name, part in parts.items()}
+        self._steps.append((where, loss.detach(), kept, batch.get("index")))
+
+    def check(self) -> None:
+        """Look at the steps since the last check.
+
+        Raises:
+            RunError: The loss of one is not finite.
+        """
+        steps, self._steps = self._steps, []
+        if not steps:
+            return
+        finite = torch.stack([loss for _, loss, _, _ in steps]).isfinite().tolist()
+        if all(finite):
+            return
+        where, loss, parts, index = steps[finite.index(False)]
+        values = ", ".join(f"{name} {float(part):g}" for name, part in parts.items())
         raise RunError(
-            f"the loss of stage {stage} is {loss} in epoch {epoch + 1} (parts: {dict(means['parts'])}): "
-            f"lower {stage}.learning_rate"
+            f"the loss of stage {self.stage} is {float(loss)} in {where} ({values}){self._images(index)}: "
+            f"lower {self.section}.learning_rate"
         )
+
+    def _images(self, index: Tensor | None) -> str:
+        if index is None or self.ids is None:
+            return ""
+        return f"; its batch: {', '.join(self.ids[i] for i in index.tolist())}"
+
+
+def _named(result: StepResult, loss: Tensor) -> dict[tuple[str, str], Tensor]:
+    named = {("parts", name): value for name, value in result.parts.items()}
+    named |= {("figures", name): value for name, value in (result.figures or {}).items()}
+    return {**named, ("loss", "loss"): loss}
+
+
+def _write_epoch(stage: str, fitting: Fitting, state: TrainingState, speed: float, log: TrainingLog) -> None:
+    means = state.sums.means()
     log.write(
         stage=stage,
-        epoch=epoch + 1,
+        epoch=state.epoch + 1,
         epochs=fitting.epochs,
-        loss=loss,
+        loss=means["loss"]["loss"],
         parts=means["parts"],
         figures=means["figures"],
-        learning_rate=schedule.get_last_lr()[-1],
+        learning_rate=state.schedule.get_last_lr()[-1],
         images_per_second=round(speed, 1),
     )
 

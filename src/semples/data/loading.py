@@ -41,7 +41,8 @@ class ImageCache:
 class TrainingCrops(Dataset[dict[str, Tensor]]):
     """Random square crops with image-level labels; the same seed, epoch and index give the same crop.
 
-    Items: ``pixels`` float32 [3, S, S] in [0, 1], ``labels`` float32 [K] in {0, 1}, ``index`` int64 [].
+    Items: ``pixels`` float32 [3, S, S] in [0, 1], ``labels`` float32 [K] in {0, 1}, ``index`` int64 [],
+    whose name is in ``ids``.
 
     Args:
         images: The decoded images of the training split.
@@ -72,6 +73,7 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         self.augmentation = augmentation
         self.seed = seed
         self.epoch = 0
+        self.ids = [sample.id for sample in images.samples]
 
     def __len__(self) -> int:
         return len(self.images.samples)

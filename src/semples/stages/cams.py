@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
@@ -25,14 +26,14 @@ BATCH_PIXELS = 2**18
 
 
 def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
-    """Write ``cams/ID.safetensors`` for every training image.
+    """Write ``cams/ID.safetensors`` for every training image; batches whose files are all there are passed over.
 
     Each file has ``cams`` uint8 [P, H, W], the maps of the P tagged classes at the image's own size with 255 for 1,
     and ``classes`` int64 [P].
     """
     generator.eval()
     folder = run.folder(stage) / "cams"
-    batches = list(size_batches(run.dataset.train))
+    batches = unfinished_batches(run.dataset.train, folder, ".safetensors")
     for indices in run.log.track(batches, f"{stage} CAMs"):
         pixels = torch.stack([to_pixels(run.train_images[i]) for i in indices]).to(run.device)
         labels = image_labels([run.dataset.train[i] for i in indices], run.num_classes).to(run.device)
@@ -147,14 +148,28 @@ def size_batches(samples: Sequence[Sample], short_side: int = 0) -> Iterator[lis
             yield indices[start : start + most]
 
 
+def unfinished_batches(samples: Sequence[Sample], folder: Path, suffix: str, short_side: int = 0) -> list[list[int]]:
+    """Batches of :func:`size_batches` without those whose files ``ID.suffix`` are all in the folder already.
+
+    A batch is done again as a whole, as its size may change the last bits of a result.
+    """
+
+    def is_done(batch: list[int]) -> bool:
+        return all((folder / f"{samples[index].id}{suffix}").is_file() for index in batch)
+
+    return [batch for batch in size_batches(samples, short_side) if not is_done(batch)]
+
+
 def read_cams(folder: Path, sample: Sample) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Read the maps [P, H, W] and classes [P] that :func:`write_cams` wrote for a sample.
 
     Raises:
-        RunError: The file is missing.
+        RunError: The file is missing or damaged.
     """
     path = folder / "cams" / f"{sample.id}.safetensors"
-    if not path.is_file():
-        raise RunError(f"{path} is not there: run again with --force {folder.name.partition('-')[2]}")
-    tensors = load_file(path)
-    return tensors["cams"], tensors["classes"]
+    try:
+        tensors = load_file(path)
+        return tensors["cams"], tensors["classes"]
+    except (FileNotFoundError, SafetensorError, KeyError) as error:
+        problem = "not there" if isinstance(error, FileNotFoundError) else f"damaged ({error})"
+        raise RunError(f"{path} is {problem}: run again with --force {folder.name.partition('-')[2]}") from error

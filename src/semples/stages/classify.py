@@ -45,6 +45,7 @@ def train_classifier(run: Run) -> MaskGenerator:
         fitting(settings),
         run.accelerator,
         run.log,
+        run.checkpoint("classify"),
     )
     return generator
 

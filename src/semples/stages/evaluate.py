@@ -17,7 +17,7 @@ from semples.models.segmentation import load_segmentation_network
 from semples.records import Sample
 from semples.stages.cams import read_cams
 from semples.stages.pseudo_masks import step_folders
-from semples.stages.run import Run
+from semples.stages.run import FOLDERS, Run, result_of
 from semples.stages.segment import predict_samples
 
 SHOWN = 12
@@ -70,8 +70,10 @@ def score_masks(run: Run, split: str, folder: Path) -> dict[str, Any] | None:
     if not samples or not folder.is_dir():
         return None
     matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
+    stage = next(name for name in FOLDERS if folder.is_relative_to(run.folder(name)))
     for sample in run.log.track(samples, f"scoring {folder.name}"):
-        prediction = read_mask(folder / f"{sample.id}.png", sample.size, run.num_classes)
+        with result_of(stage):
+            prediction = read_mask(folder / f"{sample.id}.png", sample.size, run.num_classes)
         matrix.update(prediction, read_truth(sample, run.num_classes))
     return {"split": split, **matrix.scores(run.dataset.catalogue.names)}
 
@@ -83,7 +85,8 @@ def _score_network(run: Run, stage: str, folder: str) -> dict[str, Any] | None:
     has_truth = any(sample.mask_path is not None for sample in run.dataset.train)
     train_folder = run.folder("evaluate") / folder
     if has_truth:
-        network = load_segmentation_network(run.folder(stage) / "model").to(run.device)
+        with result_of("segment"):
+            network = load_segmentation_network(run.folder(stage) / "model").to(run.device)
         predict_samples(run, network, run.dataset.train, train_folder)
     return {
         "train": score_masks(run, "train", train_folder),

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from semples.config import MatchConfig
@@ -35,7 +34,7 @@ def match(run: Run) -> None:
 
 def refine(run: Run) -> None:
     """Stage 3: prompt-guided refinement, restarted from stage 0."""
-    vectors = load_file(run.finished_file("prompts", PROMPTS_FILE), device=str(run.device))["vectors"]
+    vectors = run.finished_tensors("prompts", PROMPTS_FILE)["vectors"]
     with torch.no_grad():
         prompts = run.vision_language.encode_prompts(vectors)
     leave_out(run, "refine", prompts)
@@ -133,6 +132,6 @@ def train_guided(
     )
     loader = training_loader(training_crops(run), settings.batch_size, run.config.seed, run.config.data.workers)
     groups = [(generator.head_parameters(), 1.0)]
-    fit(stage, generator, step, groups, loader, fitting(settings), run.accelerator, run.log)
+    fit(stage, generator, step, groups, loader, fitting(settings), run.accelerator, run.log, run.checkpoint(stage))
     run.save_generator(stage, generator)
     write_cams(run, stage, generator)

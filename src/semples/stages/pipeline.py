@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from semples.config import Config
-from semples.errors import ConfigError, did_you_mean
-from semples.files import read_json, write_json
+from semples.errors import ConfigError, DataError, did_you_mean
+from semples.files import read_json, write_json, writing
 from semples.records import Sample
 from semples.stages.classify import classify
 from semples.stages.evaluate import evaluate
@@ -22,10 +22,13 @@ from semples.stages.prompts import prompts
 from semples.stages.pseudo_masks import pseudo_masks
 from semples.stages.run import FOLDERS, Run
 from semples.stages.segment import segment, supervised_bound
+from semples.stages.warnings import stage_warnings
 from semples.training import peak_memory_mb
 
 GENERATOR = ("seed", "data", "mask_generator")
 GUIDED = ("vision_language", "augmentation")
+
+_MANIFEST_FIX = "put a good copy back, or delete it to run every stage again"
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,12 @@ def run_stages(
         reason = why_skipped(stage.name, run)
         digest = stage_digest(stage, run, manifest)
         if reason is not None:
-            _remove(run.folder(stage.name))
             manifest.record(stage.name, status="skipped", reason=reason, digest=digest)
+            _remove(run.folder(stage.name))
         elif manifest.is_done(stage.name, digest):
             tell(f"{stage.name:16} unchanged")
         else:
-            _perform(stage, run, manifest, digest, tell)
+            perform(stage, run, manifest, digest, tell)
         if stage.name == until:
             return
 
@@ -121,12 +124,18 @@ def _wants_supervised_bound(config: Config) -> bool:
     return config.data.reader == "scenes" if wanted is None else wanted
 
 
-def _perform(stage: Stage, run: Run, manifest: Manifest, digest: str, tell: Callable[[str], None]) -> None:
-    _remove(run.folder(stage.name))
-    manifest.record(stage.name, status="running", digest=digest)
+def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, tell: Callable[[str], None]) -> None:
+    """Run a stage, or go on with it where a run of the same digest was stopped inside it."""
+    if not manifest.is_running(stage.name, digest):
+        manifest.drop(stage.name)
+        _remove(run.folder(stage.name))
+        manifest.record(stage.name, status="running", digest=digest)
     started = time.perf_counter()
     stage.act(run)
     seconds = time.perf_counter() - started
+    warnings = stage_warnings(run, stage.name)
+    # Before the stage is called done, or it would stay in a finished stage when the process ends between the two.
+    run.checkpoint(stage.name).remove()
     manifest.record(
         stage.name,
         status="done",
@@ -134,13 +143,17 @@ def _perform(stage: Stage, run: Run, manifest: Manifest, digest: str, tell: Call
         outputs=[FOLDERS[stage.name]],
         seconds=round(seconds, 1),
         peak_memory_mb=round(peak_memory_mb()),
+        warnings=warnings,
     )
     tell(f"{stage.name:16} {seconds:6.1f} s")
+    for warning in warnings:
+        tell(f"{stage.name:16} warning: {warning}")
 
 
 def _remove(folder: Path) -> None:
-    if folder.is_dir():
-        shutil.rmtree(folder)
+    with writing(folder):
+        if folder.is_dir():
+            shutil.rmtree(folder)
 
 
 def stage_digest(stage: Stage, run: Run, manifest: Manifest) -> str:
@@ -155,6 +168,7 @@ def stage_digest(stage: Stage, run: Run, manifest: Manifest) -> str:
         "models": {section: run.models[section] for section in sections if section in run.models},
         "words": run.given_words if "prompts" in sections else None,
         "guided": run.config.guidance.enabled,
+        "arithmetic": run.arithmetic,
         "classes": asdict(run.dataset.catalogue),
         "images": [_fingerprint(sample, stage.reads_masks) for sample in _samples(run)],
         "needs": {name: manifest.digest(name) for name in stage.needs},
@@ -177,11 +191,15 @@ def _fingerprint(sample: Sample, with_mask: bool) -> list[Any]:
 
 
 class Manifest:
-    """manifest.json: per stage its status, digest, outputs, seconds and peak memory."""
+    """manifest.json: per stage its status, digest, outputs, seconds, peak memory and warnings.
+
+    Raises:
+        DataError: The file is there and is no manifest.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._stages: dict[str, dict[str, Any]] = read_json(path)["stages"] if path.is_file() else {}
+        self._stages = _read_manifest(path) if path.is_file() else {}
 
     def digest(self, stage: str) -> str | None:
         """Digest of the last result of a stage."""
@@ -193,6 +211,16 @@ class Manifest:
         folder = self.path.parent / FOLDERS[stage]
         return entry.get("status") == "done" and entry.get("digest") == digest and folder.is_dir()
 
+    def is_running(self, stage: str, digest: str) -> bool:
+        """Whether what the folder of a stage holds was made from the same settings and inputs, but is not all."""
+        entry = self._stages.get(FOLDERS[stage], {})
+        return entry.get("status") == "running" and entry.get("digest") == digest
+
+    def drop(self, stage: str) -> None:
+        """Vouch no longer for what the folder of a stage holds."""
+        if self._stages.pop(FOLDERS[stage], None) is not None:
+            self._write()
+
     def forget(self, stage: str) -> None:
         """Drop a stage and what comes after it."""
         names = [known.name for known in STAGES]
@@ -202,4 +230,18 @@ class Manifest:
     def record(self, stage: str, **entry: Any) -> None:
         """Write what is known of a stage."""
         self._stages[FOLDERS[stage]] = entry
+        self._write()
+
+    def _write(self) -> None:
         write_json(self.path, {"stages": self._stages})
+
+
+def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        stages: dict[str, dict[str, Any]] = read_json(path)["stages"]
+        wrong = [name for name, entry in stages.items() if not isinstance(entry, dict)]
+    except (DataError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is no manifest of a run ({error.__cause__ or error}): {_MANIFEST_FIX}") from error
+    if wrong:
+        raise DataError(f"{path} is no manifest of a run (stage {wrong[0]} is no object): {_MANIFEST_FIX}")
+    return stages

@@ -27,16 +27,16 @@ PROMPT_EPS = 1e-4
 
 
 class CachedBackgrounds(torch.utils.data.Dataset[dict[str, Tensor]]):
-    """Features [P, D] of background regions and their classes [P], in memory."""
+    """Features [P, D] of background regions, their classes [P] and the ids of their P images, in memory."""
 
-    def __init__(self, features: Tensor, classes: Tensor) -> None:
-        self.features, self.classes = features, classes
+    def __init__(self, features: Tensor, classes: Tensor, ids: Sequence[str]) -> None:
+        self.features, self.classes, self.ids = features, classes, ids
 
     def __len__(self) -> int:
         return len(self.classes)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"features": self.features[index], "classes": self.classes[index]}
+        return {"features": self.features[index], "classes": self.classes[index], "index": torch.tensor(index)}
 
 
 def prompts(run: Run) -> None:
@@ -69,15 +69,16 @@ def prompts(run: Run) -> None:
         return StepResult(parts, figures)
 
     @torch.no_grad()
-    def after_epoch(_: int) -> None:
+    def read() -> dict[str, list[tuple[str, float]]]:
         encoded = vision_language.encode_prompts(bank())
         nearest = nearest_words(encoded, words, features_of_words, settings.nearest_words)
-        history.append(dict(zip(run.dataset.catalogue.names, nearest, strict=True)))
+        return dict(zip(run.dataset.catalogue.names, nearest, strict=True))
 
     order = torch.Generator().manual_seed(run.config.seed)
     loader = DataLoader(backgrounds, settings.batch_size, shuffle=True, generator=order)
     groups = [(list(bank.parameters()), 1.0)]
-    fit("prompts", bank, step, groups, loader, fitting(settings), run.accelerator, run.log, after_epoch)
+    checkpoint = run.checkpoint("prompts")
+    fit("prompts", bank, step, groups, loader, fitting(settings), run.accelerator, run.log, checkpoint, read, history)
     save_tensors(run.folder("prompts") / PROMPTS_FILE, {"vectors": bank.vectors})
     write_json(run.folder("prompts") / "words.json", _words_record(history, run.dataset.catalogue.names))
 
@@ -88,7 +89,7 @@ def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
     generator, vision_language = run.load_generator(stage), run.vision_language
     settings = run.config.mask_generator
     whole = TrainingCrops(run.train_images, run.num_classes, settings.image_size, crop_scale=1.0, augment=False)
-    features, classes = [], []
+    features, classes, images = [], [], []
     for batch in run.log.track(DataLoader(whole, batch_size=32), "backgrounds"):
         pixels, labels = batch["pixels"].to(run.device), batch["labels"].to(run.device)
         image_index, class_index = positive_pairs(labels)
@@ -98,7 +99,8 @@ def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
         _, background = masked_regions(pixels, masks, image_index, vision_language.fill)
         features.append(vision_language.encode_images(background).cpu())
         classes.append(class_index.cpu())
-    return CachedBackgrounds(torch.cat(features), torch.cat(classes))
+        images += batch["index"][image_index.cpu()].tolist()
+    return CachedBackgrounds(torch.cat(features), torch.cat(classes), [whole.ids[i] for i in images])
 
 
 def _words_record(history: Sequence[Mapping[str, list[tuple[str, float]]]], names: Sequence[str]) -> dict[str, object]:

@@ -35,14 +35,17 @@ def step_folders(run: Run) -> dict[str, Path]:
 
 
 def pseudo_masks(run: Run) -> None:
-    """Write ``ID.png`` for every training image: 0 background, k + 1 for class k, 255 in the ignore band.
+    """Write ``ID.png`` for every training image that has none: 0 background, k + 1 for class k, 255 in the ignore band.
 
     Each refinement step leaves its masks too, so that it can be judged (:func:`step_folders`).
     """
-    source = run.folder(final_generator(run.config.guidance.enabled))
+    source, final = run.folder(final_generator(run.config.guidance.enabled)), run.folder("pseudo-masks")
     settings, steps = run.config.pseudo_masks, refinement_steps(run.config)
     low, high = band_ends(settings.threshold, settings.ignore_band)
-    for index, sample in enumerate(run.log.track(run.dataset.train, "pseudo masks")):
+    samples = run.dataset.train
+    missing = [i for i, sample in enumerate(samples) if not (final / f"{sample.id}.png").is_file()]
+    for index in run.log.track(missing, "pseudo masks"):
+        sample = samples[index]
         cams, classes = (torch.from_numpy(array).to(run.device) for array in read_cams(source, sample))
         image = to_pixels(run.train_images[index]).to(run.device)
         label_maps = partial(refined_label_maps, image, cams.float() / 255, classes, list(steps.values()))
@@ -51,7 +54,7 @@ def pseudo_masks(run: Run) -> None:
         if settings.ignore_band:
             mask = ignore_band(label_maps(low)[-1], label_maps(high)[-1], IGNORE_INDEX)
         masks = dict(zip(step_folders(run).values(), after_step[1:], strict=True))
-        for folder, labels in (masks | {run.folder("pseudo-masks"): mask}).items():
+        for folder, labels in (masks | {final: mask}).items():  # the final one comes last
             write_mask(folder / f"{sample.id}.png", labels.cpu().numpy())
 
 

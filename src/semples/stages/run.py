@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 
+from semples.checkpoints import Checkpoint
 from semples.config import Config, OptimizerConfig
 from semples.data.loading import ImageCache
-from semples.errors import ConfigError, RunError, did_you_mean
+from semples.errors import ConfigError, DataError, ModelError, RunError, did_you_mean
 from semples.files import replacing
 from semples.losses import MatchScore
 from semples.models import segmentation, vision_language
@@ -44,6 +48,7 @@ FOLDERS = {
 
 GENERATOR_FILE = "mask_generator.safetensors"
 PROMPTS_FILE = "prompts.safetensors"
+CHECKPOINT_FILE = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,19 @@ class Run:
         own = mask_generator_class(settings.name).affinity_steps
         return own if settings.affinity_steps is None else settings.affinity_steps
 
+    @property
+    def arithmetic(self) -> dict[str, str | int]:
+        """What the last bits of a result depend on besides settings: on processors also the number of threads."""
+        known: dict[str, str | int] = {
+            "device": self.device.type,
+            "precision": str(self.accelerator.mixed_precision),
+        }
+        return {**known, "threads": torch.get_num_threads()} if self.device.type == "cpu" else known
+
+    def checkpoint(self, stage: str) -> Checkpoint:
+        """Where the training of a stage keeps its state; the pipeline removes it when the stage is done."""
+        return Checkpoint(self.folder(stage) / CHECKPOINT_FILE, self.config.checkpoint_seconds)
+
     def build_generator(self, checkpoint: str | None = None) -> MaskGenerator:
         """Build the mask generator as it is before stage 0, with a new head or from a WeakTr checkpoint."""
         settings = self.config.mask_generator
@@ -180,7 +198,7 @@ class Run:
     def load_generator(self, stage: str) -> MaskGenerator:
         """Load the mask generator that a stage left, on the device and ready for inference."""
         generator = self.build_generator()
-        generator.load_state_dict(load_file(self.finished_file(stage, GENERATOR_FILE), device=str(self.device)))
+        generator.load_state_dict(self.finished_tensors(stage, GENERATOR_FILE))
         return generator.eval()
 
     def save_generator(self, stage: str, generator: MaskGenerator) -> None:
@@ -197,6 +215,31 @@ class Run:
         if not path.is_file():
             raise RunError(f"{path} is not there: run stage {stage} first (--force {stage} makes it again)")
         return path
+
+    def finished_tensors(self, stage: str, name: str) -> dict[str, torch.Tensor]:
+        """Tensors of a safetensors file that a stage left, on the device.
+
+        Raises:
+            RunError: It is not there, or damaged.
+        """
+        path = self.finished_file(stage, name)
+        try:
+            return load_file(path, device=str(self.device))
+        except SafetensorError as error:
+            raise RunError(f"{path} is damaged ({error}): --force {stage} makes it again") from error
+
+
+@contextmanager
+def result_of(stage: str) -> Iterator[None]:
+    """Say which stage makes a result again that turns out to be missing or damaged.
+
+    Raises:
+        RunError: In place of a DataError or ModelError.
+    """
+    try:
+        yield
+    except (DataError, ModelError) as error:
+        raise RunError(f"{error} (--force {stage} makes it again)") from error
 
 
 def _read_words(path: Path) -> list[str]:
@@ -219,10 +262,12 @@ def _read_words(path: Path) -> list[str]:
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write safetensors as a whole or not at all."""
+    # Written by Python itself, whose errors name their cause.
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     with replacing(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+        temporary.write_bytes(content)
 
 
 def fitting(settings: OptimizerConfig) -> Fitting:
     """What the training loop needs of a stage's settings."""
-    return Fitting(settings.epochs, settings.learning_rate, settings.weight_decay, settings.warmup)
+    return Fitting(settings.epochs, settings.learning_rate, settings.weight_decay, settings.warmup, settings._section)

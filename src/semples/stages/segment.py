@@ -10,17 +10,20 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from semples.data.images import read_image, read_mask, write_mask
 from semples.data.loading import ImageCache, to_pixels, training_loader
 from semples.data.truth import read_truth
+from semples.errors import RunError
+from semples.files import writing
 from semples.masks import labels_at_size
 from semples.models.segmentation import SegmentationNetwork, build_segmentation_network
 from semples.records import IGNORE_INDEX, Sample
-from semples.stages.cams import size_batches
-from semples.stages.run import Run, fitting
+from semples.stages.cams import unfinished_batches
+from semples.stages.run import Run, fitting, result_of
 from semples.training import StepResult, fit, set_seed
 
 MaskReader = Callable[[Sample], NDArray[np.uint8]]
@@ -29,7 +32,8 @@ MaskReader = Callable[[Sample], NDArray[np.uint8]]
 class MaskedCrops(Dataset[dict[str, Tensor]]):
     """Random square crops with masks: scaled, cropped, mirrored; reproducible by seed, epoch and index.
 
-    Items: ``pixels`` float32 [3, S, S] in [0, 1], ``masks`` int64 [S, S] with 255 outside of the image.
+    Items: ``pixels`` float32 [3, S, S] in [0, 1], ``masks`` int64 [S, S] with 255 outside of the image, ``index``
+    int64 [], whose name is in ``ids``.
 
     Args:
         images: The decoded images.
@@ -42,6 +46,7 @@ class MaskedCrops(Dataset[dict[str, Tensor]]):
     def __init__(self, images: ImageCache, read: MaskReader, size: int, scales: tuple[float, float], seed: int) -> None:
         self.images, self.read, self.size, self.scales, self.seed = images, read, size, scales, seed
         self.epoch = 0
+        self.ids = [sample.id for sample in images.samples]
         self._masks: dict[int, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
@@ -56,7 +61,8 @@ class MaskedCrops(Dataset[dict[str, Tensor]]):
         crop, mask = _random_crop(rng, image, self._masks[index], self.size, scale)
         if rng.random() < 0.5:
             crop, mask = crop[:, ::-1], mask[:, ::-1]
-        return {"pixels": to_pixels(crop), "masks": torch.from_numpy(mask.astype(np.int64))}
+        masks = torch.from_numpy(mask.astype(np.int64))
+        return {"pixels": to_pixels(crop), "masks": masks, "index": torch.tensor(index)}
 
 
 def _random_crop(
@@ -83,7 +89,8 @@ def segment(run: Run) -> None:
     """Train on the pseudo masks; save the network and its predictions for the held-out images."""
 
     def read(sample: Sample) -> NDArray[np.uint8]:
-        return read_mask(run.folder("pseudo-masks") / f"{sample.id}.png", sample.size, run.num_classes)
+        with result_of("pseudo-masks"):
+            return read_mask(run.folder("pseudo-masks") / f"{sample.id}.png", sample.size, run.num_classes)
 
     train_segmentation(run, "segment", run.train_images, read)
 
@@ -117,9 +124,18 @@ def train_segmentation(run: Run, stage: str, images: ImageCache, read: MaskReade
         fitting(settings),
         run.accelerator,
         run.log,
+        run.checkpoint(stage),
     )
-    network.eval().save(run.folder(stage) / "model")
+    _save(network.eval(), run.folder(stage) / "model")
     predict_samples(run, network, run.dataset.val, run.folder(stage) / "predictions")
+
+
+def _save(network: SegmentationNetwork, folder: Path) -> None:
+    try:
+        with writing(folder):
+            network.save(folder)
+    except SafetensorError as error:
+        raise RunError(f"{folder} cannot be written ({error}): free some space; the same command continues") from error
 
 
 def _step(network: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
@@ -143,8 +159,8 @@ def predict_labels(network: SegmentationNetwork, pixels: Tensor) -> NDArray[np.u
 
 
 def predict_samples(run: Run, network: SegmentationNetwork, samples: tuple[Sample, ...], folder: Path) -> None:
-    """Write the predicted mask ``ID.png`` of every sample."""
-    for indices in run.log.track(list(size_batches(samples, network.short_side)), "predictions"):
+    """Write the predicted mask ``ID.png`` of every sample; batches whose files are all there are passed over."""
+    for indices in run.log.track(unfinished_batches(samples, folder, ".png", network.short_side), "predictions"):
         pixels = torch.stack([to_pixels(read_image(samples[i].path)) for i in indices]).to(run.device)
         for index, mask in zip(indices, predict_labels(network, pixels), strict=True):
             write_mask(folder / f"{samples[index].id}.png", mask)

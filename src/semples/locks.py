@@ -1,0 +1,64 @@
+"""One process at a time in a run directory."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from semples.errors import BusyError
+from semples.files import remove_leftovers, writing
+
+LOCK_FILE = ".lock"
+"""Its lock counts and not its presence: the system releases it when the process ends, in whatever way."""
+
+_held: set[int] = set()
+
+
+def _close_in_child() -> None:
+    """Workers that outlive a killed run for a moment must not keep its lock."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Make a run directory, keep every other run out of it, and remove what a killed one left half-written.
+
+    Raises:
+        BusyError: Another run is at work there.
+        RunError: The directory cannot be written.
+    """
+    path = directory / LOCK_FILE
+    with writing(path):
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    _held.add(descriptor)
+    try:
+        _lock(descriptor, directory)
+        with writing(path):
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        remove_leftovers(directory)
+        yield
+    finally:
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, directory: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            return  # a file system without locks, as on some clusters
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+        raise BusyError(f"{directory} is in use by {holder}: wait for it, stop it, or give another --out") from error

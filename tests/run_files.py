@@ -1,0 +1,48 @@
+"""What of a run directory is the same in equal runs, for tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+TRAININGS = ("classify", "match", "prompts", "refine", "segment")
+SMALL = {
+    "data.train_size": 6,
+    "data.val_size": 3,
+    "data.image_size": 64,
+    "data.pairs": {"boat": "water", "ball": "grass"},
+    "mask_generator.image_size": 64,
+    "segment.image_size": 64,
+    "cams.scales": [1.0],
+    **{f"{stage}.epochs": 2 for stage in TRAININGS},
+    **{f"{stage}.batch_size": 2 for stage in TRAININGS},
+    "pseudo_masks.threshold": 0.3,
+    "device": "cpu",
+}
+"""Settings of a run of seconds through every stage."""
+
+
+def artefacts(run: Path) -> dict[str, bytes]:
+    """All files of a run but those that hold times, paths or settings of this very run."""
+    left_out = {"config.yaml", "dataset.json", "manifest.json", "metrics.jsonl", "report.html", ".lock"}
+    paths = (path for path in sorted(run.rglob("*")) if path.is_file())
+    return {str(p.relative_to(run)): p.read_bytes() for p in paths if str(p.relative_to(run)) not in left_out}
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    """Lines of the log without the one figure that is a time."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
+
+
+def stages(run: Path) -> dict[str, dict[str, Any]]:
+    """Entries of the manifest, none where it is not there yet."""
+    path = run / "manifest.json"
+    entries: dict[str, dict[str, Any]] = json.loads(path.read_text())["stages"] if path.is_file() else {}
+    return entries
+
+
+def running(run: Path) -> str:
+    """Folder of the stage that a run is in, or an empty string."""
+    return next((name for name, entry in stages(run).items() if entry["status"] == "running"), "")

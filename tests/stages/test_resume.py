@@ -1,0 +1,278 @@
+"""A run that is stopped everywhere ends with the bytes of an undisturbed one; what is damaged is told in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from run_files import SMALL, artefacts, metrics, running
+from semples import api
+from semples.checkpoints import TrainingState
+from semples.config import Config
+from semples.errors import DataError, RunError
+from semples.settings import load_config
+from semples.stages.opening import open_run
+from semples.stages.pipeline import Manifest, Stage, perform, stage_digest
+from semples.stages.run import Run
+from semples.stages.warnings import stage_warnings
+
+torch.set_num_threads(1)
+
+
+class KilledError(BaseException):
+    """What stands for the end of the process."""
+
+
+def small(**changes: Any) -> Config:
+    return load_config(
+        overrides={
+            **SMALL,
+            "checkpoint_seconds": 0.0,
+            **{key.replace("__", "."): value for key, value in changes.items()},
+        }
+    )
+
+
+class Fuse:
+    """Ends a run at the given moments, one after the other: (stage, "step" or a folder of files, how many of them)."""
+
+    def __init__(self, run: Path, moments: list[tuple[str, str, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.run, self.moments = run, moments
+        self.seen: Counter[tuple[str, str]] = Counter()
+        self.steps = 0
+        count, replace = TrainingState.count, Path.replace
+
+        def counted(state: TrainingState, *arguments: Any) -> int:
+            self.steps += 1
+            self.burn("step")
+            return count(state, *arguments)
+
+        def replaced(path: Path, target: Path) -> Path:
+            if run in target.parents:
+                self.burn(target.parent.name)
+            return replace(path, target)
+
+        monkeypatch.setattr(TrainingState, "count", counted)
+        monkeypatch.setattr(Path, "replace", replaced)
+
+    def burn(self, event: str) -> None:
+        now = (running(self.run), event)
+        self.seen[now] += 1
+        if self.moments and self.moments[0] == (*now, self.seen[now]):
+            self.moments.pop(0)
+            self.seen.clear()
+            raise KilledError
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run, without any checkpoint on the way."""
+    return api.run(small(checkpoint_seconds=1e9), tmp_path_factory.mktemp("whole") / "run", quiet=True)
+
+
+MOMENTS = [
+    ("0-classify", "step", 1),
+    ("0-classify", "step", 5),
+    ("0-classify", "cams", 3),
+    ("1-match", "step", 2),
+    ("1-match", "cams", 1),
+    ("2-prompts", "step", 4),
+    ("3-refine", "step", 3),
+    ("4-pseudo-masks", "4-pseudo-masks", 4),
+    ("5-segment", "step", 4),
+    ("5-segment", "predictions", 2),
+    ("5-supervised-bound", "step", 6),
+    ("6-evaluate", "predictions", 3),
+]
+
+
+def test_stopped_in_every_stage_it_ends_with_the_same_bytes(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, moments = tmp_path / "run", list(MOMENTS)
+    fuse = Fuse(run, moments, monkeypatch)
+    while moments:
+        with pytest.raises(KilledError):
+            api.run(small(), run, quiet=True)
+    api.run(small(), run, quiet=True)
+    assert artefacts(run) == artefacts(whole)
+    assert metrics(run) == metrics(whole)
+    # Nothing was trained twice but the steps in which it was stopped.
+    steps = dict.fromkeys(("classify", "match", "refine", "segment", "supervised-bound"), 3)
+    pairs = sum(len(entry["tags"]) for entry in json.loads((run / "dataset.json").read_text())["train"])
+    stopped = sum(event == "step" for _, event, _ in MOMENTS)
+    assert fuse.steps == 2 * (sum(steps.values()) + -(-pairs // 2)) + stopped
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Run:
+    return open_run(small(data__train_size=2, data__val_size=1), tmp_path / "run", quiet=True)
+
+
+def test_a_stopped_stage_finds_its_files_again_but_not_those_of_other_settings(opened: Run) -> None:
+    found: list[list[str]] = []
+
+    def act(run: Run) -> None:
+        folder = run.folder("classify")
+        found.append(sorted(path.name for path in folder.glob("*")))
+        folder.mkdir(exist_ok=True)
+        (folder / f"{len(found)}.txt").touch()
+        if len(found) < 4:
+            raise KilledError
+
+    stage, manifest = Stage("classify", act, ("seed",)), Manifest(opened.directory / "manifest.json")
+    for digest in ("first", "first", "second"):
+        with pytest.raises(KilledError):
+            perform(stage, opened, manifest, digest, print)
+        manifest = Manifest(manifest.path)
+        assert not manifest.is_done("classify", digest)
+    perform(stage, opened, manifest, "second", print)
+    assert found == [[], ["1.txt"], [], ["3.txt"]]
+    assert Manifest(manifest.path).is_done("classify", "second")
+
+
+def test_a_folder_that_was_half_removed_counts_for_nothing(opened: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while old results are removed, and then the old settings again: they must not be taken for whole."""
+    manifest = Manifest(opened.directory / "manifest.json")
+    stage = Stage("classify", lambda run: run.folder("classify").mkdir(), ("seed",))
+    perform(stage, opened, manifest, "old", print)
+
+    def stop(_: Path) -> None:
+        raise KilledError
+
+    monkeypatch.setattr(shutil, "rmtree", stop)
+    with pytest.raises(KilledError):
+        perform(stage, opened, manifest, "new", print)
+    again = Manifest(manifest.path)
+    assert opened.folder("classify").is_dir()
+    assert not again.is_done("classify", "old")
+    assert not again.is_running("classify", "new")
+
+
+def test_the_number_of_threads_is_part_of_the_digest_on_processors(opened: Run) -> None:
+    stage, manifest = Stage("classify", lambda _: None, ("seed",)), Manifest(opened.directory / "manifest.json")
+    one = stage_digest(stage, opened, manifest)
+    torch.set_num_threads(2)
+    try:
+        assert stage_digest(stage, opened, manifest) != one
+    finally:
+        torch.set_num_threads(1)
+    assert stage_digest(stage, opened, manifest) == one
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def cut(run: Path, name: str) -> None:
+    truncate(run / name)
+
+
+def delete(run: Path, name: str) -> None:
+    (run / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name", "force", "says"),
+    [
+        (cut, "1-match/mask_generator.safetensors", "prompts", r"1-match/\S+ is damaged \(.*\): --force match makes"),
+        (delete, "2-prompts/prompts.safetensors", "refine", r"2-prompts/\S+ is not there: run stage prompts"),
+        (cut, "2-prompts/prompts.safetensors", "refine", r"2-prompts/\S+ is damaged \(.*\): --force prompts makes"),
+        (cut, "3-refine/cams/train-00002.safetensors", "pseudo-masks", r"cams/\S+ is damaged \(.*\): .*--force refine"),
+        (delete, "3-refine/cams/train-00002.safetensors", "pseudo-masks", r"cams/\S+ is not there: .*--force refine"),
+        (cut, "4-pseudo-masks/train-00003.png", "segment", r"train-00003.png: .*--force pseudo-masks"),
+        (cut, "5-segment/model/model.safetensors", "evaluate", r"5-segment/model.*--force segment"),
+    ],
+)  # fmt: skip
+def test_a_damaged_result_of_an_earlier_stage_names_file_and_stage(
+    spoil: Any, name: str, force: str, says: str, whole: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    spoil(run, name)
+    before = {key: value for key, value in artefacts(run).items() if key[0] < name[0]}
+    with pytest.raises(RunError, match=says):
+        api.run(small(data__root=str(whole / "scenes")), run, force=force, quiet=True)
+    assert before.items() <= artefacts(run).items()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"stages": {"0-cl', "is no manifest of a run"),
+        ("[]", "is no manifest of a run"),
+        ('{"stages": []}', "is no manifest of a run"),
+        ('{"stages": {"0-classify": "done"}}', "stage 0-classify is no object"),
+    ],
+)
+def test_a_manifest_that_is_none_is_told_and_nothing_is_touched(
+    text: str, says: str, whole: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    (run / "manifest.json").write_text(text)
+    before = artefacts(run)
+    with pytest.raises(DataError, match=rf"manifest.json {says}|{says}.*: put a good copy back, or delete it"):
+        api.run(small(data__root=str(whole / "scenes")), run, quiet=True)
+    assert artefacts(run) == before
+
+
+def test_an_edited_digest_runs_that_stage_alone_again(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["stages"]["4-pseudo-masks"]["digest"] = "edited"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    times = {path: path.stat().st_mtime_ns for path in (run / "3-refine").rglob("*.safetensors")}
+    api.run(small(data__root=str(whole / "scenes")), run, until="pseudo-masks", quiet=True)
+    assert artefacts(run) == artefacts(whole)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def write_metrics(run: Run, stage: str, *shares: dict[str, float]) -> None:
+    for epoch, figures in enumerate(shares, start=1):
+        run.log.write(stage=stage, epoch=epoch, figures=figures)
+
+
+def test_clamped_scores_above_5_percent_name_loss_epoch_and_setting(opened: Run) -> None:
+    write_metrics(opened, "match", {"clamped/match_background": 0.9})
+    write_metrics(
+        opened,
+        "refine",
+        {"clamped/suppress": 0.05, "clamped/match_background": 0.2, "mask_area": 0.7},
+        {"clamped/suppress": 0.04, "clamped/match_background": 0.06, "mask_area": 0.7},
+    )
+    (warning,) = stage_warnings(opened, "refine")
+    assert warning.startswith("20 % of the scores of loss match_background were clamped in epoch 1")
+    assert warning.endswith("set vision_language.score to sigmoid, or take another vision_language.model")
+    assert stage_warnings(opened, "segment") == []
+
+
+def test_a_prompt_that_became_its_class_names_class_and_setting(opened: Run) -> None:
+    words = {"boat": [[["sea", 0.9]], [["Boat", 0.8], ["sea", 0.7]]], "ball": [[["ball", 0.9]], [["grass", 0.8]]]}
+    opened.folder("prompts").mkdir()
+    (opened.folder("prompts") / "words.json").write_text(json.dumps({"words": words}))
+    write_metrics(opened, "prompts", {"clamped/push": 0.3}, {"clamped/pull": 0.08})
+    push, pull, diverged = stage_warnings(opened, "prompts")
+    assert push.endswith(": lower prompts.lambda_text")
+    assert pull.endswith(": raise prompts.approach, or set prompts.score to auto")
+    assert diverged == (
+        'the prompt of class boat is nearest to the word "Boat", the class itself, and stage refine would erase it: '
+        "raise prompts.lambda_text (it is 0.02)"
+    )
+
+
+def test_warnings_are_told_and_kept_in_the_manifest(opened: Run) -> None:
+    def act(run: Run) -> None:
+        write_metrics(run, "match", {"clamped/match_background": 0.9})
+
+    told: list[str] = []
+    perform(Stage("match", act, ("seed",)), opened, Manifest(opened.directory / "manifest.json"), "d", told.append)
+    (warning,) = json.loads((opened.directory / "manifest.json").read_text())["stages"]["1-match"]["warnings"]
+    assert told[-1] == f"match            warning: {warning}"

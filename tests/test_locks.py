@@ -1,0 +1,125 @@
+"""One run at a time in a directory, whatever ends it; and what a write that fails is told as."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from semples.cli import main
+from semples.errors import BusyError, RunError
+from semples.files import replacing, write_json, write_text
+from semples.locks import locked
+from semples.training import TrainingLog
+
+HOLD = """
+import multiprocessing, sys, time
+from pathlib import Path
+from semples.locks import locked
+with locked(Path(sys.argv[1])):
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    print(child.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_run_is_told_who_is_there(tmp_path: Path) -> None:
+    with locked(tmp_path / "run"):
+        with (
+            pytest.raises(BusyError, match=rf"run is in use by process {os.getpid()} on \S+: wait for it, stop it"),
+            locked(tmp_path / "run"),
+        ):
+            pytest.fail("two at a time")
+        with locked(tmp_path / "other"):
+            pass
+    with locked(tmp_path / "run"):
+        pass
+
+
+def test_the_command_line_says_so_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with locked(tmp_path / "run"):
+        assert main(["demo", "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"semples: error: {tmp_path / 'run'} is in use by process {os.getpid()} on ")
+    assert error.count("\n") == 1
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+def test_a_kill_releases_it_even_where_workers_live_on(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    worker = int(holder.stdout.readline())
+    try:
+        with pytest.raises(BusyError, match=f"process {holder.pid} "), locked(tmp_path):
+            pass
+        holder.kill()
+        holder.wait()
+        os.kill(worker, 0)  # it lives
+        with locked(tmp_path):
+            pass
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        holder.stdout.close()
+
+
+def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
+    (tmp_path / "0-classify").mkdir()
+    whole, half = tmp_path / "0-classify" / "a.png", tmp_path / "0-classify" / ".a.png.123.tmp"
+    whole.touch()
+    half.touch()
+    with locked(tmp_path):
+        assert whole.exists()
+        assert not half.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (
+            errno.ENOSPC,
+            r"\(No space left on device\): free some space; the same command continues, nothing finished is",
+        ),
+        (errno.EROFS, r"\(Read-only file system\): make it writable, or give another --out"),
+        (errno.EIO, r"\(Input/output error\): mend that; the same command continues"),
+    ],
+)
+def test_a_write_that_fails_leaves_what_was_there(number: int, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    write_json(path, {"old": True})
+
+    def write_and_fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(RunError, match=rf"manifest.json cannot be written {says}"):
+        write_and_fail()
+    assert path.read_text() == '{\n  "old": true\n}\n'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_where_the_run_directory_should_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").write_text("mine")
+    for out in (tmp_path / "run", tmp_path / "run" / "inside"):
+        assert main(["demo", "--out", str(out)]) == 1
+        error = capsys.readouterr().err
+        assert "cannot be written" in error
+        assert "a file is in the way: move it, or give another --out" in error
+        assert error.count("\n") == 1
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_the_log_says_what_it_cannot_write(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"metrics.jsonl cannot be written \(No such file or directory\)"):
+        TrainingLog(tmp_path / "nowhere" / "metrics.jsonl").write(stage="classify")
+
+
+def test_a_folder_in_the_way(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=f"{tmp_path} cannot be written"):
+        write_text(tmp_path, "text")
