@@ -58,7 +58,7 @@ STAGES = (
     Stage(
         "evaluate",
         evaluate,
-        ("pseudo_masks", "evaluation"),
+        ("pseudo_masks", "evaluation", "report"),
         ("pseudo-masks", "segment", "supervised-bound"),
         reads_masks=True,
     ),

@@ -1,0 +1,418 @@
+"use strict";
+// The gallery of the report. Pictures are the page's own <img> elements, which it shows as they are without scripts:
+// photographs, one grey map for each CAM and class, masks in the classes' colours. They are decoded when first looked
+// at, and all that is seen is composed from them on canvases.
+
+document.documentElement.classList.add("scripted");
+
+document.addEventListener("DOMContentLoaded", () => {
+  startTheme();
+  const data = document.getElementById("viewer-data");
+  if (data) new Gallery(JSON.parse(data.textContent));
+});
+
+function startTheme() {
+  const button = document.getElementById("theme");
+  const isDark = () => (document.documentElement.style.colorScheme || system()) === "dark";
+  const system = () => (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  button.addEventListener("click", () => {
+    document.documentElement.style.colorScheme = isDark() ? "light" : "dark";
+    button.setAttribute("aria-pressed", String(isDark()));
+  });
+  button.setAttribute("aria-pressed", String(isDark()));
+}
+
+// ---------------------------------------------------------------- pictures as arrays
+
+const KEPT = 80; // images that stay decoded
+
+const HEAT = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]];
+
+/** Decode an <img> to RGBA at [width, height]; maps are stored smaller and enlarged smoothly. */
+async function decode(element, [width, height], smooth) {
+  const image = new Image();
+  image.src = element.src;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingEnabled = smooth;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, 0, 0, width, height);
+  return context.getImageData(0, 0, width, height).data;
+}
+
+/** Decode all pictures of an image: {size, photograph, maps: {layer: Map(class -> bytes)}, masks: {layer: bytes}}. */
+async function decodeShot(shot, element, valueOfColour) {
+  const decoded = { size: shot.size, photograph: null, maps: {}, masks: {} };
+  const pictures = [...element.querySelectorAll("img")].map(async (image) => {
+    const { layer, tag } = image.dataset;
+    const rgba = await decode(image, shot.size, layer !== "photograph" && tag !== undefined);
+    if (layer === "photograph") decoded.photograph = rgba;
+    else if (tag === undefined) decoded.masks[layer] = byPixel(rgba, valueOfColour);
+    else (decoded.maps[layer] ??= new Map()).set(Number(tag), byPixel(rgba, (red) => red));
+  });
+  await Promise.all(pictures);
+  decoded.photograph ??= new Uint8ClampedArray(4 * shot.size[0] * shot.size[1]).fill(128);
+  return decoded;
+}
+
+function byPixel(rgba, valueOf) {
+  const values = new Uint8Array(rgba.length / 4);
+  for (let i = 0; i < values.length; i++) values[i] = valueOf(rgba[4 * i], rgba[4 * i + 1], rgba[4 * i + 2]);
+  return values;
+}
+
+// ---------------------------------------------------------------- from arrays to labels, colours and scores
+
+/** Labels of a layer: masks as they are, maps cut at the threshold (the highest one above it wins); null without. */
+function labelsOf(decoded, layer, threshold) {
+  if (decoded.masks[layer]) return decoded.masks[layer];
+  const maps = decoded.maps[layer];
+  if (!maps) return null;
+  const pixels = decoded.size[0] * decoded.size[1];
+  const labels = new Uint8Array(pixels);
+  const best = new Float64Array(pixels).fill(255 * threshold);
+  for (const [tag, map] of maps) {
+    for (let i = 0; i < pixels; i++) {
+      if (map[i] > best[i]) {
+        best[i] = map[i];
+        labels[i] = tag + 1;
+      }
+    }
+  }
+  return labels;
+}
+
+/** Whether a pixel has a neighbour with another label. */
+function isEdge(labels, i, width) {
+  const x = i % width;
+  const differs = (j) => j >= 0 && j < labels.length && labels[j] !== labels[i];
+  return differs(i - width) || differs(i + width) || (x > 0 && differs(i - 1)) || (x < width - 1 && differs(i + 1));
+}
+
+/** Mix labels in their colours over the photograph, with a lighter outline. */
+function paintLabels({ photograph, size }, labels, colours) {
+  const image = new ImageData(photograph.slice(), ...size);
+  labels.forEach((label, i) => {
+    if (label === 0) return;
+    const [share, base] = isEdge(labels, i, size[0]) ? [0.6, null] : [0.55, photograph];
+    for (let c = 0; c < 3; c++) {
+      image.data[4 * i + c] = share * colours[label][c] + (1 - share) * (base ? base[4 * i + c] : 255);
+    }
+  });
+  return image;
+}
+
+/** Paint the highest of some maps as heat over the greyed photograph; a white line runs where it is cut. */
+function paintHeat({ photograph, size }, maps, labels) {
+  const image = new ImageData(...size);
+  for (let i = 0; i < labels.length; i++) {
+    let heat = 0;
+    for (const map of maps) heat = Math.max(heat, map[i]);
+    const grey = (0.8 * (photograph[4 * i] + photograph[4 * i + 1] + photograph[4 * i + 2])) / 3;
+    const strength = 0.2 + (0.65 * heat) / 255;
+    const step = Math.min(3, Math.floor(heat / 63.75));
+    const within = heat / 63.75 - step;
+    const onLine = labels[i] !== 0 && isEdge(labels, i, size[0]);
+    for (let c = 0; c < 3; c++) {
+      const colour = (1 - within) * HEAT[step][c] + within * HEAT[step + 1][c];
+      image.data[4 * i + c] = onLine ? 255 : (1 - strength) * grey + strength * colour;
+    }
+    image.data[4 * i + 3] = 255;
+  }
+  return image;
+}
+
+/** IoU by label of what occurs in one image, background included; pixels that the truth ignores (255) are left out. */
+function ious(labels, truth) {
+  const both = new Map();
+  const either = new Map();
+  const add = (counts, label) => counts.set(label, (counts.get(label) ?? 0) + 1);
+  truth.forEach((right, i) => {
+    if (right === 255) return;
+    const found = labels[i] === 255 ? 0 : labels[i];
+    add(either, right);
+    if (found === right) add(both, right);
+    else add(either, found);
+  });
+  return new Map([...either].map(([label, count]) => [label, (both.get(label) ?? 0) / count]));
+}
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const percent = (rate) => (100 * rate).toFixed(1);
+
+// ---------------------------------------------------------------- the page
+
+class Gallery {
+  constructor({ threshold, classes, ignore, shots }) {
+    Object.assign(this, { classes, shots, chosen: threshold });
+    this.state = { split: shots[0].split, layer: "photograph", threshold, heat: false, only: null, open: null };
+    this.colours = { 255: ignore };
+    classes.forEach(({ colour }, index) => (this.colours[index + 1] = colour));
+    this.values = new Map(Object.entries(this.colours).map(([value, [r, g, b]]) => [(r << 16) | (g << 8) | b, +value]));
+    this.find = Object.fromEntries([...document.querySelectorAll("#gallery [id]")].map((node) => [node.id, node]));
+    this.layers = [...document.querySelectorAll("[data-choose]")];
+    this.statics = [...document.querySelectorAll(".shot")];
+    this.decoded = new Map(); // index -> promise, the longest unused first
+    this.visible = new Set();
+    this.tiles = shots.map((shot, index) => this.makeTile(shot, index));
+    this.listen();
+    this.chooseLayer(this.bestLayer());
+    this.filter();
+  }
+
+  makeTile(shot, index) {
+    const tile = document.createElement("button");
+    tile.type = "button";
+    tile.className = "tile-shot";
+    tile.dataset.index = index;
+    tile.setAttribute("aria-label", shot.id);
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = shot.size;
+    canvas.classList.toggle("pixelated", shot.pixelated);
+    const caption = document.createElement("span");
+    caption.className = "caption";
+    tile.append(canvas, caption);
+    return tile;
+  }
+
+  listen() {
+    const { find, state } = this;
+    const observer = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        if (isIntersecting) this.visible.add(target);
+        else this.visible.delete(target);
+      }
+      this.redraw();
+    }, { rootMargin: "200px" });
+    this.tiles.forEach((tile) => {
+      observer.observe(tile);
+      tile.addEventListener("click", () => this.open(Number(tile.dataset.index)));
+    });
+    this.layers.forEach((button) => button.addEventListener("click", () => this.chooseLayer(button.dataset.choose)));
+    find.threshold.addEventListener("input", () => this.chooseThreshold(Number(find.threshold.value)));
+    find.chosen.addEventListener("click", () => this.chooseThreshold(this.chosen));
+    find.heat.addEventListener("click", () => {
+      state.heat = !state.heat;
+      this.show();
+    });
+    find.split.addEventListener("change", () => {
+      state.split = find.split.value;
+      if (!this.hasLayer(state.layer)) this.chooseLayer(this.bestLayer());
+      this.filter();
+    });
+    find.class.addEventListener("change", () => this.filter());
+    find.order.addEventListener("change", () => this.filter());
+    find.previous.addEventListener("click", () => this.step(-1));
+    find.next.addEventListener("click", () => this.step(1));
+    find.close.addEventListener("click", () => find.viewer.close());
+    find.viewer.addEventListener("close", () => this.closed());
+    document.getElementById("gallery").addEventListener("keydown", (event) => this.key(event));
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("select")) return;
+    const layer = this.layers[Number(event.key) - 1];
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (layer && !layer.disabled) this.chooseLayer(layer.dataset.choose);
+    else if (event.key === "h") this.find.heat.click();
+    else if (!step || event.target === this.find.threshold) return;
+    else if (this.state.open !== null && event.key.match(/Left|Right/)) this.step(step);
+    else if (event.target.matches(".tile-shot")) (step < 0 ? event.target.previousSibling : event.target.nextSibling)?.focus();
+    else return;
+    event.preventDefault();
+  }
+
+  // ------------------------------ what is shown
+
+  hasLayer(layer) {
+    const ofSplit = this.shots.filter((shot) => shot.split === this.state.split);
+    return layer === "photograph" || ofSplit.some((shot) => shot.layers.includes(layer));
+  }
+
+  bestLayer() {
+    return ["refined", "matched", "cam", "prediction", "pseudo", "truth"].find((key) => this.hasLayer(key)) ?? "photograph";
+  }
+
+  chooseLayer(layer) {
+    this.state.layer = layer;
+    this.show();
+  }
+
+  chooseThreshold(threshold) {
+    this.state.threshold = threshold;
+    this.show();
+  }
+
+  /** Bring controls and canvases in line with the state. */
+  show() {
+    const { find, state } = this;
+    for (const button of this.layers) {
+      const isChosen = button.dataset.choose === state.layer;
+      button.setAttribute("aria-pressed", String(isChosen));
+      button.disabled = !this.hasLayer(button.dataset.choose);
+      if (!isChosen) continue;
+      this.layerName = button.dataset.name;
+      const row = button.parentElement; // scrolls sideways on phones
+      if (row.scrollWidth > row.clientWidth) row.scrollLeft = button.offsetLeft - row.offsetLeft - 40;
+    }
+    const isMap = this.layers.some((button) => button.dataset.choose === state.layer && "maps" in button.dataset);
+    find.threshold.value = state.threshold;
+    find.value.textContent = state.threshold.toFixed(2);
+    find["threshold-row"].classList.toggle("idle", !isMap);
+    find.chosen.hidden = Math.abs(state.threshold - this.chosen) < 0.005;
+    find.heat.setAttribute("aria-pressed", String(state.heat));
+    this.redraw();
+  }
+
+  filter() {
+    const { find, state } = this;
+    const tag = find.class.value === "" ? null : Number(find.class.value);
+    const key = { worst: ({ score }) => score ?? 2, change: ({ change }) => -(change ?? -1) }[find.order.value];
+    const matches = ({ split, tags }) => split === state.split && (tag === null || tags.includes(tag));
+    this.order = this.shots.flatMap((shot, index) => (matches(shot) ? [index] : []));
+    if (key) this.order.sort((a, b) => key(this.shots[a]) - key(this.shots[b]));
+    find.tiles.replaceChildren(...this.order.map((index) => this.tiles[index]));
+    const all = this.shots.filter((shot) => shot.split === state.split).length;
+    find.count.textContent = `${this.order.length} of ${all} images`;
+    this.show();
+  }
+
+  // ------------------------------ drawing
+
+  redraw() {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      if (this.state.open !== null) this.drawViewer();
+      else this.visible.forEach((tile) => this.drawTile(tile));
+    });
+  }
+
+  load(index) {
+    const known = this.decoded.get(index);
+    const loading = known ?? decodeShot(this.shots[index], this.statics[index], this.valueOf);
+    this.decoded.delete(index);
+    this.decoded.set(index, loading);
+    if (this.decoded.size > KEPT) this.decoded.delete(this.decoded.keys().next().value);
+    return loading;
+  }
+
+  valueOf = (red, green, blue) => this.values.get((red << 16) | (green << 8) | blue) ?? 0;
+
+  /** Draw one image at the state's layer and threshold, and return its labels. */
+  compose(canvas, decoded, only) {
+    const { layer, threshold, heat } = this.state;
+    const maps = decoded.maps[layer];
+    let labels = labelsOf(decoded, layer, threshold);
+    const scored = labels;
+    if (labels && only !== null) labels = labels.map((label) => (label === only + 1 ? label : 0));
+    let image = new ImageData(decoded.photograph.slice(), ...decoded.size);
+    if (labels && maps && heat) {
+      image = paintHeat(decoded, only === null ? [...maps.values()] : [maps.get(only) ?? new Uint8Array(labels.length)], labels);
+    } else if (labels) image = paintLabels(decoded, labels, this.colours);
+    [canvas.width, canvas.height] = decoded.size;
+    canvas.getContext("2d").putImageData(image, 0, 0);
+    return scored;
+  }
+
+  scores(decoded, labels) {
+    const truth = decoded.masks.truth;
+    return labels && truth ? ious(labels, truth) : new Map();
+  }
+
+  async drawTile(tile) {
+    const shot = this.shots[tile.dataset.index];
+    const decoded = await this.load(Number(tile.dataset.index));
+    const labels = this.compose(tile.firstChild, decoded, null);
+    const found = this.scores(decoded, this.state.layer === "truth" ? null : labels);
+    const names = shot.tags.map((tag) => this.classes[tag].name).join(", ") || "no class";
+    const score = found.size ? `, ${percent(mean([...found.values()]))}` : "";
+    tile.lastChild.textContent = names + score;
+    tile.setAttribute("aria-label", `${shot.id}: ${names}${score && `, mIoU${score.slice(1)}`}`);
+  }
+
+  async drawViewer() {
+    const { find, state } = this;
+    const index = state.open;
+    const shot = this.shots[index];
+    const decoded = await this.load(index);
+    if (state.open !== index) return;
+    const labels = this.compose(find.canvas, decoded, state.only);
+    find.canvas.classList.toggle("pixelated", shot.pixelated);
+    find.canvas.style.setProperty("--ratio", shot.size[0] / shot.size[1]);
+    const found = this.scores(decoded, state.layer === "truth" ? null : labels);
+    const missing = !labels && state.layer !== "photograph" ? " is missing" : "";
+    const score = found.size ? ` · mIoU of this image ${percent(mean([...found.values()]))}` : "";
+    find.told.textContent = `${this.layerName}${missing}${score}`;
+    find.canvas.setAttribute("aria-label", `${shot.id}, ${find.told.textContent}`);
+    find["viewer-title"].textContent = shot.id;
+    find.position.textContent = `${this.order.indexOf(index) + 1} of ${this.order.length}`;
+    for (const [tag, { button, told }] of this.rows) {
+      button.setAttribute("aria-pressed", String(state.only === tag));
+      told.textContent = found.has(tag + 1) ? `IoU ${percent(found.get(tag + 1))}` : "";
+    }
+    this.drawTable(decoded);
+  }
+
+  /** A class of the open image: a button that shows it alone, its IoU, and the words of its prompt. */
+  makeRow(tag) {
+    const { name, colour, words } = this.classes[tag];
+    const [row, button, swatch, told, learned] = ["li", "button", "span", "span", "span"].map((kind) => document.createElement(kind));
+    swatch.className = "swatch";
+    swatch.style.background = `rgb(${colour})`;
+    button.type = "button";
+    button.title = "Show this class alone";
+    button.append(swatch, name);
+    button.addEventListener("click", () => {
+      this.state.only = this.state.only === tag ? null : tag;
+      this.redraw();
+    });
+    learned.className = "quiet";
+    learned.textContent = words.length ? `background learned: ${words.join(", ")}` : "";
+    row.append(button, told, learned);
+    return [tag, { row, button, told }];
+  }
+
+  /** mIoU of the open image after each stage. */
+  drawTable(decoded) {
+    const layers = this.layers.filter(({ dataset }) => !["photograph", "truth"].includes(dataset.choose));
+    const rows = layers.flatMap(({ dataset }) => {
+      const found = [...this.scores(decoded, labelsOf(decoded, dataset.choose, this.state.threshold)).values()];
+      return found.length ? [[dataset.name, percent(mean(found))]] : [];
+    });
+    this.find["by-layer"].replaceChildren(...rows.map(([name, score]) => {
+      const row = document.createElement("div");
+      for (const [kind, text] of [["dt", name], ["dd", score]]) row.append(Object.assign(document.createElement(kind), { textContent: text }));
+      return row;
+    }));
+  }
+
+  // ------------------------------ the viewer
+
+  open(index) {
+    const { find, state } = this;
+    Object.assign(state, { open: index, only: null });
+    this.rows = new Map(this.shots[index].tags.map((tag) => this.makeRow(tag)));
+    find.present.replaceChildren(...[...this.rows.values()].map(({ row }) => row));
+    if (!find.viewer.open) {
+      find["viewer-controls"].append(find.controls);
+      find.viewer.showModal();
+    }
+    this.redraw();
+  }
+
+  step(by) {
+    const { order, state } = this;
+    this.open(order[(order.indexOf(state.open) + by + order.length) % order.length]);
+  }
+
+  closed() {
+    const tile = this.tiles[this.state.open];
+    this.state.open = null;
+    this.find["page-controls"].append(this.find.controls);
+    tile.focus();
+    this.redraw();
+  }
+}
