@@ -162,6 +162,28 @@ def test_heat_shows_more_than_the_cut(page: Page) -> None:
     assert abs(pixels[0, 0] - [64, 64, 65]).max() <= 1  # cold: 0.8 * 0.8 * 100 and a fifth of (0, 0, 4)
 
 
+def test_prompt_maps_are_heat_whatever_the_threshold(browser: Any, run: Path) -> None:
+    put_cams(run / "2-prompt-maps/a.safetensors", [0])
+    page = Page(browser, write_report(run))
+    page.open_first()
+    page.find("[data-choose=prompt]").click()
+    page.settle()
+    pixels = page.pixels()
+    assert pixels[5, 7].tolist() == [226, 229, 151]
+    page.script("const s = document.querySelector('#threshold'); s.value = 0.9; s.dispatchEvent(new Event('input'))")
+    page.settle()
+    assert (page.pixels() == pixels).all()
+    assert page.find("#told").text == "Prompt"
+
+
+def test_a_foreign_script_does_not_run(browser: Any, run: Path) -> None:
+    path = write_report(run)
+    path.write_text(path.read_text().replace("</body>", "<script>document.title = 'mine'</script></body>"))
+    browser.get(path.as_uri())
+    assert browser.title.startswith("semples")
+    assert "Content Security Policy" in complaints(browser)[0]["message"]
+
+
 def test_filters_by_class_and_split(page: Page) -> None:
     page.choose("class", "1")
     assert page.captions() == [f"cat, {HOSTILE}, 28.7"]  # background 27 of 47 known pixels, the class none

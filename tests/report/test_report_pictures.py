@@ -206,6 +206,16 @@ def test_layers_are_those_that_some_shown_image_has(run: Path) -> None:
     assert buttons == ["Photograph", *names]
 
 
+def test_prompt_maps_are_looked_at_and_count_for_nothing(run: Path) -> None:
+    before = viewer_data(run)["shots"][0]
+    put_cams(run / "2-prompt-maps/a.safetensors", [0])
+    after = viewer_data(run)["shots"][0]
+    assert after.pop("layers") == ["cam", "matched", "prompt", "refined", "pseudo", "prediction", "truth"]
+    del before["layers"]
+    assert after == before
+    assert image(run, "Prompt of a for class cat")["data-layer"] == "prompt"
+
+
 def test_every_picture_has_its_own_alternative_text(run: Path) -> None:
     texts = [image["alt"] for image in report(run).attributes("img")]
     # 4 photographs, CAMs of 3 stages for 3 (image, class) pairs, 3 pseudo masks, 4 predictions, 4 truths

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
-from semples.records import Sample
+Item = TypeVar("Item")
 
 
-def evenly(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Take ``count`` samples at even distances, or all of them where there are fewer."""
-    count = min(count, len(samples))
-    return [samples[index * len(samples) // count] for index in range(count)]
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """Take ``count`` items at even distances, or all of them where there are fewer."""
+    count = min(count, len(items))
+    return [items[index * len(items) // count] for index in range(count)]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from semples.data.shown import evenly
 from semples.records import Sample
 from semples.report import pictures, quality
 from semples.report.collect import Run
@@ -14,35 +16,42 @@ from semples.report.pictures import Frame, Pixels
 SIDES = (320, 256, 200, 160, 120)
 """Longest side of the stored photographs in pixels: the first with which all pictures fit into :data:`BUDGET`."""
 
+TRIED = 12
+"""Images by which that is judged."""
+
 BUDGET = 12 * 2**20
-"""Characters that all pictures together may have."""
+"""Characters that all pictures together should have at most."""
 
 NEAREST_WORDS = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One thing to lay over the photographs: per split the folder that holds it, as ``ID`` plus a suffix."""
+    """One thing to lay over the photographs: per split the folder that holds it, as ``ID`` plus a suffix.
+
+    ``kind`` is "mask", "cams" (maps to be cut at a threshold) or "heat" (maps that are only looked at).
+    """
 
     key: str
     name: str
+    kind: Literal["mask", "cams", "heat"]
     folders: Mapping[str, str]
-    has_maps: bool = False
 
     def path(self, run: Run, sample: Sample, split: str) -> Path | None:
         """Return the file of one image, None where this split has no such layer."""
-        suffix = ".safetensors" if self.has_maps else ".png"
+        suffix = ".png" if self.kind == "mask" else ".safetensors"
         folder = self.folders.get(split)
         return None if folder is None else run.directory / folder / f"{sample.id}{suffix}"
 
 
 LAYERS = (
-    Layer("cam", "CAM", {"train": "0-classify/cams"}, has_maps=True),
-    Layer("matched", "Matched CAM", {"train": "1-match/cams"}, has_maps=True),
-    Layer("refined", "Refined CAM", {"train": "3-refine/cams"}, has_maps=True),
-    Layer("pseudo", "Pseudo mask", {"train": "4-pseudo-masks"}),
-    Layer("prediction", "Prediction", {"train": "6-evaluate/predictions", "val": "5-segment/predictions"}),
-    Layer("truth", "Ground truth", {"train": "6-evaluate/truth", "val": "6-evaluate/truth"}),
+    Layer("cam", "CAM", "cams", {"train": "0-classify/cams"}),
+    Layer("matched", "Matched CAM", "cams", {"train": "1-match/cams"}),
+    Layer("prompt", "Prompt", "heat", {"train": "2-prompt-maps"}),
+    Layer("refined", "Refined CAM", "cams", {"train": "3-refine/cams"}),
+    Layer("pseudo", "Pseudo mask", "mask", {"train": "4-pseudo-masks"}),
+    Layer("prediction", "Prediction", "mask", {"train": "6-evaluate/predictions", "val": "5-segment/predictions"}),
+    Layer("truth", "Ground truth", "mask", {"train": "6-evaluate/truth", "val": "6-evaluate/truth"}),
 )
 """Everything that can be laid over a photograph, in the order of the stages."""
 
@@ -101,12 +110,16 @@ def shots(run: Run) -> list[Shot]:
     """Read the images that are shown, training images first, as large as the budget allows."""
     layers = {split: available_layers(run, split) for split in ("train", "val")}
     shown = [(sample, split) for split in layers if layers[split] for sample in _shown(run, split)]
-    found: list[Shot] = []
+
+    def read(images: Sequence[tuple[Sample, str]], side: int) -> list[Shot]:
+        return [_shot(run, sample, split, layers[split], side) for sample, split in images]
+
+    tried = evenly(shown, TRIED)
     for side in SIDES:
-        found = [_shot(run, sample, split, layers[split], side) for sample, split in shown]
-        if sum(shot.length for shot in found) <= BUDGET:
+        length = sum(shot.length for shot in read(tried, side))
+        if length * len(shown) <= BUDGET * len(tried):
             break
-    return found
+    return read(shown, side)
 
 
 def available_layers(run: Run, split: str) -> list[Layer]:
@@ -134,10 +147,10 @@ def _shot(run: Run, sample: Sample, split: str, layers: Sequence[Layer], side: i
     reading = _Reading()
     for layer in layers:
         path = layer.path(run, sample, split)
-        if path is not None and layer.has_maps:
-            _read_maps(run, layer, path, frame, reading)
-        elif path is not None:
+        if path is not None and layer.kind == "mask":
             _read_mask(layer, path, frame, reading)
+        elif path is not None:
+            _read_maps(run, layer, path, frame, reading)
     return Shot(
         sample,
         split,
@@ -162,6 +175,8 @@ def _read_maps(run: Run, layer: Layer, path: Path, frame: Frame, reading: _Readi
     reading.figures += [
         Figure(layer, pictures.map_uri(pictures.resized(cam, frame.maps)), tag) for tag, cam in cams.items()
     ]
+    if layer.kind == "heat":
+        return
     width, height = frame.size
     at_size = {tag: pictures.resized(cam, frame.size) for tag, cam in cams.items()}
     reading.final = quality.cut(at_size, run.threshold, (height, width))

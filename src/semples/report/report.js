@@ -154,6 +154,7 @@ class Gallery {
     this.values = new Map(Object.entries(this.colours).map(([value, [r, g, b]]) => [(r << 16) | (g << 8) | b, +value]));
     this.find = Object.fromEntries([...document.querySelectorAll("#gallery [id]")].map((node) => [node.id, node]));
     this.layers = [...document.querySelectorAll("[data-choose]")];
+    this.kinds = Object.fromEntries(this.layers.map(({ dataset }) => [dataset.choose, dataset.kind]));
     this.statics = [...document.querySelectorAll(".shot")];
     this.decoded = new Map(); // index -> promise, the longest unused first
     this.visible = new Set();
@@ -258,10 +259,9 @@ class Gallery {
       const row = button.parentElement; // scrolls sideways on phones
       if (row.scrollWidth > row.clientWidth) row.scrollLeft = button.offsetLeft - row.offsetLeft - 40;
     }
-    const isMap = this.layers.some((button) => button.dataset.choose === state.layer && "maps" in button.dataset);
     find.threshold.value = state.threshold;
     find.value.textContent = state.threshold.toFixed(2);
-    find["threshold-row"].classList.toggle("idle", !isMap);
+    find["threshold-row"].classList.toggle("idle", this.kinds[state.layer] !== "cams");
     find.chosen.hidden = Math.abs(state.threshold - this.chosen) < 0.005;
     find.heat.setAttribute("aria-pressed", String(state.heat));
     this.redraw();
@@ -301,32 +301,37 @@ class Gallery {
 
   valueOf = (red, green, blue) => this.values.get((red << 16) | (green << 8) | blue) ?? 0;
 
-  /** Draw one image at the state's layer and threshold, and return its labels. */
+  /** Draw one image at the state's layer and threshold, all its classes or one, and say whether it has that layer. */
   compose(canvas, decoded, only) {
     const { layer, threshold, heat } = this.state;
-    const maps = decoded.maps[layer];
-    let labels = labelsOf(decoded, layer, threshold);
-    const scored = labels;
-    if (labels && only !== null) labels = labels.map((label) => (label === only + 1 ? label : 0));
+    const labels = this.alone(labelsOf(decoded, layer, threshold), only);
+    const maps = [...(decoded.maps[layer] ?? [])].filter(([tag]) => only === null || tag === only).map(([, map]) => map);
+    const isHeat = this.kinds[layer] === "heat";
     let image = new ImageData(decoded.photograph.slice(), ...decoded.size);
-    if (labels && maps && heat) {
-      image = paintHeat(decoded, only === null ? [...maps.values()] : [maps.get(only) ?? new Uint8Array(labels.length)], labels);
-    } else if (labels) image = paintLabels(decoded, labels, this.colours);
+    if (labels && decoded.maps[layer] && (heat || isHeat)) image = paintHeat(decoded, maps, isHeat ? labels.fill(0) : labels);
+    else if (labels) image = paintLabels(decoded, labels, this.colours);
     [canvas.width, canvas.height] = decoded.size;
     canvas.getContext("2d").putImageData(image, 0, 0);
-    return scored;
+    return labels !== null;
   }
 
-  scores(decoded, labels) {
-    const truth = decoded.masks.truth;
-    return labels && truth ? ious(labels, truth) : new Map();
+  alone(labels, only) {
+    return labels && only !== null ? labels.map((label) => (label === only + 1 ? label : 0)) : labels;
+  }
+
+  /** IoU by label of one image at a layer, empty where there is nothing to compare. */
+  scores(decoded, layer) {
+    const { truth } = decoded.masks;
+    const labels = labelsOf(decoded, layer, this.state.threshold);
+    const isScored = truth && labels && layer !== "truth" && this.kinds[layer] !== "heat";
+    return isScored ? ious(labels, truth) : new Map();
   }
 
   async drawTile(tile) {
     const shot = this.shots[tile.dataset.index];
     const decoded = await this.load(Number(tile.dataset.index));
-    const labels = this.compose(tile.firstChild, decoded, null);
-    const found = this.scores(decoded, this.state.layer === "truth" ? null : labels);
+    this.compose(tile.firstChild, decoded, null);
+    const found = this.scores(decoded, this.state.layer);
     const names = shot.tags.map((tag) => this.classes[tag].name).join(", ") || "no class";
     const score = found.size ? `, ${percent(mean([...found.values()]))}` : "";
     tile.lastChild.textContent = names + score;
@@ -339,11 +344,11 @@ class Gallery {
     const shot = this.shots[index];
     const decoded = await this.load(index);
     if (state.open !== index) return;
-    const labels = this.compose(find.canvas, decoded, state.only);
+    const isThere = this.compose(find.canvas, decoded, state.only);
     find.canvas.classList.toggle("pixelated", shot.pixelated);
     find.canvas.style.setProperty("--ratio", shot.size[0] / shot.size[1]);
-    const found = this.scores(decoded, state.layer === "truth" ? null : labels);
-    const missing = !labels && state.layer !== "photograph" ? " is missing" : "";
+    const found = this.scores(decoded, state.layer);
+    const missing = !isThere && state.layer !== "photograph" ? " is missing" : "";
     const score = found.size ? ` · mIoU of this image ${percent(mean([...found.values()]))}` : "";
     find.told.textContent = `${this.layerName}${missing}${score}`;
     find.canvas.setAttribute("aria-label", `${shot.id}, ${find.told.textContent}`);
@@ -377,9 +382,8 @@ class Gallery {
 
   /** mIoU of the open image after each stage. */
   drawTable(decoded) {
-    const layers = this.layers.filter(({ dataset }) => !["photograph", "truth"].includes(dataset.choose));
-    const rows = layers.flatMap(({ dataset }) => {
-      const found = [...this.scores(decoded, labelsOf(decoded, dataset.choose, this.state.threshold)).values()];
+    const rows = this.layers.flatMap(({ dataset }) => {
+      const found = [...this.scores(decoded, dataset.choose).values()];
       return found.length ? [[dataset.name, percent(mean(found))]] : [];
     });
     this.find["by-layer"].replaceChildren(...rows.map(([name, score]) => {
