@@ -10,6 +10,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -251,6 +252,22 @@ def _compare(arguments: argparse.Namespace) -> None:
     print(json.dumps(result))
 
 
+def _doctor_arguments(parser: Parser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings of the run to be, in YAML")
+    _add_out(parser, "where it would write", Path("runs"))
+
+
+def _doctor(arguments: argparse.Namespace) -> None:
+    config = load_config(arguments.config, arguments.settings)
+    from semples import api, tables
+
+    findings = api.doctor(config=config, out=arguments.out)
+    _print_table(tables.findings_table([asdict(finding) for finding in findings]))
+    problems = sum(finding.state == "problem" for finding in findings)
+    if problems:
+        raise ConfigError(f"{problems} problem{'s' * (problems > 1)}: do what the table says")
+
+
 def _add_out(parser: Parser, what: str, default: Path | None = None) -> None:
     parser.add_argument(
         "--out",
@@ -348,4 +365,5 @@ _VERBS: dict[str, tuple[Callable[[argparse.Namespace], None], bool, Callable[[Pa
     "prompts": (_prompts, False, _add_run_directory, "the learned background prompts in words"),
     "report": (_report, False, _add_run_directory, "rebuild report.html of a run"),
     "compare": (_compare, True, _compare_arguments, "all methods on built-in scenes, over seeds"),
+    "doctor": (_doctor, True, _doctor_arguments, "what a run would find on this machine, and what to do"),
 }
