@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {*FOUNDATION, "config", "data"},
     "predict": {*FOUNDATION, "config", "data", "models", "training", "stages"},
     "compare": {*FOUNDATION, "config", "data", "models", "stages"},
+    "init": {*FOUNDATION, "config", "settings", "data"},
     "doctor": {*FOUNDATION, "config", "data", "models", "stages"},
     "tables": set(),
 }

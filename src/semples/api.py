@@ -14,13 +14,14 @@ from semples.data.images import read_mask
 from semples.doctor import doctor
 from semples.errors import DataError
 from semples.files import read_json
+from semples.init import init
 from semples.metrics import ConfusionMatrix
 from semples.predict import predict
 from semples.report import write_report
 from semples.stages.opening import open_run
 from semples.stages.pipeline import run_stages
 
-__all__ = ["compare", "demo", "doctor", "evaluate", "predict", "prompts", "report", "run"]
+__all__ = ["compare", "demo", "doctor", "evaluate", "init", "predict", "prompts", "report", "run"]
 
 
 def run(config: Config, out: Path, until: str | None = None, force: str | None = None, quiet: bool = False) -> Path:

@@ -268,6 +268,22 @@ def _doctor(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"{problems} problem{'s' * (problems > 1)}: do what the table says")
 
 
+def _init_arguments(parser: Parser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of your images")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="config to write (default: NAME.yaml of FOLDER)")
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    from semples import api
+
+    start = api.init(folder=arguments.folder, config=arguments.out)
+    train, val = start.images
+    print(f"{start.reader}: {train} training and {val} held-out images of {len(start.per_class)} classes")
+    for warning in start.warnings:
+        print(f"warning: {warning}")
+    print(f"config: {start.config} (next: semples doctor --config {start.config})")
+
+
 def _add_out(parser: Parser, what: str, default: Path | None = None) -> None:
     parser.add_argument(
         "--out",
@@ -360,6 +376,7 @@ def _print_table(table: Table) -> None:
 _VERBS: dict[str, tuple[Callable[[argparse.Namespace], None], bool, Callable[[Parser], None], str]] = {
     "demo": (_demo, True, _demo_arguments, "the whole pipeline on built-in scenes, without any download"),
     "run": (_run, True, _run_arguments, "the whole pipeline on your data; goes on where it stopped"),
+    "init": (_init, False, _init_arguments, "a first config for your own folder of images"),
     "predict": (_predict, False, _predict_arguments, "masks and overlays for new images"),
     "evaluate": (_evaluate, False, _evaluate_arguments, "scores of one folder of masks against another"),
     "prompts": (_prompts, False, _add_run_directory, "the learned background prompts in words"),
