@@ -1,4 +1,4 @@
-"""A first config for a user's own folder: settings with comments, made for what is in it, and warnings of what lacks."""
+"""A first config for a folder of images: settings with comments, made for what is in it, and warnings of what lacks."""
 
 from __future__ import annotations
 

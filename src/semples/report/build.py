@@ -61,7 +61,7 @@ def render(run: Run) -> str:
             ignore_colour=mask_colour(IGNORE_INDEX),
             layers=[layer for layer in gallery.LAYERS if any(layer in shot.layers for shot in shots)],
             viewer=viewer_data(run, shots),
-            script=Markup(script),  # our own file, which holds no closing tag
+            script=Markup(script),  # our own files, which hold no closing tag
             script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             warnings=findings.warnings(run, shots),
             missing=findings.missing_stages(run),
@@ -143,7 +143,8 @@ def memory(megabytes: float) -> str:
 
 
 def _script() -> str:
-    return resources.files("semples.report").joinpath("report.js").read_text(encoding="utf-8")
+    folder = resources.files("semples.report")
+    return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in ("pictures.js", "gallery.js"))
 
 
 @cache
