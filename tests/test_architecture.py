@@ -46,6 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "onnx_export": {*FOUNDATION, "models", "export"},
     "predict": {*FOUNDATION, "config", "data", "models", "training", "stages"},
     "compare": {*FOUNDATION, "config", "data", "models", "locks", "stages"},
+    "init": {*FOUNDATION, "config", "settings", "data"},
+    "doctor": {*FOUNDATION, "config", "data", "models", "stages"},
     "tables": set(),
 }
 MAY_IMPORT["api"] = {*MAY_IMPORT, "stages"} - {"tables"}

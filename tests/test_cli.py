@@ -222,9 +222,8 @@ def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Ou
     ("words", "text"),
     [
         (["dmeo"],
-         'there is no verb "dmeo", expected one of demo, run, predict, evaluate, prompts, export, report,'
-         ' compare.'
-         ' Did you mean "demo"?'),
+         'there is no verb "dmeo", expected one of demo, run, init, predict, evaluate, prompts, export, report,'
+         ' compare, doctor. Did you mean "demo"?'),
         (["--debugg"], 'there is no option --debugg. Did you mean "debug"?'),
         (["demo", "--outt=x"], 'there is no option --outt. Did you mean "out"?'),
         (["demo", "--seeds", "3"], 'there is no option --seeds. Did you mean "seed"?'),

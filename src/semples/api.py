@@ -11,9 +11,11 @@ from rich.console import Console
 from semples.compare import compare
 from semples.config import Config
 from semples.data.images import read_mask
+from semples.doctor import doctor
 from semples.errors import ConfigError, DataError
 from semples.export import export_coco, export_voc
 from semples.files import read_json
+from semples.init import init
 from semples.locks import locked
 from semples.metrics import ConfusionMatrix
 from semples.onnx_export import export_onnx
@@ -22,7 +24,7 @@ from semples.report import write_report
 from semples.stages.opening import open_run
 from semples.stages.pipeline import run_stages
 
-__all__ = ["compare", "demo", "evaluate", "export", "predict", "prompts", "report", "run"]
+__all__ = ["compare", "demo", "doctor", "evaluate", "export", "init", "predict", "prompts", "report", "run"]
 
 
 def run(config: Config, out: Path, until: str | None = None, force: str | None = None, quiet: bool = False) -> Path:

@@ -10,6 +10,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -291,6 +292,38 @@ def _compare(arguments: argparse.Namespace) -> None:
     print(json.dumps(result))
 
 
+def _doctor_arguments(parser: Parser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings of the run to be, in YAML")
+    _add_out(parser, "where it would write", Path("runs"))
+
+
+def _doctor(arguments: argparse.Namespace) -> None:
+    config = load_config(arguments.config, arguments.settings)
+    from semples import api, tables
+
+    findings = api.doctor(config=config, out=arguments.out)
+    _print_table(tables.findings_table([asdict(finding) for finding in findings]))
+    problems = sum(finding.state == "problem" for finding in findings)
+    if problems:
+        raise ConfigError(f"{problems} problem{'s' * (problems > 1)}: do what the table says")
+
+
+def _init_arguments(parser: Parser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of your images")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="config to write (default: NAME.yaml of FOLDER)")
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    from semples import api
+
+    start = api.init(folder=arguments.folder, config=arguments.out)
+    train, val = start.images
+    print(f"{start.reader}: {train} training and {val} held-out images of {len(start.per_class)} classes")
+    for warning in start.warnings:
+        print(f"warning: {warning}")
+    print(f"config: {start.config} (next: semples doctor --config {start.config})")
+
+
 def _add_out(parser: Parser, what: str, default: Path | None = None) -> None:
     parser.add_argument(
         "--out",
@@ -389,10 +422,12 @@ def _print_table(table: Table) -> None:
 _VERBS: dict[str, tuple[Callable[[argparse.Namespace], None], bool, Callable[[Parser], None], str]] = {
     "demo": (_demo, True, _demo_arguments, "the whole pipeline on built-in scenes, without any download"),
     "run": (_run, True, _run_arguments, "the whole pipeline on your data; goes on where it stopped"),
+    "init": (_init, False, _init_arguments, "a first config for your own folder of images"),
     "predict": (_predict, False, _predict_arguments, "masks and overlays for new images"),
     "evaluate": (_evaluate, False, _evaluate_arguments, "scores of one folder of masks against another"),
     "prompts": (_prompts, False, _add_run_directory, "the learned background prompts in words"),
     "export": (_export, False, _export_arguments, "pseudo masks for other tools (COCO, VOC), the network as ONNX"),
     "report": (_report, False, _add_run_directory, "rebuild report.html of a run"),
     "compare": (_compare, True, _compare_arguments, "all methods on built-in scenes, over seeds"),
+    "doctor": (_doctor, True, _doctor_arguments, "what a run would find on this machine, and what to do"),
 }

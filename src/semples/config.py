@@ -441,6 +441,17 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
+class ReportConfig:
+    """The report."""
+
+    images: int = 24
+    """Images of each split in its gallery; with many the pictures are stored smaller."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "report", "images")
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of a run."""
 
@@ -467,6 +478,7 @@ class Config:
     dense_crf: DenseCrfConfig = field(default_factory=DenseCrfConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
 
     def __post_init__(self) -> None:
         if self.seed < 0:

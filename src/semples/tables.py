@@ -112,6 +112,21 @@ def words_table(words: Mapping[str, Sequence[tuple[str, float]]]) -> Table:
     return table
 
 
+def findings_table(findings: Sequence[Mapping[str, str]]) -> Table:
+    """Return one row for each finding of ``semples doctor``, and under it what to do.
+
+    Args:
+        findings: Each with "subject", "state" ("ok", "note" or "problem"), "found" and "advice" (may be empty).
+    """
+    table = _table("", "")
+    table.columns[1].justify = "left"
+    table.add_column("found", overflow="fold")
+    for finding in findings:
+        advice = f"\n-> {finding['advice']}" if finding["advice"] else ""
+        table.add_row(finding["subject"], finding["state"], Text(finding["found"] + advice))
+    return table
+
+
 def _table(first: str, *numbers: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, caption_justify="left")
     table.add_column(first, no_wrap=True)

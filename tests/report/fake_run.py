@@ -19,7 +19,7 @@ from semples.report.collect import STAGES
 HOSTILE = "<script>alert('x')</script>"
 CLASSES = ["cat", HOSTILE]
 SIZE = (6, 8)  # height, width: not square, small enough to be drawn with crisp pixels
-VOID_TAGS = {"meta", "link", "img"}
+VOID_TAGS = {"meta", "link", "img", "input"}
 
 
 def scores(split: str, miou: float, **more: float) -> dict[str, Any]:
@@ -98,11 +98,17 @@ def make_run(tmp_path: Path) -> Path:
     put_json(directory / "2-prompts/words.json", {"epochs": [1, 2], "words": words})
     log = [
         metrics("classify", 1, 0.7, {"classification": 0.7}),
-        metrics("match", 1, 1.5, {"foreground": 1.0, "background": 0.5}, clamped={"foreground": 0.05}),
-        metrics("match", 2, 1.2, {"foreground": 0.8, "background": 0.4}, clamped={"background": 0.12}),
+        metrics(
+            "match",
+            1,
+            1.5,
+            {"foreground": 1.0, "background": 0.5},
+            figures={"clamped/foreground": 0.05, "mask_area": 0.2},
+        ),
+        metrics("match", 2, 1.2, {"foreground": 0.8, "background": 0.4}, figures={"clamped/background": 0.12}),
     ]
     (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
-    (directory / "config.yaml").write_text("device: cpu\nnote: '<b>bold</b>'\n")
+    (directory / "config.yaml").write_text("device: cpu\ndata: {bias: 0.5, root: '<b>bold</b>'}\n")
     return directory
 
 
@@ -134,7 +140,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag, f"</{tag}> closes nothing"
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "pre"):
+        if self.open and self.open[-1] not in ("style", "pre", "script"):
             self.text += data
         if self.open and ({"td", "th"} & set(self.open)):
             self.rows[-1][-1] += data.strip()
@@ -150,6 +156,14 @@ def report(directory: Path) -> Page:
     page = Page(write_report(directory).read_text(encoding="utf-8"))
     assert page.open == []
     return page
+
+
+def viewer_data(directory: Path) -> dict[str, Any]:
+    """What the report tells its script."""
+    html = write_report(directory).read_text(encoding="utf-8")
+    start = html.index(">", html.index('id="viewer-data"')) + 1
+    found: dict[str, Any] = json.loads(html[start : html.index("</script>", start)])
+    return found
 
 
 def decode(source: str | None) -> np.ndarray[Any, Any]:

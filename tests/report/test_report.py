@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import subprocess
@@ -15,6 +17,7 @@ from fake_run import (
     metrics,
     put_json,
     report,
+    viewer_data,
 )
 
 from semples.errors import DataError
@@ -54,18 +57,52 @@ def test_stage_table_shows_status_time_and_memory(run: Path) -> None:
 
 def test_everything_from_the_run_is_escaped(run: Path) -> None:
     html = write_report(run).read_text(encoding="utf-8")
-    assert "<script" not in html.lower()
+    assert html.count("<script") == html.count("</script") == 2  # our code, and the data for it
     assert "<b>bold" not in html
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in html
 
 
+def test_hostile_names_survive_the_way_to_the_script(run: Path) -> None:
+    data = viewer_data(run)
+    assert [entry["name"] for entry in data["classes"]] == CLASSES
+    assert data["classes"][0]["words"] == ["sofa", "rug"]
+
+
+def test_only_the_script_of_the_page_may_run(run: Path) -> None:
+    html = write_report(run).read_text(encoding="utf-8")
+    script = html[html.index("<script>") + len("<script>") : html.index("</script>")]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = next(tag["content"] for tag in Page(html).attributes("meta") if "http-equiv" in tag)
+    assert policy == (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    assert not [name for _, attributes in Page(html).tags for name in attributes if name.startswith("on")]
+
+
 def test_page_is_self_contained(run: Path) -> None:
     html = write_report(run).read_text(encoding="utf-8")
-    assert not re.findall(r"https?:|url\(|@import|<script|<iframe|<object", html)
+    assert not re.findall(r"https?:|url\(|@import|<iframe|<object|fetch\(|import\(", html)
     page = Page(html)
     assert all((image["src"] or "").startswith("data:image/") for image in page.attributes("img"))
     assert [link["href"] for link in page.attributes("link")] == ["data:,"]
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.attributes("meta")
+
+
+def test_settings_show_what_is_not_at_its_default(run: Path) -> None:
+    page = report(run)
+    assert page.row("data.bias") == ["data.bias", "0.5", "0.9"]
+    assert page.row("data.root") == ["data.root", "<b>bold</b>", "None"]
+    (run / "config.yaml").write_text("seed: 0\n")
+    assert "Every setting is at its default." in report(run).text
+
+
+def test_heading_tells_time_memory_and_environment(run: Path) -> None:
+    (run / "config.yaml").write_text("seed: 3\nenvironment: {device: cuda, versions: {torch: 2.6}}\n")
+    page = report(run)
+    assert "8 min 45 s" in page.text  # seven stages of 75 s
+    assert "with 812 MB at most" in page.text
+    assert "device cudaseed 3torch 2.6" in page.text
 
 
 JSON_FILES = [
@@ -86,6 +123,12 @@ def test_any_file_may_be_absent(run: Path, name: str) -> None:
 def test_a_damaged_file_is_named_and_left_out(run: Path, name: str, text: str) -> None:
     (run / name).write_text(text)
     assert f"{name} could not be read" in report(run).text
+
+
+@pytest.mark.parametrize("text", ["- a list", "data: [", "[1"])
+def test_a_damaged_config_is_named(run: Path, text: str) -> None:
+    (run / "config.yaml").write_text(text)
+    assert "config.yaml could not be read" in report(run).text
 
 
 def test_a_half_written_last_line_of_the_log_costs_that_line_only(run: Path) -> None:
@@ -119,8 +162,11 @@ def test_samples_are_spread_evenly_where_none_are_chosen(run: Path) -> None:
     dataset = json.loads((run / "dataset.json").read_text())
     dataset["train"] = [{**dataset["train"][0], "id": str(index)} for index in range(30)]
     put_json(run / "dataset.json", dataset)
+    (run / "config.yaml").write_text("report: {images: 12}\n")
     expected = ["0", "2", "5", "7", "10", "12", "15", "17", "20", "22", "25", "27"]
     assert list(collect(run).shown["train"]) == expected
+    (run / "config.yaml").write_text("report: {images: many}\n")
+    assert len(collect(run).shown["train"]) == 24  # the default
     assert list(collect(run).shown["val"]) == ["held"]
 
 

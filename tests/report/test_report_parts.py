@@ -13,7 +13,7 @@ from fake_run import (
 )
 
 from semples.report import build, charts, findings, tables
-from semples.report.collect import Epoch, collect
+from semples.report.collect import Epoch, LearnedWords, collect
 from semples.report.scores import read_evaluation
 
 
@@ -35,13 +35,13 @@ def test_refinement_steps_stand_between_cams_and_masks_in_their_order() -> None:
 
 
 def test_warnings_on_clamped_scores_and_echoes(run: Path) -> None:
-    found = findings.warnings(collect(run))
+    found = findings.warnings(collect(run), [])
     assert len(found) == 1  # 5 % itself is not above 5 %
     assert found[0].startswith("match: up to 12 % of the scores in “background” were clamped (epoch 2)")
     # The class's own name, in any case, and the name that it has in prompts.
     for name, echo in (("cat", "Cat"), ("cat", "kitten"), ("Tram", "tram")):
         put_json(run / "2-prompts/words.json", {"epochs": [1], "words": {name: [[[echo, 0.9]]]}})
-        assert f"The prompt of “{name}” learned the word “{echo}”" in findings.warnings(collect(run))[1]
+        assert f"The prompt of “{name}” learned the word “{echo}”" in findings.warnings(collect(run), [])[1]
 
 
 def test_words_show_bars_and_their_history(run: Path) -> None:
@@ -60,6 +60,15 @@ def test_long_histories_keep_both_ends(run: Path) -> None:
     spells = [(spell.word, spell.first, spell.last) for spell in history]
     assert spells[:4] == [("w1", 1, 1), ("w2", 2, 2), ("w3", 3, 3), (None, 4, 16)]
     assert spells[4:] == [(f"w{epoch}", epoch, epoch) for epoch in (17, 18, 19, 20)]
+
+
+def test_words_are_followed_over_the_epochs_where_they_were_near() -> None:
+    words = LearnedWords((1, 2, 3), {"cat": ((("a", 0.1), ("b", 0.0)), (("c", 0.2),), (("b", 0.3), ("a", 0.2)))})
+    chart = charts.word_chart(words, "cat")
+    assert chart is not None
+    assert [(line.name, line.last, len(line.points)) for line in chart.lines] == [("b", 0.3, 2), ("a", 0.2, 2)]
+    assert charts.word_chart(LearnedWords((1,), {"cat": ((("a", 0.1),),)}), "cat") is None
+    assert charts.word_chart(LearnedWords((1, 2), {"cat": ((("a", 0.1),), ())}), "cat") is None
 
 
 def test_negative_scores_have_no_bar_and_large_ones_share_the_scale(run: Path) -> None:
@@ -87,22 +96,23 @@ def epoch_of(epoch: int, loss: float, **parts: float) -> Epoch:
 
 
 def test_chart_places_points_between_the_margins() -> None:
-    (chart,) = charts.loss_charts([epoch_of(1, 2.0), epoch_of(3, 1.0), epoch_of(2, 1.5)])
+    (training,) = charts.trainings([epoch_of(1, 2.0), epoch_of(3, 1.0), epoch_of(2, 1.5)])
+    chart = training.chart
     (line,) = chart.lines
     # x: 46 .. 350 over epochs 1 .. 3; y: range 0.95 .. 2.05 over 174 .. 10
     assert [(point.x, point.y) for point in line.points] == [(46, 17.45), (198, 92.0), (350, 166.55)]
     assert [tick.label for tick in chart.x_ticks] == ["1", "2", "3"]
     assert [tick.label for tick in chart.y_ticks] == ["1", "1.5", "2"]
-    assert (line.last, chart.learning_rates, chart.images_per_second) == (1.0, None, None)
+    assert (line.last, training.learning_rates, training.images_per_second) == (1.0, None, None)
 
 
 def test_chart_shows_parts_only_where_there_are_several_and_leaves_out_what_is_not_finite() -> None:
-    (single,) = charts.loss_charts([epoch_of(1, 0.5, only=0.5)])
-    assert [line.name for line in single.lines] == ["total"]
-    (several,) = charts.loss_charts([epoch_of(1, 3.0, a=1.0, b=2.0), epoch_of(2, math.nan, a=math.inf, b=2.0)])
-    assert [(line.name, len(line.points)) for line in several.lines] == [("total", 1), ("a", 1), ("b", 2)]
-    (empty,) = charts.loss_charts([epoch_of(1, math.nan)])
-    assert empty.lines == ()
+    (single,) = charts.trainings([epoch_of(1, 0.5, only=0.5)])
+    assert [line.name for line in single.chart.lines] == ["total"]
+    (several,) = charts.trainings([epoch_of(1, 3.0, a=1.0, b=2.0), epoch_of(2, math.nan, a=math.inf, b=2.0)])
+    assert [(line.name, len(line.points)) for line in several.chart.lines] == [("total", 1), ("a", 1), ("b", 2)]
+    (empty,) = charts.trainings([epoch_of(1, math.nan)])
+    assert empty.chart.lines == ()
 
 
 def test_labels() -> None:

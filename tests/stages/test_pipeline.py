@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import load_file
 
 from semples import api
 from semples.config import Config
@@ -44,7 +45,7 @@ def small(**changes: Any) -> Config:
 
 def files(run: Path) -> dict[str, bytes]:
     """Everything a run's learning leaves: what may differ between equal runs (times) or needs masks is left out."""
-    folders = ("0-classify", "1-match", "2-prompts", "3-refine", "4-pseudo-masks", "5-segment")
+    folders = ("0-classify", "1-match", "2-prompts", "2-prompt-maps", "3-refine", "4-pseudo-masks", "5-segment")
     paths = [path for folder in folders for path in (run / folder).rglob("*") if path.is_file()]
     return {str(path.relative_to(run)): path.read_bytes() for path in sorted(paths)}
 
@@ -68,6 +69,7 @@ def test_it_leaves_the_files_of_the_design(finished: Path) -> None:
         "5-segment/model/preprocessor_config.json",
         *(f"{stage}/mask_generator.safetensors" for stage in ("0-classify", "1-match", "3-refine")),
         *(f"{stage}/cams/{i}.safetensors" for stage in ("0-classify", "1-match", "3-refine") for i in ids),
+        *(f"2-prompt-maps/{i}.safetensors" for i in ids),
         *(f"4-pseudo-masks/{i}.png" for i in ids),
         *(f"5-segment/predictions/val-{i:05d}.png" for i in range(1, 5)),
     }
@@ -76,6 +78,15 @@ def test_it_leaves_the_files_of_the_design(finished: Path) -> None:
         assert (finished / name).stat().st_size > 0
     assert (finished / "6-evaluate" / "predictions" / "train-00001.png").is_file()
     assert "Prediction" in (finished / "report.html").read_text()
+
+
+def test_prompt_maps_are_those_of_tagged_classes_with_peak_1(finished: Path) -> None:
+    for entry in json.loads((finished / "dataset.json").read_text())["train"]:
+        found = load_file(finished / "2-prompt-maps" / f"{entry['id']}.safetensors")
+        assert found["classes"].tolist() == entry["tags"]
+        assert found["cams"].dtype == np.uint8
+        assert found["cams"].shape == (len(entry["tags"]), 96, 96)
+        assert all(cam.max() in (0, *range(200, 256)) for cam in found["cams"])  # enlarging lowers a peak at the border
 
 
 def test_evaluation_has_the_keys_of_the_design(finished: Path) -> None:
@@ -113,7 +124,7 @@ def test_a_changed_setting_runs_its_stage_and_those_after_it(finished: Path, tmp
     }
     api.run(small(prompts__epochs=3), run, until="refine", quiet=True)
     after = {name: entry["digest"] for name, entry in json.loads((run / "manifest.json").read_text())["stages"].items()}
-    assert {name for name in before if before[name] != after[name]} == {"2-prompts", "3-refine"}
+    assert {name for name in before if before[name] != after[name]} == {"2-prompts", "2-prompt-maps", "3-refine"}
     assert len(json.loads((run / "2-prompts/words.json").read_text())["epochs"]) == 3
 
 

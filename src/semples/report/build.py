@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
+from semples.data.overlays import PALETTE
 from semples.files import write_text
 from semples.records import IGNORE_INDEX
 from semples.report import charts, findings, gallery, tables
 from semples.report.collect import Run, collect
-from semples.report.pictures import class_colour, heat_gradient, mask_colour
+from semples.report.gallery import Shot
+from semples.report.pictures import class_colour, mask_colour
 
 ABSENT = "–"
 """What a table shows where there is no value."""
@@ -20,8 +29,9 @@ ABSENT = "–"
 def write_report(run_directory: Path) -> Path:
     """Write ``report.html`` into a run directory, from whatever the run has left there so far.
 
-    The page is one file without scripts or outside requests, and depends on the run's files alone:
-    the same run gives the same bytes. Stages that have not run and files that cannot be read are named on it.
+    The page is one file without outside requests, and depends on the run's files alone: the same run gives the same
+    bytes. Its one script is allowed by its digest, so that nothing else on the page can run. Stages that have not
+    run and files that cannot be read are named on it.
 
     Args:
         run_directory: Folder that a run wrote (its layout is in ``docs/``).
@@ -39,28 +49,58 @@ def write_report(run_directory: Path) -> Path:
 
 def render(run: Run) -> str:
     """Return the whole page for a collected run."""
+    shots = gallery.shots(run)
+    script = _script()
     return (
         _environment()
         .get_template("report.html.jinja")
         .render(
             run=run,
+            shots=shots,
             legend=[(name, class_colour(index)) for index, name in enumerate(run.classes)],
             ignore_colour=mask_colour(IGNORE_INDEX),
-            heat_gradient=heat_gradient(),
-            warnings=findings.warnings(run),
+            layers=[layer for layer in gallery.LAYERS if any(layer in shot.layers for shot in shots)],
+            viewer=viewer_data(run, shots),
+            script=Markup(script),  # our own files, which hold no closing tag
+            script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            warnings=findings.warnings(run, shots),
             missing=findings.missing_stages(run),
             scores=run.scores,
             tiles=tables.tiles(run.scores),
             class_rows=tables.class_rows(run.scores, run.classes),
-            galleries=[
-                ("Training images", gallery.train_rows(run)),
-                ("Held-out images", gallery.val_rows(run)),
-            ],
             class_words=tables.class_words(run),
-            charts=charts.loss_charts(run.epochs),
+            trainings=charts.trainings(run.epochs),
+            cost=tables.cost(run.stages),
+            environment=tables.environment(run.settings),
+            changed_settings=tables.changed_settings(run.settings),
             size=charts,
         )
     )
+
+
+def viewer_data(run: Run, shots: Sequence[Shot]) -> dict[str, Any]:
+    """Return what the script needs beside the pictures; the template writes it as JSON."""
+    return {
+        "threshold": run.threshold,
+        "ignore": PALETTE[IGNORE_INDEX].tolist(),
+        "classes": [
+            {"name": name, "colour": PALETTE[index + 1].tolist(), "words": gallery.nearest_words(run, index)}
+            for index, name in enumerate(run.classes)
+        ],
+        "shots": [
+            {
+                "id": shot.sample.id,
+                "split": shot.split,
+                "tags": shot.sample.tags,
+                "size": shot.frame.size,
+                "pixelated": shot.frame.pixelated,
+                "layers": [layer.key for layer in shot.layers],
+                "score": shot.score,
+                "change": shot.change,
+            }
+            for shot in shots
+        ],
+    }
 
 
 def percent(value: float | None) -> str:
@@ -102,6 +142,12 @@ def memory(megabytes: float) -> str:
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.1f} GB"
 
 
+def _script() -> str:
+    folder = resources.files("semples.report")
+    return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in ("pictures.js", "gallery.js"))
+
+
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("semples", "report"),

@@ -7,10 +7,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from semples.report.collect import Epoch
+from semples.report.collect import Epoch, LearnedWords
 
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 26
+FOLLOWED_WORDS = 3
+"""Words of the last epoch whose similarity is drawn over the epochs."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +48,43 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Loss curves of one stage, with the range of its learning rate and its median speed."""
+    """Curves over epochs; ``label`` says what they are."""
 
-    title: str
+    label: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Loss curves of one stage, with the range of its learning rate and its median speed."""
+
+    title: str
+    chart: Chart
     learning_rates: tuple[float, float] | None
     images_per_second: float | None
 
 
-def loss_charts(epochs: Sequence[Epoch]) -> list[Chart]:
-    """Make one chart per stage, in the order in which the stages trained."""
+def trainings(epochs: Sequence[Epoch]) -> list[Training]:
+    """Describe the training of each stage, in the order in which the stages trained."""
     stages = dict.fromkeys(epoch.stage for epoch in epochs)
     grouped = [[epoch for epoch in epochs if epoch.stage == stage] for stage in stages]
-    return [_chart(sorted(group, key=lambda epoch: epoch.epoch)) for group in grouped]
+    return [_training(sorted(group, key=lambda epoch: epoch.epoch)) for group in grouped]
+
+
+def word_chart(words: LearnedWords, name: str) -> Chart | None:
+    """Draw how near the last epoch's words were to a class's prompt over the epochs; None where there was but one."""
+    epochs = list(zip(words.epochs, words.words[name], strict=False))
+    if len(epochs) < 2 or not epochs[-1][1]:
+        return None
+    followed = [word for word, _ in epochs[-1][1][:FOLLOWED_WORDS]]
+    curves: dict[str, dict[int, float]] = {word: {} for word in followed}
+    for epoch, nearest in epochs:
+        for word, score in nearest:
+            if word in curves and math.isfinite(score):
+                curves[word][epoch] = score
+    return _chart(f"Words nearest to the prompt of {name} over epochs", curves, epochs[0][0], epochs[-1][0])
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -79,10 +103,21 @@ def _nice_step(rough: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
 
 
-def _chart(epochs: list[Epoch]) -> Chart:
-    curves = _curves(epochs)
+def _training(epochs: list[Epoch]) -> Training:
+    rates = [epoch.learning_rate for epoch in epochs if math.isfinite(epoch.learning_rate)]
+    speeds = [epoch.images_per_second for epoch in epochs if math.isfinite(epoch.images_per_second)]
+    stage = epochs[0].stage
+    return Training(
+        title=stage,
+        chart=_chart(f"Loss of {stage} over epochs", _curves(epochs), epochs[0].epoch, epochs[-1].epoch),
+        learning_rates=(rates[0], rates[-1]) if rates else None,
+        images_per_second=statistics.median(speeds) if speeds else None,
+    )
+
+
+def _chart(label: str, curves: dict[str, dict[int, float]], first: int, last: int) -> Chart:
     low, high = _range([value for curve in curves.values() for value in curve.values()])
-    first, last = epochs[0].epoch, max(epochs[-1].epoch, epochs[0].epoch + 1)
+    last = max(last, first + 1)
 
     def x_of(epoch: float) -> float:
         return round(LEFT + (epoch - first) / (last - first) * (WIDTH - LEFT - RIGHT), 2)
@@ -94,16 +129,12 @@ def _chart(epochs: list[Epoch]) -> Chart:
         points = [Point(x_of(x), y_of(y), f"{name}, epoch {x}: {y:.4g}") for x, y in curve.items()]
         return Line(name, tuple(points), last=list(curve.values())[-1])
 
-    rates = [epoch.learning_rate for epoch in epochs if math.isfinite(epoch.learning_rate)]
-    speeds = [epoch.images_per_second for epoch in epochs if math.isfinite(epoch.images_per_second)]
     x_ticks = [tick for tick in nice_ticks(first, last) if tick == int(tick)]
     return Chart(
-        title=epochs[0].stage,
+        label=label,
         x_ticks=tuple(Tick(x_of(tick), f"{tick:.0f}") for tick in x_ticks),
         y_ticks=tuple(Tick(y_of(tick), f"{tick:g}") for tick in nice_ticks(low, high)),
         lines=tuple(line(name, curve) for name, curve in curves.items() if curve),
-        learning_rates=(rates[0], rates[-1]) if rates else None,
-        images_per_second=statistics.median(speeds) if speeds else None,
     )
 
 

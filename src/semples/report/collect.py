@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
+from semples.config import PseudoMasksConfig, ReportConfig
+from semples.data.shown import evenly
 from semples.errors import DataError
 from semples.records import ClassCatalogue, Dataset, Sample
 from semples.report.scores import Evaluation, Score, read_evaluation
@@ -16,11 +20,8 @@ from semples.report.scores import Evaluation, Score, read_evaluation
 STAGES = ("0-classify", "1-match", "2-prompts", "3-refine", "4-pseudo-masks", "5-segment", "6-evaluate")
 """Stage folders of a run, in order."""
 
-SHOWN_IMAGES = 12
-"""Images of a split that the report shows where the evaluate stage has chosen none."""
-
 _TRACES = ("manifest.json", "dataset.json", "config.yaml", "metrics.jsonl", "evaluation.json")
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, yaml.YAMLError)
 
 Parsed = TypeVar("Parsed")
 
@@ -71,6 +72,7 @@ class Run:
         scores: Results of the evaluation that are there, in the order of the stages.
         shown: Ids of the images to show, by split.
         config_text: ``config.yaml`` as it is, or empty.
+        settings: What it says.
         problems: One sentence for each file that could not be read.
     """
 
@@ -83,7 +85,14 @@ class Run:
     scores: tuple[Score, ...]
     shown: Mapping[str, tuple[str, ...]]
     config_text: str
+    settings: Mapping[str, Any]
     problems: tuple[str, ...]
+
+    @property
+    def threshold(self) -> float:
+        """CAM value at which the run cut its maps: as evaluated, else as set."""
+        evaluated = (score.threshold for score in self.scores if score.threshold is not None)
+        return next(evaluated, _setting(self.settings, "pseudo_masks", "threshold", PseudoMasksConfig().threshold))
 
 
 def collect(directory: Path) -> Run:
@@ -99,6 +108,9 @@ def collect(directory: Path) -> Run:
         return _read(directory / name, name, parse, default, problems)
 
     dataset = read("dataset.json", parse_dataset, None)
+    no_settings: Mapping[str, Any] = {}
+    settings = read("config.yaml", parse_settings, no_settings)
+    count = int(_setting(settings, "report", "images", ReportConfig().images))
     evaluation = read("evaluation.json", lambda text: read_evaluation(parse_object(text)), Evaluation())
     return Run(
         directory=directory,
@@ -108,8 +120,9 @@ def collect(directory: Path) -> Run:
         epochs=read("metrics.jsonl", lambda text: parse_metrics(text, problems), ()),
         words=read("2-prompts/words.json", parse_words, None),
         scores=evaluation.scores,
-        shown=read("6-evaluate/samples.json", parse_shown, _spread_over(dataset)),
-        config_text=read("config.yaml", str, ""),
+        shown=read("6-evaluate/samples.json", parse_shown, _spread_over(dataset, count)),
+        config_text=_read(directory / "config.yaml", "config.yaml", str, "", []),
+        settings=settings,
         problems=tuple(problems),
     )
 
@@ -119,6 +132,14 @@ def parse_object(text: str) -> dict[str, Any]:
     value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def parse_settings(text: str) -> Mapping[str, Any]:
+    """Parse ``config.yaml``: settings in sections, and under "environment" what the run was made with."""
+    value = yaml.safe_load(text) or {}
+    if not isinstance(value, dict):
+        raise ValueError(f"expected settings in sections, got {type(value).__name__}")
     return value
 
 
@@ -132,7 +153,7 @@ def parse_dataset(text: str) -> Dataset:
 
 
 def parse_manifest(text: str) -> tuple[Stage, ...]:
-    """Parse one entry for each of :data:`STAGES`, "not run" where the manifest has none."""
+    """Parse one entry for each of :data:`STAGES`, "not run" where the manifest has none, and for those beside them."""
     entries = parse_object(text)["stages"]
     return tuple(
         Stage(
@@ -144,7 +165,7 @@ def parse_manifest(text: str) -> tuple[Stage, ...]:
         )
         if name in entries
         else Stage(name)
-        for name in STAGES
+        for name in sorted({*STAGES, *entries})
     )
 
 
@@ -213,8 +234,13 @@ def _epoch(line: Mapping[str, Any]) -> Epoch:
         parts=_numbers(line.get("parts")),
         learning_rate=_number(line.get("learning_rate")),
         images_per_second=_number(line.get("images_per_second")),
-        clamped=_numbers(line.get("clamped")),
+        clamped=_clamped(_numbers(line.get("figures"))),
     )
+
+
+def _clamped(figures: Mapping[str, float]) -> dict[str, float]:
+    prefix = "clamped/"
+    return {name.removeprefix(prefix): share for name, share in figures.items() if name.startswith(prefix)}
 
 
 def _number(value: Any) -> float:
@@ -225,12 +251,15 @@ def _numbers(value: Mapping[str, Any] | None) -> dict[str, float]:
     return {str(name): _number(number) for name, number in (value or {}).items()}
 
 
-def _spread_over(dataset: Dataset | None) -> Mapping[str, tuple[str, ...]]:
+def _spread_over(dataset: Dataset | None, count: int) -> Mapping[str, tuple[str, ...]]:
     if dataset is None:
         return {}
-    return {"train": _spread(dataset.train), "val": _spread(dataset.val)}
+    splits = {"train": dataset.train, "val": dataset.val}
+    return {split: tuple(sample.id for sample in evenly(samples, count)) for split, samples in splits.items()}
 
 
-def _spread(samples: tuple[Sample, ...]) -> tuple[str, ...]:
-    count = min(SHOWN_IMAGES, len(samples))
-    return tuple(samples[index * len(samples) // count].id for index in range(count))
+def _setting(settings: Mapping[str, Any], section: str, name: str, default: float) -> float:
+    """Take a number out of the settings; what is no number counts as not set."""
+    values = settings.get(section)
+    value = values.get(name) if isinstance(values, dict) else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else default

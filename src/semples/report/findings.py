@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from semples.report.collect import Epoch, Run
+from semples.report.gallery import Shot
 from semples.report.tables import nearest_word
 
 CLAMPED_SHARE = 0.05
 """Share of clamped scores above which a loss is warned of (docs/method.md, "Notation")."""
 
+NAMED_PICTURES = 5
+"""Lost pictures that a warning names; of more it tells the number."""
 
-def warnings(run: Run) -> list[str]:
+
+def warnings(run: Run, shots: Sequence[Shot]) -> list[str]:
     """List sentences on damaged files, unfinished stages, clamped scores and prompts that echo a class."""
-    return [*run.problems, *_unfinished(run), *_clamped(run), *_echoes(run)]
+    return [*run.problems, *_lost_pictures(shots), *_unfinished(run), *_clamped(run), *_echoes(run)]
 
 
 def missing_stages(run: Run) -> list[str]:
     """List the stages that this run has not started."""
     return [stage.name for stage in run.stages if stage.status not in ("done", "skipped", "running")]
+
+
+def _lost_pictures(shots: Sequence[Shot]) -> Iterator[str]:
+    lost = [f"photograph {shot.sample.path}" for shot in shots if shot.photograph is None]
+    for shot in shots:
+        layers = dict.fromkeys(figure.layer.name for figure in shot.figures if figure.source is None)
+        lost += [f"{name} of {shot.sample.id}" for name in layers]
+    if lost:
+        rest = len(lost) - NAMED_PICTURES
+        more = f" and {rest} more" if rest > 0 else ""
+        yield f"Missing or damaged, and left out of the gallery: {', '.join(lost[:NAMED_PICTURES])}{more}."
 
 
 def _unfinished(run: Run) -> Iterator[str]:

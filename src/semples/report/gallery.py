@@ -1,98 +1,131 @@
-"""The gallery: one row of pictures for each image that is shown."""
+"""The gallery: for each image that is shown, its photograph and what every stage says of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from semples.data.overlays import heat_overlay, mask_overlay
+from semples.data.shown import evenly
 from semples.records import Sample
-from semples.report import pictures
+from semples.report import pictures, quality
 from semples.report.collect import Run
-from semples.report.pictures import Frame, Picture, Pixels
+from semples.report.pictures import Frame, Pixels
+
+SIDES = (320, 256, 200, 160, 120)
+"""Longest side of the stored photographs in pixels: the first with which all pictures fit into :data:`BUDGET`."""
+
+TRIED = 12
+"""Images by which that is judged."""
+
+BUDGET = 12 * 2**20
+"""Characters that all pictures together should have at most."""
+
+NEAREST_WORDS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One thing to lay over the photographs: per split the folder that holds it, as ``ID`` plus a suffix.
+
+    ``kind`` is "mask", "cams" (maps to be cut at a threshold) or "heat" (maps that are only looked at).
+    """
+
+    key: str
+    name: str
+    kind: Literal["mask", "cams", "heat"]
+    folders: Mapping[str, str]
+
+    def path(self, run: Run, sample: Sample, split: str) -> Path | None:
+        """Return the file of one image, None where this split has no such layer."""
+        suffix = ".png" if self.kind == "mask" else ".safetensors"
+        folder = self.folders.get(split)
+        return None if folder is None else run.directory / folder / f"{sample.id}{suffix}"
+
+
+LAYERS = (
+    Layer("cam", "CAM", "cams", {"train": "0-classify/cams"}),
+    Layer("matched", "Matched CAM", "cams", {"train": "1-match/cams"}),
+    Layer("prompt", "Prompt", "heat", {"train": "2-prompt-maps"}),
+    Layer("refined", "Refined CAM", "cams", {"train": "3-refine/cams"}),
+    Layer("pseudo", "Pseudo mask", "mask", {"train": "4-pseudo-masks"}),
+    Layer("prediction", "Prediction", "mask", {"train": "6-evaluate/predictions", "val": "5-segment/predictions"}),
+    Layer("truth", "Ground truth", "mask", {"train": "6-evaluate/truth", "val": "6-evaluate/truth"}),
+)
+"""Everything that can be laid over a photograph, in the order of the stages."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One picture, None where its file is missing or damaged; ``name`` is a class or empty."""
+    """One picture of one layer, None where its file is missing or damaged; of CAMs there is one for each class."""
 
-    alt: str
-    picture: Picture | None
-    name: str = ""
-    colour: str | None = None
+    layer: Layer
+    source: str | None
+    tag: int | None = None
 
 
 @dataclass(frozen=True)
-class Column:
-    """What one stage says of one image: one figure, or one for each class present.
+class Shot:
+    """One image: its pictures, its mean IoU after the last stage, and the share of pixels that guidance changed."""
 
-    ``folded`` are those beyond the first :data:`OPEN_FIGURES`, for images with many classes.
-    """
-
-    heading: str
+    sample: Sample
+    split: str
+    frame: Frame
+    photograph: str | None
     figures: tuple[Figure, ...]
-    folded: tuple[Figure, ...] = ()
+    score: float | None
+    change: float | None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that it has pictures of, or should have."""
+        return tuple(dict.fromkeys(figure.layer for figure in self.figures))
+
+    @property
+    def length(self) -> int:
+        """Characters of all its pictures."""
+        return len(self.photograph or "") + sum(len(figure.source or "") for figure in self.figures)
 
 
-@dataclass(frozen=True)
-class Tag:
-    """A class that is present, with the words its prompt learned, nearest first."""
+@dataclass
+class _Reading:
+    """What has been read of one image so far: its pictures, and the labels of each layer."""
 
-    name: str
-    colour: str
-    words: tuple[str, ...]
+    figures: list[Figure] = field(default_factory=list)
+    cut_maps: list[Pixels] = field(default_factory=list)
+    final: Pixels | None = None
+    truth: Pixels | None = None
 
+    @property
+    def score(self) -> float | None:
+        return None if self.final is None or self.truth is None else quality.mean_iou(self.final, self.truth)
 
-@dataclass(frozen=True)
-class Row:
-    """All pictures of one image, their size in CSS pixels, and its tags."""
-
-    id: str
-    columns: tuple[Column, ...]
-    tags: tuple[Tag, ...]
-    width: int
-    height: int
-    pixelated: bool
+    @property
+    def change(self) -> float | None:
+        return quality.changed(self.cut_maps[0], self.cut_maps[-1]) if len(self.cut_maps) > 1 else None
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where one column's files lie: ``folder``/ID``suffix``."""
+def shots(run: Run) -> list[Shot]:
+    """Read the images that are shown, training images first, as large as the budget allows."""
+    layers = {split: available_layers(run, split) for split in ("train", "val")}
+    shown = [(sample, split) for split in layers if layers[split] for sample in _shown(run, split)]
 
-    heading: str
-    folder: str
-    suffix: str = ".png"
+    def read(images: Sequence[tuple[Sample, str]], side: int) -> list[Shot]:
+        return [_shot(run, sample, split, layers[split], side) for sample, split in images]
 
-    def path(self, run: Run, sample: Sample) -> Path:
-        """Return the file of one image."""
-        return run.directory / self.folder / f"{sample.id}{self.suffix}"
-
-
-CAM_SOURCES = (
-    Source("Refined CAM", "3-refine/cams", ".safetensors"),
-    Source("Matched CAM", "1-match/cams", ".safetensors"),
-)
-FIRST_CAM = Source("CAM", "0-classify/cams", ".safetensors")
-PSEUDO_MASK = Source("Pseudo mask", "4-pseudo-masks")
-TRUTH = Source("Ground truth", "6-evaluate/truth")
-TRAIN_PREDICTION = Source("Prediction", "6-evaluate/predictions")
-VAL_PREDICTION = Source("Prediction", "5-segment/predictions")
-NEAREST_WORDS = 3
-OPEN_FIGURES = 3
+    tried = evenly(shown, TRIED)
+    for side in SIDES:
+        length = sum(shot.length for shot in read(tried, side))
+        if length * len(shown) <= BUDGET * len(tried):
+            break
+    return read(shown, side)
 
 
-def train_rows(run: Run) -> list[Row]:
-    """Make rows of the training images: photograph, first and last CAM, pseudo mask, prediction, truth."""
-    samples = _shown(run, "train")
-    last_cam = next((source for source in CAM_SOURCES if _any_file(run, samples, source)), None)
-    cams = (FIRST_CAM,) if last_cam is None else (FIRST_CAM, last_cam)
-    return _rows(run, samples, (*cams, PSEUDO_MASK, TRAIN_PREDICTION, TRUTH))
-
-
-def val_rows(run: Run) -> list[Row]:
-    """Make rows of the held-out images: photograph, prediction, truth."""
-    return _rows(run, _shown(run, "val"), (VAL_PREDICTION, TRUTH))
+def available_layers(run: Run, split: str) -> list[Layer]:
+    """List the layers that some shown image of a split has."""
+    paths = {layer.key: [layer.path(run, sample, split) for sample in _shown(run, split)] for layer in LAYERS}
+    return [layer for layer in LAYERS if any(path is not None and path.is_file() for path in paths[layer.key])]
 
 
 def nearest_words(run: Run, index: int) -> tuple[str, ...]:
@@ -108,23 +141,25 @@ def _shown(run: Run, split: str) -> list[Sample]:
     return [samples[id_] for id_ in run.shown.get(split, ()) if id_ in samples]
 
 
-def _any_file(run: Run, samples: list[Sample], source: Source) -> bool:
-    return any(source.path(run, sample).is_file() for sample in samples)
-
-
-def _rows(run: Run, samples: list[Sample], sources: tuple[Source, ...]) -> list[Row]:
-    available = [source for source in sources if _any_file(run, samples, source)]
-    return [_row(run, sample, available) for sample in samples] if available else []
-
-
-def _row(run: Run, sample: Sample, sources: list[Source]) -> Row:
-    frame = pictures.fit(*sample.size)
+def _shot(run: Run, sample: Sample, split: str, layers: Sequence[Layer], side: int) -> Shot:
+    frame = pictures.fit(*sample.size, side)
     photograph = pictures.read_photograph(_photograph_path(run, sample), frame)
-    shown = None if photograph is None else pictures.to_picture(photograph, frame)
-    first = Column("Photograph", (Figure(f"Photograph {sample.id}", shown),))
-    canvas = pictures.plain_canvas(frame) if photograph is None else photograph
-    rest = (_column(run, sample, source, canvas, frame) for source in sources)
-    return Row(sample.id, (first, *rest), tuple(_tags(run, sample)), *frame.displayed, frame.pixelated)
+    reading = _Reading()
+    for layer in layers:
+        path = layer.path(run, sample, split)
+        if path is not None and layer.kind == "mask":
+            _read_mask(layer, path, frame, reading)
+        elif path is not None:
+            _read_maps(run, layer, path, frame, reading)
+    return Shot(
+        sample,
+        split,
+        frame,
+        None if photograph is None else pictures.photograph_uri(photograph, frame),
+        tuple(reading.figures),
+        reading.score,
+        reading.change,
+    )
 
 
 def _photograph_path(run: Run, sample: Sample) -> Path:
@@ -132,35 +167,28 @@ def _photograph_path(run: Run, sample: Sample) -> Path:
     return inside if inside.is_file() else sample.path
 
 
-def _tags(run: Run, sample: Sample) -> Iterator[Tag]:
-    for tag in sample.tags:
-        yield Tag(run.classes[tag], pictures.class_colour(tag), nearest_words(run, tag))
+def _read_maps(run: Run, layer: Layer, path: Path, frame: Frame, reading: _Reading) -> None:
+    cams = pictures.read_cams(path, len(run.classes))
+    if cams is None:
+        reading.figures.append(Figure(layer, None))
+        return
+    reading.figures += [
+        Figure(layer, pictures.map_uri(pictures.resized(cam, frame.maps)), tag) for tag, cam in cams.items()
+    ]
+    if layer.kind == "heat":
+        return
+    width, height = frame.size
+    at_size = {tag: pictures.resized(cam, frame.size) for tag, cam in cams.items()}
+    reading.final = quality.cut(at_size, run.threshold, (height, width))
+    reading.cut_maps.append(reading.final)
 
 
-def _column(run: Run, sample: Sample, source: Source, canvas: Pixels, frame: Frame) -> Column:
-    path, alt = source.path(run, sample), f"{source.heading} of {sample.id}"
-    if source.suffix == ".safetensors":
-        figures = _cam_figures(path, run.classes, alt, canvas, frame)
-    else:
-        figures = (_mask_figure(path, alt, canvas, frame),)
-    return Column(source.heading, figures[:OPEN_FIGURES], figures[OPEN_FIGURES:])
-
-
-def _mask_figure(path: Path, alt: str, canvas: Pixels, frame: Frame) -> Figure:
+def _read_mask(layer: Layer, path: Path, frame: Frame, reading: _Reading) -> None:
     mask = pictures.read_mask(path, frame)
-    return Figure(alt, None if mask is None else pictures.to_picture(mask_overlay(canvas, mask), frame))
-
-
-def _cam_figures(path: Path, classes: tuple[str, ...], alt: str, canvas: Pixels, frame: Frame) -> tuple[Figure, ...]:
-    cams = pictures.read_cams(path, frame)
-    if not cams or min(cams) < 0 or max(cams) >= len(classes):
-        return (Figure(alt, None),)
-    return tuple(
-        Figure(
-            f"{alt} for class {classes[index]}",
-            pictures.to_picture(heat_overlay(canvas, cam), frame),
-            name=classes[index],
-            colour=pictures.class_colour(index),
-        )
-        for index, cam in cams.items()
-    )
+    reading.figures.append(Figure(layer, None if mask is None else pictures.mask_uri(mask)))
+    if mask is None:
+        return
+    if layer.key == "truth":
+        reading.truth = mask
+    else:
+        reading.final = mask

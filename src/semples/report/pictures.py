@@ -1,4 +1,4 @@
-"""Thumbnails, heat maps and mask overlays as data URIs."""
+"""Reads photographs, masks and CAMs at the size that the report shows, and encodes them as data URIs."""
 
 from __future__ import annotations
 
@@ -13,111 +13,103 @@ from PIL import Image, ImageOps
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from semples.data.overlays import HEAT_COLOURS, PALETTE
+from semples.data.overlays import PALETTE
 
 Pixels = npt.NDArray[np.uint8]
 
-DISPLAY_WIDTH = 160
-"""Width in CSS pixels that a thumbnail has at most."""
+MAP_SHARE = 0.5
+"""Side of the stored CAMs as a share of the photograph's, where that has been shrunk: CAMs are smooth."""
 
-DISPLAY_HEIGHT = 220
-"""Height in CSS pixels that a thumbnail has at most."""
-
-_DENSITY = 1.5  # device pixels per CSS pixel that large photographs are stored at, for sharp phones
-_PLAIN_GREY = 128
+_LARGEST_CRISP = 160
 _BROKEN_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image inside the page: data URI, size in CSS pixels, and whether its pixels must stay crisp."""
-
-    source: str
-    width: int
-    height: int
-    pixelated: bool
-
-
-@dataclass(frozen=True)
 class Frame:
-    """Size of one image's thumbnails: (width, height) as stored and as displayed, in pixels."""
+    """Sizes (width, height) in pixels at which one image is stored: the photograph and its masks, and its CAMs.
 
-    stored: tuple[int, int]
-    displayed: tuple[int, int]
+    ``pixelated`` says that it is so small that its pixels should stay crisp when it is enlarged.
+    """
+
+    size: tuple[int, int]
+    maps: tuple[int, int]
     pixelated: bool
 
-    @property
-    def smooth(self) -> Image.Resampling:
-        """How photographs and heat maps are resized into this frame."""
-        return Image.Resampling.NEAREST if self.pixelated else Image.Resampling.BILINEAR
+
+def fit(height: int, width: int, side: int) -> Frame:
+    """Make the frame of an image whose longer side is ``side`` at most; smaller ones keep their own pixels."""
+    longest = max(height, width)
+    if longest <= side:
+        return Frame((width, height), (width, height), longest <= _LARGEST_CRISP)
+    return Frame(_scaled(height, width, side / longest), _scaled(height, width, MAP_SHARE * side / longest), False)
 
 
-def fit(height: int, width: int) -> Frame:
-    """Make the frame for an image: large ones shrink to about 160 px, small ones grow by a whole factor."""
-    scale = min(DISPLAY_WIDTH / width, DISPLAY_HEIGHT / height)
-    if scale >= 1:
-        factor = round(scale)
-        grown = (width * factor, height * factor)
-        return Frame(grown, grown, pixelated=True)
-    displayed = (max(1, round(width * scale)), max(1, round(height * scale)))
-    density = min(_DENSITY, 1 / scale)
-    stored = (max(1, round(width * scale * density)), max(1, round(height * scale * density)))
-    return Frame(stored, displayed, pixelated=False)
+def _scaled(height: int, width: int, factor: float) -> tuple[int, int]:
+    return max(1, round(width * factor)), max(1, round(height * factor))
 
 
 def read_photograph(path: Path, frame: Frame) -> Pixels | None:
-    """Read a photograph as [h,w,3] RGB at the frame's stored size, or None where it cannot be read."""
+    """Read a photograph as [h,w,3] RGB at the frame's size, or None where it cannot be read."""
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image).convert("RGB")
     except _BROKEN_IMAGE:
         return None
-    # Lanczos keeps fine structure when shrinking.
-    resampling = Image.Resampling.NEAREST if frame.pixelated else Image.Resampling.LANCZOS
-    return np.asarray(upright.resize(frame.stored, resampling))
+    return np.asarray(upright.resize(frame.size, Image.Resampling.LANCZOS))
 
 
 def read_mask(path: Path, frame: Frame) -> Pixels | None:
-    """Read a mask as [h,w] class values at the frame's stored size, or None where it cannot be read."""
+    """Read a mask as [h,w] class values at the frame's size, or None where it cannot be read."""
     try:
         with Image.open(path) as image:
             if image.mode not in ("P", "L"):
                 return None
-            return np.asarray(image.resize(frame.stored, Image.Resampling.NEAREST))
+            return np.asarray(image.resize(frame.size, Image.Resampling.NEAREST))
     except _BROKEN_IMAGE:
         return None
 
 
-def read_cams(path: Path, frame: Frame) -> dict[int, Pixels] | None:
+def read_cams(path: Path, num_classes: int) -> dict[int, Pixels] | None:
     """Read the maps of one image as {class: [h,w] uint8, 255 = 1.0}, or None where they cannot be read."""
     try:
         tensors = load_file(path)
         cams, classes = tensors["cams"], tensors["classes"]
-        if cams.dtype != np.uint8 or cams.ndim != 3 or classes.shape != cams.shape[:1]:
+        if cams.dtype != np.uint8 or cams.ndim != 3 or classes.shape != cams.shape[:1] or 0 in cams.shape[1:]:
             return None
-        return {int(index): _resize_map(cam, frame) for index, cam in zip(classes, cams, strict=True)}
+        maps = {int(index): cam for index, cam in zip(classes, cams, strict=True)}
+        return maps if all(0 <= index < num_classes for index in maps) else None
     except (OSError, ValueError, KeyError, SafetensorError):
         return None
 
 
-def plain_canvas(frame: Frame) -> Pixels:
-    """Make a grey [h,w,3] image that stands in for a photograph that is gone."""
-    width, height = frame.stored
-    return np.full((height, width, 3), _PLAIN_GREY, dtype=np.uint8)
+def resized(cam: Pixels, size: tuple[int, int]) -> Pixels:
+    """Resize a map [h,w] smoothly to (width, height)."""
+    return np.asarray(Image.fromarray(cam).resize(size, Image.Resampling.BILINEAR))
 
 
-def to_picture(pixels: Pixels, frame: Frame) -> Picture:
-    """Encode [h,w,3] pixels: PNG where they must stay crisp, JPEG otherwise."""
+def photograph_uri(pixels: Pixels, frame: Frame) -> str:
+    """Encode [h,w,3] pixels as JPEG, nearly without loss where every pixel will be seen."""
+    quality = {"quality": 92, "subsampling": 0} if frame.pixelated else {"quality": 80}
+    return _data_uri(Image.fromarray(pixels), "JPEG", **quality)
+
+
+def map_uri(cam: Pixels) -> str:
+    """Encode a map [h,w] as a grey PNG."""
+    return _data_uri(Image.fromarray(cam), "PNG", optimize=True)
+
+
+def mask_uri(mask: Pixels) -> str:
+    """Encode a mask [h,w] as a PNG whose palette holds only the colours of the values that occur."""
+    values, indices = np.unique(mask, return_inverse=True)
+    image = Image.fromarray(indices.reshape(mask.shape).astype(np.uint8), mode="L").copy()
+    image.putpalette(PALETTE[values].tobytes())
+    return _data_uri(image, "PNG", optimize=True)
+
+
+def _data_uri(image: Image.Image, kind: str, **options: int) -> str:
     buffer = io.BytesIO()
-    image = Image.fromarray(pixels)
-    if frame.pixelated:
-        image.save(buffer, "PNG")
-    else:
-        image.save(buffer, "JPEG", quality=82)
-    kind = "png" if frame.pixelated else "jpeg"
-    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-    width, height = frame.displayed
-    return Picture(f"data:image/{kind};base64,{encoded}", width, height, frame.pixelated)
+    image.save(buffer, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def class_colour(index: int) -> str:
@@ -129,12 +121,3 @@ def mask_colour(value: int) -> str:
     """Return the CSS colour of a mask value."""
     red, green, blue = PALETTE[value].tolist()
     return f"rgb({red} {green} {blue})"
-
-
-def heat_gradient() -> str:
-    """Return the heat maps' colour scale as a CSS gradient."""
-    return f"linear-gradient(90deg, {', '.join(f'rgb({r} {g} {b})' for r, g, b in HEAT_COLOURS)})"
-
-
-def _resize_map(cam: Pixels, frame: Frame) -> Pixels:
-    return np.asarray(Image.fromarray(cam).resize(frame.stored, frame.smooth))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from semples.report.collect import LearnedWords, Run
+from semples.config import Config
+from semples.report.charts import Chart, word_chart
+from semples.report.collect import LearnedWords, Run, Stage
 from semples.report.pictures import class_colour
 from semples.report.scores import Score
 
@@ -57,6 +61,24 @@ class ClassWords:
     colour: str | None
     bars: tuple[WordBar, ...]
     history: tuple[Spell, ...]
+    chart: Chart | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the whole run took."""
+
+    seconds: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that is not at its default."""
+
+    name: str
+    value: Any
+    default: Any
 
 
 def tiles(found: Sequence[Score]) -> list[Tile]:
@@ -100,8 +122,43 @@ def colour_of(name: str, classes: tuple[str, ...]) -> str | None:
     return class_colour(classes.index(name)) if name in classes else None
 
 
+def cost(stages: Sequence[Stage]) -> Cost:
+    """Add up the seconds of all stages and take the peak of their memory, NaN where none is known."""
+    seconds = [stage.seconds for stage in stages if math.isfinite(stage.seconds)]
+    memory = [stage.peak_memory_mb for stage in stages if math.isfinite(stage.peak_memory_mb)]
+    return Cost(math.fsum(seconds) if seconds else math.nan, max(memory, default=math.nan))
+
+
+def environment(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the run was made with: device, seed, commit and versions, as far as they are known."""
+    known = settings.get("environment")
+    known = known if isinstance(known, dict) else {}
+    versions = known.get("versions")
+    versions = versions if isinstance(versions, dict) else {}
+    facts = {"device": known.get("device"), "seed": settings.get("seed"), "commit": known.get("commit")}
+    facts |= {name: versions.get(name) for name in ("semples", "torch", "transformers")}
+    return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+def changed_settings(settings: Mapping[str, Any]) -> list[Setting]:
+    """List the settings of a run that are not at their defaults, in the order of the file."""
+    defaults = dict(_flat(asdict(Config())))
+    given = ((name, value) for name, value in _flat(settings) if name in defaults)
+    return [Setting(name, value, defaults[name]) for name, value in given if value != defaults[name]]
+
+
+def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield settings by dotted name; a mapping inside a section, such as the pairs of scenes, is one value."""
+    for section, value in settings.items():
+        if isinstance(value, dict):
+            yield from ((f"{section}.{name}", inner) for name, inner in value.items())
+        else:
+            yield section, value
+
+
 def _class_words(words: LearnedWords, name: str, classes: tuple[str, ...]) -> ClassWords:
-    return ClassWords(name, colour_of(name, classes), _bars(words, name), _history(nearest_word(words, name)))
+    history = _history(nearest_word(words, name))
+    return ClassWords(name, colour_of(name, classes), _bars(words, name), history, word_chart(words, name))
 
 
 def _bars(words: LearnedWords, name: str) -> tuple[WordBar, ...]:

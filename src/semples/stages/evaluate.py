@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from semples.data.images import read_mask, write_mask
+from semples.data.shown import evenly
 from semples.data.truth import read_truth
 from semples.files import write_json
 from semples.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
@@ -20,17 +21,15 @@ from semples.stages.pseudo_masks import step_folders
 from semples.stages.run import FOLDERS, Run, result_of
 from semples.stages.segment import predict_samples
 
-SHOWN = 12
-"""Images of each split that the report shows."""
-THUMBNAIL = 256
+THUMBNAIL = 320
 """Longest side of a truth thumbnail in pixels."""
 
 
 def evaluate(run: Run) -> None:
     """Write evaluation.json, and the truth thumbnails and predictions that the report shows."""
     threshold = run.config.pseudo_masks.threshold
-    shown = {"train": _evenly(run.dataset.train), "val": _evenly(run.dataset.val)}
-    _write_shown(run, shown)
+    count = run.config.report.images
+    _write_shown(run, {"train": evenly(run.dataset.train, count), "val": evenly(run.dataset.val, count)})
     record = {
         "classes": list(run.dataset.catalogue.names),
         "cams": {stage: score_cams(run, run.folder(stage), threshold) for stage in ("classify", "match", "refine")},
@@ -92,11 +91,6 @@ def _score_network(run: Run, stage: str, folder: str) -> dict[str, Any] | None:
         "train": score_masks(run, "train", train_folder),
         "val": score_masks(run, "val", run.folder(stage) / "predictions"),
     }
-
-
-def _evenly(samples: tuple[Sample, ...]) -> list[Sample]:
-    step = max(1, len(samples) // SHOWN)
-    return list(samples[::step][:SHOWN])
 
 
 def _write_shown(run: Run, shown: dict[str, list[Sample]]) -> None:

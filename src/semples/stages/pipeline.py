@@ -18,6 +18,7 @@ from semples.records import Sample
 from semples.stages.classify import classify
 from semples.stages.evaluate import evaluate
 from semples.stages.guided import match, refine
+from semples.stages.prompt_maps import prompt_maps
 from semples.stages.prompts import prompts
 from semples.stages.pseudo_masks import pseudo_masks
 from semples.stages.run import FOLDERS, Run
@@ -54,6 +55,7 @@ STAGES = (
     Stage("classify", classify, (*GENERATOR, "augmentation", "classify", "cams")),
     Stage("match", match, (*GENERATOR, *GUIDED, "match", "cams"), ("classify",)),
     Stage("prompts", prompts, (*GENERATOR, "vision_language", "prompts"), ("match",)),
+    Stage("prompt-maps", prompt_maps, ("vision_language", "report"), ("prompts",)),
     Stage("refine", refine, (*GENERATOR, *GUIDED, "refine", "cams"), ("classify", "prompts")),
     Stage("pseudo-masks", pseudo_masks, ("pseudo_masks", "pixel_adaptive", "dense_crf"), ("classify", "refine")),
     Stage("segment", segment, ("seed", "data", "segment"), ("pseudo-masks",)),
@@ -61,7 +63,7 @@ STAGES = (
     Stage(
         "evaluate",
         evaluate,
-        ("pseudo_masks", "evaluation"),
+        ("pseudo_masks", "evaluation", "report"),
         ("pseudo-masks", "segment", "supervised-bound"),
         reads_masks=True,
     ),
@@ -106,7 +108,7 @@ def run_stages(
 
 def why_skipped(name: str, run: Run) -> str | None:
     """Say why a stage has nothing to do, or None."""
-    if name in ("match", "prompts", "refine") and not run.config.guidance.enabled:
+    if name in ("match", "prompts", "prompt-maps", "refine") and not run.config.guidance.enabled:
         return "guidance.enabled is false"
     if name == "match" and not run.trains_generator:
         return f"mask generator {run.config.mask_generator.name} has nothing to train"

@@ -37,6 +37,7 @@ FOLDERS = {
     "classify": "0-classify",
     "match": "1-match",
     "prompts": "2-prompts",
+    "prompt-maps": "2-prompt-maps",
     "refine": "3-refine",
     "pseudo-masks": "4-pseudo-masks",
     "segment": "5-segment",

@@ -1,0 +1,124 @@
+"""What `semples doctor` finds, and what it says to do."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from semples.cli import main
+from semples.doctor import Finding, doctor, run_bytes
+from semples.settings import load_config
+
+
+def find(subject: str, out: Path, **settings: Any) -> list[Finding]:
+    config = load_config(overrides={key.replace("__", "."): value for key, value in settings.items()})
+    return [finding for finding in doctor(config, out) if finding.subject == subject]
+
+
+def test_the_demo_has_no_problem(tmp_path: Path) -> None:
+    findings = doctor(out=tmp_path / "not" / "yet")
+    assert [finding for finding in findings if finding.state == "problem"] == []
+    assert {"python", "device", "threads", "packages", "vision_language.model", "segment.model", "data", "disk"} <= {
+        finding.subject for finding in findings
+    }
+    assert all(finding.advice for finding in findings if finding.state != "ok")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there(tmp_path: Path) -> None:
+    (found,) = find("device", tmp_path, device="cuda:1")
+    assert (found.state, found.found) == ("problem", "cuda:1 is not there")
+    assert found.advice.startswith("set device to auto or to one of ")
+    assert "cpu" in found.advice
+    (other,) = find("device", tmp_path, device="tpu")
+    assert other.found == "tpu is not there"
+
+
+def test_extras_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lines = ["numpy>=1", 'there>=1; extra == "a"', "lost-package>=1; extra == 'b'", 'ruff; extra == "dev"']
+    versions = {"there": "1.5"}
+
+    def version(name: str) -> str:
+        if name == "lost-package":
+            raise metadata.PackageNotFoundError(name)
+        return versions.get(name, "0")
+
+    monkeypatch.setattr(metadata, "requires", lambda _: lines)
+    monkeypatch.setattr(metadata, "version", version)
+    assert find("extra a", tmp_path) == [Finding("extra a", "ok", "there 1.5")]
+    assert find("extra b", tmp_path) == [
+        Finding("extra b", "note", "lost-package is not installed", "pip install 'semples[b]'")
+    ]
+    assert find("extra dev", tmp_path) == []
+
+
+def test_weights_by_folder_and_by_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (found,) = find("segment.model", tmp_path, segment__model=str(tmp_path / "lost"))
+    assert found.state == "problem"
+    assert "is not there: give a folder in transformers format or a hub name" in found.found
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    (note,) = find("segment.model", tmp_path, segment__model="nobody/nothing-like-this")
+    assert (note.state, note.advice) == ("note", "the run downloads it once")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (problem,) = find("segment.model", tmp_path, segment__model="nobody/nothing-like-this")
+    assert problem.state == "problem"
+    assert problem.advice == "unset HF_HUB_OFFLINE once, or give a local folder"
+
+
+def photographs(root: Path, count: int = 3) -> Path:
+    for name in ("cat", "dog"):
+        for index in range(count):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30)).save(root / name / f"{index}.png")
+    return root
+
+
+def test_own_photographs_with_the_bundled_model(tmp_path: Path) -> None:
+    root = str(photographs(tmp_path / "photos"))
+    found = find("vision_language.model", tmp_path, data__reader="folder", data__root=root)
+    assert [finding.state for finding in found] == ["ok", "problem"]
+    assert "knows the built-in scenes only" in found[1].found
+    unguided = {"data__reader": "folder", "data__root": root, "guidance__enabled": False}
+    assert find("vision_language.model", tmp_path, **unguided) == []
+    (data,) = find("data", tmp_path, **unguided)
+    assert data.found.endswith("images of 2 classes, without masks: there will be no scores")
+
+
+def test_data_that_cannot_be_read(tmp_path: Path) -> None:
+    (found,) = find("data", tmp_path, data__reader="folder", data__root=str(tmp_path / "lost"))
+    assert found.state == "problem"
+    assert "lost" in found.found
+    assert find("disk", tmp_path, data__reader="folder", data__root=str(tmp_path / "lost")) == []
+
+
+def test_bytes_of_a_run_by_hand() -> None:
+    # 100 pixels with 2 classes: three stages of 2 maps and one mask; 50 pixels with none: the mask
+    assert run_bytes([(100, 2), (50, 0)], guided=True) == 750
+    assert run_bytes([(100, 2), (50, 0)], guided=False) == 350
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 5, 5))
+    (found,) = find("disk", tmp_path)
+    assert (found.state, found.advice) == ("problem", "free some, or write elsewhere with --out")
+
+
+def test_the_verb_prints_a_table_and_fails_on_problems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["doctor", "--out", str(tmp_path)]) == 0
+    assert "400 training and 100 held-out scenes, to be drawn" in capsys.readouterr().out
+    assert main(["doctor", "--out", str(tmp_path), "--segment.model", "./lost"]) == 2
+    captured = capsys.readouterr()
+    assert "-> correct segment.model" in captured.out
+    assert captured.err == "semples: error: 1 problem: do what the table says\n"

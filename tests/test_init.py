@@ -1,0 +1,122 @@
+"""What `semples init` writes for each layout, and what it warns of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from semples.cli import main
+from semples.errors import DataError
+from semples.init import init, suggested_prompt_name
+from semples.settings import load_config
+
+
+def photograph(path: Path, size: tuple[int, int] = (400, 300)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size).save(path)
+
+
+def class_folders(root: Path, **counts: int) -> Path:
+    for name, count in counts.items():
+        for index in range(count):
+            photograph(root / name / f"{index}.png", (48, 40))
+    return root
+
+
+def test_one_folder_per_class(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "pets", tvmonitor=30, house_cat=12)
+    start = init(root, tmp_path / "pets.yaml")
+    assert (start.reader, sum(start.images)) == ("folder", 42)
+    assert list(start.per_class) == ["house_cat", "tvmonitor"]
+    assert sum(start.per_class.values()) == start.images[0]
+    config = load_config(start.config)
+    assert (config.data.reader, config.data.root, config.data.classes) == (
+        "folder",
+        str(root),
+        ["house_cat", "tvmonitor"],
+    )
+    assert config.data.prompt_names == {"house_cat": "house cat", "tvmonitor": "tv monitor"}
+    assert (config.mask_generator.image_size, config.mask_generator.output_stride) == (64, 8)
+    assert config.classify.batch_size == config.segment.batch_size == 2  # about 38 images: ten steps and more
+    few, masks = start.warnings
+    assert few.startswith(f"fewer than 20 training images: house_cat ({start.per_class['house_cat']});")
+    assert masks.startswith("no masks: there will be no scores")
+
+
+def test_a_tags_file_with_large_photographs(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    lines = ["image,tags"]
+    for index in range(25):
+        photograph(root / f"{index}.jpg", (800, 600))
+        lines.append(f"{index}.jpg,boat|person")
+    (root / "tags.csv").write_text("\n".join(lines))
+    config = load_config(init(root, tmp_path / "a.yaml").config)
+    assert (config.mask_generator.image_size, config.mask_generator.output_stride) == (320, 16)
+    assert config.data.prompt_names == {"person": "player"}
+
+
+def test_coco(tmp_path: Path) -> None:
+    photograph(tmp_path / "coco/images/1.jpg")
+    annotations = {
+        "images": [{"id": 1, "file_name": "1.jpg", "width": 400, "height": 300}],
+        "categories": [{"id": 7, "name": "mouse"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [0, 0, 9, 9], "iscrowd": 0, "area": 81}],
+    }
+    (tmp_path / "coco/annotations").mkdir()
+    (tmp_path / "coco/annotations/train.json").write_text(json.dumps(annotations))
+    start = init(tmp_path / "coco", tmp_path / "c.yaml")
+    assert (start.reader, start.images) == ("coco", (1, 0))
+    config = load_config(start.config)
+    assert config.data.prompt_names == {"mouse": "computer mouse"}
+    assert config.data.classes is None
+    assert [warning.split(":")[0] for warning in start.warnings][1:3] == ["only one class", "no held-out images"]
+
+
+def test_voc(shared_data: Path, tmp_path: Path) -> None:
+    start = init(shared_data / "data/voc2012-animals", tmp_path / "v.yaml")
+    assert start.reader == "voc"
+    config = load_config(start.config)
+    assert config.data.reader == "voc"
+    assert config.classify.batch_size == 16
+
+
+def test_hostile_names_stay_names(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "it's: {odd} #1", **{"a #b, [c]": 3, "no": 3})
+    config = load_config(init(root, tmp_path / "h.yaml").config)
+    assert config.data.classes == ["a #b, [c]", "no"]
+    assert config.data.root == str(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("aeroplane", "aeroplane"), ("pottedplant", "potted plant"), ("traffic-light", "traffic light"), ("TV", "TV")],
+)
+def test_prompt_names(name: str, words: str) -> None:
+    assert suggested_prompt_name(name) == words
+
+
+def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="lost is not a folder: give the one that holds your images"):
+        init(tmp_path / "lost", tmp_path / "x.yaml")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"expected a tags.csv \(image,tags\), or a sub-folder"):
+        init(tmp_path / "empty", tmp_path / "x.yaml")
+    assert not (tmp_path / "x.yaml").exists()
+    (tmp_path / "y.yaml").write_text("mine")
+    with pytest.raises(DataError, match=r"y\.yaml is already there: remove it, or name another file with --out"):
+        init(class_folders(tmp_path / "pets", cat=2), tmp_path / "y.yaml")
+    assert (tmp_path / "y.yaml").read_text() == "mine"
+
+
+def test_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    class_folders(tmp_path / "pets", cat=30, dog=30)
+    assert main(["init", "pets"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("folder: ")
+    assert lines[0].endswith(" held-out images of 2 classes")
+    assert lines[-1] == "config: pets.yaml (next: semples doctor --config pets.yaml)"
+    assert main(["init", "pets"]) == 2
