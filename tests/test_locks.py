@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -66,6 +67,15 @@ def test_a_kill_releases_it_even_where_workers_live_on(tmp_path: Path) -> None:
     finally:
         os.kill(worker, signal.SIGKILL)
         holder.stdout.close()
+
+
+def test_a_file_system_without_locks_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked(tmp_path), locked(tmp_path):
+        assert (tmp_path / ".lock").is_file()
 
 
 def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:

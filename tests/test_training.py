@@ -254,3 +254,21 @@ def test_a_loss_that_is_not_finite_names_its_batch_and_is_written_nowhere(tmp_pa
         fit("toy", module, step, groups, loader, fitting, accelerator, log, checkpoint)
     assert [line["epoch"] for line in lines_without_speed(tmp_path)] == [1]
     assert torch.load(tmp_path / "toy" / "checkpoint.pt", weights_only=True)["position"] == (1, 1)
+
+
+def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path) -> None:
+    """The gradient of the square root at 0 is infinite, and the loss finite."""
+
+    def step(module: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+        return StepResult({"root": (0 * module(batch["x"])).sqrt().mean()})
+
+    module = torch.nn.Linear(1, 1)
+    loader = DataLoader(Numbers(), batch_size=8, generator=torch.Generator())
+    groups = [(list(module.parameters()), 1.0)]
+    checkpoint = Checkpoint(tmp_path / "toy" / "checkpoint.pt", seconds=0)
+    accelerator = make_accelerator("cpu", "fp32")
+    with pytest.raises(
+        RunError, match=r"weights of stage toy are not finite after epoch 1, step 1, .*number-7: lower toy"
+    ):
+        fit("toy", module, step, groups, loader, Fitting(1, 0.1, 0.0), accelerator, TrainingLog(), checkpoint)
+    assert not (tmp_path / "toy").exists()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -190,7 +190,7 @@ def fit(
     state = TrainingState(module, prepared, schedule, order, [] if history is None else history)
     checkpoint = checkpoint or Checkpoint()
     _go_on(stage, state, checkpoint, log)
-    watch = _Watch(stage, fitting, getattr(dataset, "ids", None))
+    watch = _Watch(stage, module, fitting, getattr(dataset, "ids", None))
     with log.progress() as progress:
         task = progress.add_task(f"{stage:9}", total=steps, completed=state.epoch * len(loader) + state.step, note="")
         while state.epoch < fitting.epochs:
@@ -248,8 +248,8 @@ def _go_on(stage: str, state: TrainingState, checkpoint: Checkpoint, log: Traini
 class _Watch:
     """Finds the first step whose loss is not finite, and waits for the device only when asked."""
 
-    def __init__(self, stage: str, fitting: Fitting, ids: Sequence[str] | None) -> None:
-        self.stage, self.section, self.ids = stage, fitting.section or stage, ids
+    def __init__(self, stage: str, module: torch.nn.Module, fitting: Fitting, ids: Sequence[str] | None) -> None:
+        self.stage, self.module, self.section, self.ids = stage, module, fitting.section or stage, ids
         self._steps: list[tuple[str, Tensor, LossParts, Tensor | None]] = []
 
     def add(self, state: TrainingState, loss: Tensor, parts: LossParts, batch: Mapping[str, Tensor]) -> None:
@@ -259,28 +259,29 @@ class _Watch:
         self._steps.append((where, loss.detach(), kept, batch.get("index")))
 
     def check(self) -> None:
-        """Look at the steps since the last check.
+        """Look at the steps since the last check, and at the weights that they led to.
 
         Raises:
-            RunError: The loss of one is not finite.
+            RunError: The loss of one is not finite, or a weight is not.
         """
         steps, self._steps = self._steps, []
         if not steps:
             return
         finite = torch.stack([loss for _, loss, _, _ in steps]).isfinite().tolist()
-        if all(finite):
-            return
-        where, loss, parts, index = steps[finite.index(False)]
-        values = ", ".join(f"{name} {float(part):g}" for name, part in parts.items())
-        raise RunError(
-            f"the loss of stage {self.stage} is {float(loss)} in {where} ({values}){self._images(index)}: "
-            f"lower {self.section}.learning_rate"
-        )
+        if not all(finite):
+            where, loss, parts, index = steps[finite.index(False)]
+            values = ", ".join(f"{name} {float(part):g}" for name, part in parts.items())
+            self._stop(f"the loss of stage {self.stage} is {float(loss)} in {where} ({values})", index)
+        trained = (parameter for parameter in self.module.parameters() if parameter.requires_grad)
+        if not all(bool(parameter.isfinite().all()) for parameter in trained):
+            where, _, _, index = steps[-1]
+            self._stop(f"weights of stage {self.stage} are not finite after {where}, although its loss is", index)
 
-    def _images(self, index: Tensor | None) -> str:
-        if index is None or self.ids is None:
-            return ""
-        return f"; its batch: {', '.join(self.ids[i] for i in index.tolist())}"
+    def _stop(self, what: str, index: Tensor | None) -> NoReturn:
+        batch = ""
+        if index is not None and self.ids is not None:
+            batch = f"; its batch: {', '.join(self.ids[i] for i in index.tolist())}"
+        raise RunError(f"{what}{batch}: lower {self.section}.learning_rate")
 
 
 def _named(result: StepResult, loss: Tensor) -> dict[tuple[str, str], Tensor]:

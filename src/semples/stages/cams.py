@@ -33,7 +33,7 @@ def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
     """
     generator.eval()
     folder = run.folder(stage) / "cams"
-    batches = unfinished_batches(run.dataset.train, folder, ".safetensors")
+    batches = unfinished(size_batches(run.dataset.train), run.dataset.train, folder, ".safetensors")
     for indices in run.log.track(batches, f"{stage} CAMs"):
         pixels = torch.stack([to_pixels(run.train_images[i]) for i in indices]).to(run.device)
         labels = image_labels([run.dataset.train[i] for i in indices], run.num_classes).to(run.device)
@@ -148,8 +148,8 @@ def size_batches(samples: Sequence[Sample], short_side: int = 0) -> Iterator[lis
             yield indices[start : start + most]
 
 
-def unfinished_batches(samples: Sequence[Sample], folder: Path, suffix: str, short_side: int = 0) -> list[list[int]]:
-    """Batches of :func:`size_batches` without those whose files ``ID.suffix`` are all in the folder already.
+def unfinished(batches: Iterable[list[int]], samples: Sequence[Sample], folder: Path, suffix: str) -> list[list[int]]:
+    """Batches of indices of samples without those whose files ``ID.suffix`` are all in the folder already.
 
     A batch is done again as a whole, as its size may change the last bits of a result.
     """
@@ -157,7 +157,7 @@ def unfinished_batches(samples: Sequence[Sample], folder: Path, suffix: str, sho
     def is_done(batch: list[int]) -> bool:
         return all((folder / f"{samples[index].id}{suffix}").is_file() for index in batch)
 
-    return [batch for batch in size_batches(samples, short_side) if not is_done(batch)]
+    return [batch for batch in batches if not is_done(batch)]
 
 
 def read_cams(folder: Path, sample: Sample) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -22,7 +22,7 @@ from semples.files import writing
 from semples.masks import labels_at_size
 from semples.models.segmentation import SegmentationNetwork, build_segmentation_network
 from semples.records import IGNORE_INDEX, Sample
-from semples.stages.cams import unfinished_batches
+from semples.stages.cams import size_batches, unfinished
 from semples.stages.run import Run, fitting, result_of
 from semples.training import StepResult, fit, set_seed
 
@@ -160,7 +160,8 @@ def predict_labels(network: SegmentationNetwork, pixels: Tensor) -> NDArray[np.u
 
 def predict_samples(run: Run, network: SegmentationNetwork, samples: tuple[Sample, ...], folder: Path) -> None:
     """Write the predicted mask ``ID.png`` of every sample; batches whose files are all there are passed over."""
-    for indices in run.log.track(unfinished_batches(samples, folder, ".png", network.short_side), "predictions"):
+    batches = unfinished(size_batches(samples, network.short_side), samples, folder, ".png")
+    for indices in run.log.track(batches, "predictions"):
         pixels = torch.stack([to_pixels(read_image(samples[i].path)) for i in indices]).to(run.device)
         for index, mask in zip(indices, predict_labels(network, pixels), strict=True):
             write_mask(folder / f"{samples[index].id}.png", mask)

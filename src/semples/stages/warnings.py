@@ -28,7 +28,7 @@ def _clamped_scores(run: Run, stage: str) -> Iterator[str]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     worst: dict[str, tuple[float, int]] = {}
     for line in map(json.loads, lines):
-        for name, share in line["figures"].items() if line["stage"] == stage else ():
+        for name, share in line.get("figures", {}).items() if line["stage"] == stage else ():
             kind, _, loss = name.partition("/")
             if kind == "clamped":
                 worst[loss] = max(worst.get(loss, (0.0, 0)), (share, line["epoch"]))
