@@ -1,0 +1,29 @@
+"""Checks that the sections share: a setting out of range is told with its value."""
+
+from __future__ import annotations
+
+from semples.errors import ConfigError
+
+
+def positive(section: object, prefix: str, *names: str) -> None:
+    """Refuse values of the section that are not above 0."""
+    for name in names:
+        value = getattr(section, name)
+        if value <= 0:
+            raise ConfigError(f"{prefix}.{name} is {value}, expected a number above 0")
+
+
+def not_negative(section: object, prefix: str, *names: str) -> None:
+    """Refuse values of the section below 0."""
+    for name in names:
+        value = getattr(section, name)
+        if value < 0:
+            raise ConfigError(f"{prefix}.{name} is {value}, expected 0 or more")
+
+
+def share(section: object, prefix: str, *names: str) -> None:
+    """Refuse values of the section outside of 0 to 1."""
+    for name in names:
+        value = getattr(section, name)
+        if not 0 <= value <= 1:
+            raise ConfigError(f"{prefix}.{name} is {value}, expected a number from 0 to 1")

@@ -1,0 +1,158 @@
+"""What the trainings of the stages need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from semples.config.checks import not_negative, positive, share
+from semples.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class GuidanceConfig:
+    """Language guidance: stages 1 to 3."""
+
+    enabled: bool = True
+    """Off: pseudo masks come from the classifier's CAMs alone."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """What every training stage needs."""
+
+    epochs: int = 10
+    """Passes over the training images."""
+    batch_size: int = 32
+    """Images per step."""
+    learning_rate: float = 1e-3
+    """Peak rate of AdamW; cosine to 0."""
+    weight_decay: float = 0.03
+    """Decoupled weight decay."""
+    warmup: float = 0.0
+    """Share of the steps with a linearly rising rate."""
+
+    _section = "optimizer"
+
+    def __post_init__(self) -> None:
+        positive(self, self._section, "epochs", "batch_size", "learning_rate")
+        share(self, self._section, "warmup")
+        not_negative(self, self._section, "weight_decay")
+
+
+@dataclass(frozen=True)
+class ClassifyConfig(OptimizerConfig):
+    """Stage 0: multi-label classification."""
+
+    epochs: int = 15
+    """Passes over the training images."""
+    learning_rate: float = 2e-2
+    """Peak rate of AdamW; cosine to 0."""
+    backbone_rate: float = 0.1
+    """Learning rate of the backbone as a share of the head's, unless it is frozen."""
+
+    _section = "classify"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        not_negative(self, self._section, "backbone_rate")
+
+
+@dataclass(frozen=True)
+class MatchConfig(OptimizerConfig):
+    """Stage 1: segment-label matching."""
+
+    epochs: int = 10
+    """Passes over the training images."""
+    learning_rate: float = 5e-3
+    """Peak rate of AdamW; cosine to 0."""
+    lambda_background: float = 1.0
+    """Weight of: the masked-out background must not match the class text."""
+
+    _section = "match"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        not_negative(self, self._section, "lambda_background")
+
+
+@dataclass(frozen=True)
+class PromptsConfig(OptimizerConfig):
+    """Stage 2: contrastive prompt learning."""
+
+    epochs: int = 100
+    """Passes over the cached background features."""
+    batch_size: int = 64
+    """Background regions per step."""
+    learning_rate: float = 1e-2
+    """Peak rate of AdamW; cosine to 0."""
+    length: int = 4
+    """Learned vectors per class (the paper: 30)."""
+    start: Literal["uniform", "words"] = "words"
+    """First values of the vectors: uniform in [0, 1) as in the paper, or normal at the scale of word embeddings."""
+    score: Literal["auto", "cosine", "sigmoid"] = "cosine"
+    """Match score of this stage; the cosine goes on pulling where the sigmoid is satisfied. auto: as elsewhere."""
+    approach: float = 0.2
+    """Share of the epochs that first uses the model's own score: below 0 a clamped cosine has no gradient."""
+    lambda_text: float = 0.02
+    """Weight of: the prompt must differ from the class text."""
+    nearest_words: int = 5
+    """Words kept per class and epoch."""
+    words: str | None = None
+    """Text file of words to read the prompts with, one per line; null: the whole words of the tokenizer."""
+
+    _section = "prompts"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, self._section, "length", "nearest_words")
+        not_negative(self, self._section, "lambda_text")
+        share(self, self._section, "approach")
+
+
+@dataclass(frozen=True)
+class RefineConfig(MatchConfig):
+    """Stage 3: prompt-guided semantic refinement, restarted from stage 0."""
+
+    lambda_suppress: float = 0.5
+    """Weight of: the foreground must not match the learned background prompt."""
+
+    _section = "refine"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        not_negative(self, self._section, "lambda_suppress")
+
+
+@dataclass(frozen=True)
+class SegmentConfig(OptimizerConfig):
+    """Stage 5: the segmentation network."""
+
+    epochs: int = 20
+    """Passes over the training images."""
+    learning_rate: float = 4e-3
+    """Peak rate of AdamW; cosine to 0."""
+    model: str = "bundled"
+    """Any semantic segmentation or backbone checkpoint: hub name, local folder, or "bundled" (a tiny UPerNet)."""
+    image_size: int = 96
+    """Side of the square training crops in pixels."""
+    smallest_scale: float = 0.8
+    """Training images are scaled by a random factor from here ..."""
+    largest_scale: float = 1.4
+    """... to here before cropping."""
+    backbone_rate: float = 0.3
+    """Learning rate of pretrained parameters as a share of the new ones'."""
+    supervised_bound: bool | None = None
+    """Also train the same network on true masks, to show what is left to gain. null: for built-in scenes only."""
+
+    _section = "segment"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, self._section, "image_size", "smallest_scale")
+        not_negative(self, self._section, "backbone_rate")
+        if self.largest_scale < self.smallest_scale:
+            raise ConfigError(
+                f"segment.largest_scale is {self.largest_scale}, expected segment.smallest_scale "
+                f"({self.smallest_scale}) or more"
+            )
