@@ -1,0 +1,107 @@
+"""The command line: words in, one call of :mod:`semples.api`, tables and paths out.
+
+Whatever is heavy is imported inside the verbs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from itertools import takewhile
+
+from semples import __version__
+from semples.cli.parser import STAGES, Parser
+from semples.cli.verbs import VERBS
+from semples.errors import ConfigError, SemplesError, did_you_mean
+from semples.settings import SETTING_KEYS
+
+__all__ = ["STAGES", "main"]
+
+_DESCRIPTION = "From photographs with image-level tags to pixel masks and a trained segmentation model."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; a problem is told in one line on stderr.
+
+    Args:
+        argv: Words after the program's name; those of the process if None.
+
+    Returns:
+        The exit status: 0 done, 2 wrong usage or bad input, 1 a failure, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        _run_verb(words)
+    except SystemExit as finished:  # how argparse ends --help and --version
+        return int(finished.code or 0)
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        line, status = _explain(error)
+        print(line, file=sys.stderr)
+        return status
+    return 0
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """Return one line for people, and the exit status."""
+    text = " ".join(_without_worker(str(error)).split())
+    if isinstance(error, KeyboardInterrupt):
+        return "semples: stopped; the same command continues", 130
+    if isinstance(error, SemplesError):
+        return f"semples: error: {text}", error.exit_status
+    if isinstance(error, OSError) and error.filename:
+        return f"semples: error: {error.filename}: {error.strerror}; mend that, the same command continues", 1
+    return (
+        f"semples: error: {type(error).__name__}: {text} (run again with --debug for the traceback)",
+        1,
+    )
+
+
+def _without_worker(text: str) -> str:
+    """Take the last line of the traceback that a data-loading process puts around the text of an error."""
+    if not (text.startswith("Caught ") and "Original Traceback" in text):
+        return text
+    return text.strip().splitlines()[-1].partition(": ")[2]
+
+
+def _run_verb(words: list[str]) -> None:
+    main_parser, verbs = _parsers()
+    name = next((word for word in words if not word.startswith("-")), None)
+    if name is not None and name not in verbs:
+        nearest = did_you_mean(name, verbs)
+        raise ConfigError(f'there is no verb "{name}", expected one of {", ".join(verbs)}.{nearest}')
+    parser = main_parser if name is None else verbs[name]
+    start = len(words) if name is None else words.index(name)
+    _check_options(words[:start], main_parser)
+    _check_options(words[start:], parser)
+    arguments, rest = main_parser.parse_known_args(words)
+    if rest and not parser.takes_settings:
+        raise ConfigError(f'unexpected argument "{rest[0]}" (see `{parser.prog} --help`)')
+    arguments.settings = rest
+    parser.do(arguments)
+
+
+def _check_options(words: Sequence[str], parser: Parser) -> None:
+    """Raise ConfigError for unknown options; what looks like a section's setting is left to the settings."""
+    known = [option.removeprefix("--") for option in parser.long_options]
+    known += SETTING_KEYS if parser.takes_settings else ()
+    given = takewhile(lambda word: word != "--", words)
+    options = [word.removeprefix("--").partition("=")[0] for word in given if word.startswith("--")]
+    unknown = [option for option in options if option not in known and not (parser.takes_settings and "." in option)]
+    if unknown:
+        problems = [f"there is no option --{option}.{did_you_mean(option, known)}" for option in unknown]
+        raise ConfigError("; ".join(problems))
+
+
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+    """Return the main parser and those of the verbs."""
+    main_parser = Parser(prog="semples", description=_DESCRIPTION)
+    main_parser.add_argument("--version", action="version", version=f"semples {__version__}")
+    group = main_parser.add_subparsers(metavar="VERB", title="verbs")
+    verbs: dict[str, Parser] = {}
+    for name, (do, takes_settings, add_arguments, summary) in VERBS.items():
+        verbs[name] = group.add_parser(name, do=do, takes_settings=takes_settings, help=summary, description=summary)
+        add_arguments(verbs[name])
+    return main_parser, verbs

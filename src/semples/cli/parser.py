@@ -1,0 +1,121 @@
+"""Parsers of words, and of what stands behind an option, whose errors are one line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from semples.errors import ConfigError, DataError
+from semples.files import read_json
+
+STAGES = ("classify", "match", "prompts", "refine", "pseudo-masks", "segment", "evaluate", "report")
+"""Stages of a run by name, in order."""
+
+FORMATS = ("coco", "voc", "onnx")
+"""Formats of ``semples export``."""
+
+_SETTINGS_HELP = """settings:
+  Every setting can be given as --section.key VALUE or --section.key=VALUE, for example
+  --seed 1, --data.bias 0.8, --data.pairs.boat sand, --cams.scales '[1.0, 1.5]'.
+  `semples run --print_config` lists all of them with their values."""
+_MOST_CLASSES = 254
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that knows its long options and raises ConfigError where argparse prints usage and exits.
+
+    Attributes:
+        long_options: Options such as ``--out``, in the order in which they were added.
+        do: Called with the parsed arguments.
+        takes_settings: Whether unknown options are settings, left for :func:`semples.settings.load_config`.
+    """
+
+    def __init__(
+        self,
+        do: Callable[[argparse.Namespace], None] | None = None,
+        takes_settings: bool = False,
+        **options: Any,
+    ) -> None:
+        self.long_options: list[str] = []
+        self.do = do or (lambda _: self.print_help())
+        self.takes_settings = takes_settings
+        super().__init__(
+            **options,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=_SETTINGS_HELP if takes_settings else None,
+        )
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """Add an argument as argparse does, and note its long options."""
+        self.long_options += [name for name in names if name.startswith("--")]
+        return super().add_argument(*names, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError with the message."""
+        raise ConfigError(f"{message} (see `{self.prog} --help`)")
+
+
+def stage_name(text: str) -> str:
+    """Take the name of a stage."""
+    if text not in STAGES:
+        raise argparse.ArgumentTypeError(f'there is no stage "{text}", expected one of {", ".join(STAGES)}')
+    return text
+
+
+def format_name(text: str) -> str:
+    """Take the name of a format."""
+    if text not in FORMATS:
+        raise argparse.ArgumentTypeError(f'there is no format "{text}", expected one of {", ".join(FORMATS)}')
+    return text
+
+
+def count(text: str) -> int:
+    """Take a whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'"{text}" came, expected a whole number above 0')
+    return int(text)
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """Return the names in a comma-separated list or in a file; a number stands for that many names."""
+    if text.isdecimal():
+        names = [f"class {number}" for number in range(1, int(text) + 1)]
+    elif "," not in text and (text.endswith(".txt") or Path(text).is_file()):
+        names = read_lines(Path(text))
+    else:
+        names = [name.strip() for name in text.split(",")]
+    if names and names[0] == "background":
+        raise argparse.ArgumentTypeError("background came first, expected the object classes alone")
+    if not all(names) or len(set(names)) != len(names):
+        raise argparse.ArgumentTypeError(f'"{text}" has an empty or repeated name, expected different names')
+    if not 1 <= len(names) <= _MOST_CLASSES:
+        raise argparse.ArgumentTypeError(f"{len(names)} classes came, expected 1 to {_MOST_CLASSES}")
+    return tuple(names)
+
+
+def read_lines(file: Path) -> list[str]:
+    """Read the lines of a text file, without what is empty at its end."""
+    try:
+        return [line.strip() for line in file.read_text(encoding="utf-8").strip().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{file} cannot be read, expected a text file of names") from error
+
+
+def read_pairings(file: Path) -> list[dict[str, str]]:
+    """Read a JSON file of pairings, object -> context in each."""
+    try:
+        pairings = read_json(file)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read ({error.strerror}): give a JSON file of pairings") from error
+    except DataError as error:
+        raise ConfigError(f"{file} is not valid JSON: {error.__cause__}") from error
+    if not (isinstance(pairings, list) and pairings and all(map(_is_pairing, pairings))):
+        raise ConfigError(f'{file} is not a list of pairings, expected [{{"boat": "water", ...}}, ...]')
+    return pairings
+
+
+def _is_pairing(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(isinstance(item, str) for item in value.values())
