@@ -77,11 +77,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 MOMENTS = [
-    ("0-classify", "step", 1),
     ("0-classify", "step", 5),
     ("0-classify", "cams", 3),
     ("1-match", "step", 2),
-    ("1-match", "cams", 1),
     ("2-prompts", "step", 4),
     ("3-refine", "step", 3),
     ("4-pseudo-masks", "4-pseudo-masks", 4),
