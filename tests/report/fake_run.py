@@ -89,7 +89,8 @@ def make_run(tmp_path: Path) -> Path:
     put_json(directory / "dataset.json", {**dataset, "train": entries[:3], "val": entries[3:]})
     put_json(directory / "6-evaluate/samples.json", {"train": ["a", "folder/b", "c"], "val": ["held"]})
     done = {"status": "done", "digest": "0", "outputs": [], "seconds": 75.0, "peak_memory_mb": 812.4}
-    put_json(directory / "manifest.json", {"stages": dict.fromkeys(STAGES, done)})
+    warned = {**done, "warnings": ["12 % of the scores of loss background were clamped"]}
+    put_json(directory / "manifest.json", {"stages": {**dict.fromkeys(STAGES, done), "1-match": warned}})
     put_json(directory / "evaluation.json", EVALUATION)
     words = {
         "cat": [[["cat", 0.9]], [["sofa", 0.8], ["rug", 0.4]]],
@@ -98,14 +99,8 @@ def make_run(tmp_path: Path) -> Path:
     put_json(directory / "2-prompts/words.json", {"epochs": [1, 2], "words": words})
     log = [
         metrics("classify", 1, 0.7, {"classification": 0.7}),
-        metrics(
-            "match",
-            1,
-            1.5,
-            {"foreground": 1.0, "background": 0.5},
-            figures={"clamped/foreground": 0.05, "mask_area": 0.2},
-        ),
-        metrics("match", 2, 1.2, {"foreground": 0.8, "background": 0.4}, figures={"clamped/background": 0.12}),
+        metrics("match", 1, 1.5, {"foreground": 1.0, "background": 0.5}),
+        metrics("match", 2, 1.2, {"foreground": 0.8, "background": 0.4}),
     ]
     (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
     (directory / "config.yaml").write_text("device: cpu\ndata: {bias: 0.5, root: '<b>bold</b>'}\n")

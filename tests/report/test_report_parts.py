@@ -34,14 +34,9 @@ def test_refinement_steps_stand_between_cams_and_masks_in_their_order() -> None:
     assert labels[1:5] == ["Refined CAM", "After dense_crf", "After pixel_adaptive", "Pseudo masks"]
 
 
-def test_warnings_on_clamped_scores_and_echoes(run: Path) -> None:
-    found = findings.warnings(collect(run), [])
-    assert len(found) == 1  # 5 % itself is not above 5 %
-    assert found[0].startswith("match: up to 12 % of the scores in “background” were clamped (epoch 2)")
-    # The class's own name, in any case, and the name that it has in prompts.
-    for name, echo in (("cat", "Cat"), ("cat", "kitten"), ("Tram", "tram")):
-        put_json(run / "2-prompts/words.json", {"epochs": [1], "words": {name: [[[echo, 0.9]]]}})
-        assert f"The prompt of “{name}” learned the word “{echo}”" in findings.warnings(collect(run), [])[1]
+def test_warnings_of_the_stages_are_passed_on(run: Path) -> None:
+    assert findings.warnings(collect(run), []) == ["1-match: 12 % of the scores of loss background were clamped."]
+    assert "12 % of the scores of loss background" in report(run).text
 
 
 def test_words_show_bars_and_their_history(run: Path) -> None:
@@ -92,7 +87,7 @@ def test_nice_ticks(low: float, high: float, expected: list[float]) -> None:
 
 
 def epoch_of(epoch: int, loss: float, **parts: float) -> Epoch:
-    return Epoch("match", epoch, loss, parts, math.nan, math.nan, {})
+    return Epoch("match", epoch, loss, parts, math.nan, math.nan)
 
 
 def test_chart_places_points_between_the_margins() -> None:

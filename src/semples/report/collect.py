@@ -35,6 +35,7 @@ class Stage:
     reason: str = ""
     seconds: float = math.nan
     peak_memory_mb: float = math.nan
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,6 @@ class Epoch:
     parts: Mapping[str, float]
     learning_rate: float
     images_per_second: float
-    clamped: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,7 @@ def parse_manifest(text: str) -> tuple[Stage, ...]:
             reason=str(entries[name].get("reason") or ""),
             seconds=_number(entries[name].get("seconds")),
             peak_memory_mb=_number(entries[name].get("peak_memory_mb")),
+            warnings=tuple(map(str, entries[name].get("warnings") or ())),
         )
         if name in entries
         else Stage(name)
@@ -234,13 +235,7 @@ def _epoch(line: Mapping[str, Any]) -> Epoch:
         parts=_numbers(line.get("parts")),
         learning_rate=_number(line.get("learning_rate")),
         images_per_second=_number(line.get("images_per_second")),
-        clamped=_clamped(_numbers(line.get("figures"))),
     )
-
-
-def _clamped(figures: Mapping[str, float]) -> dict[str, float]:
-    prefix = "clamped/"
-    return {name.removeprefix(prefix): share for name, share in figures.items() if name.startswith(prefix)}
 
 
 def _number(value: Any) -> float:
