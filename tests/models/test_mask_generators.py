@@ -78,6 +78,17 @@ def test_dilation_keeps_the_first_strided_position(tmp_path: Path) -> None:
     torch.testing.assert_close(fine[..., ::2, ::2][..., 4:-4, 4:-4], coarse[..., 4:-4, 4:-4], atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("kind", ["resnet", "bottleneck", "convnext", "mobilenet_v2", "efficientnet", "vit"])
+def test_a_backbone_that_is_never_trained_gives_the_same_without_batch_norm(kind: str, tmp_path: Path) -> None:
+    folder = str(save_backbone(tmp_path, kind))
+    plain, frozen = load_backbone(folder), load_backbone(folder, frozen=True)
+    pixels = torch.rand(2, 3, 64, 96)
+    expected = plain.eval()(pixels)
+    torch.testing.assert_close(frozen(pixels), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in frozen.modules())
+
+
 def test_a_stride_that_cannot_be_had_says_which_can(tmp_path: Path) -> None:
     folder = str(save_backbone(tmp_path, "vit"))
     with pytest.raises(ModelError, match="has 8 and cannot be changed to that: set it to 8 or null"):

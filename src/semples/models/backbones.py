@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from semples.errors import ModelError
+from semples.models.folding import fold_batch_norms
 from semples.models.loading import image_statistics, load_pretrained, resolve
 
 BUNDLED = "vision_language"
@@ -39,8 +40,7 @@ class Backbone(nn.Module):
         self.patch_size: int | None = None if is_hierarchical else getattr(model.config, "patch_size", None)
         """Side of a token's patch in pixels, or None for networks whose features are maps already."""
         with torch.no_grad():
-            side = 2 * (self.patch_size or 32)
-            self.channels = int(self.eval()(torch.zeros(1, 3, side, side)).shape[1])
+            self.channels = int(self.eval()(_blank(self)).shape[1])
 
     def train(self, mode: bool = True) -> Backbone:
         """Switch dropout and the like; batch normalisation stays in evaluation mode."""
@@ -60,19 +60,26 @@ class Backbone(nn.Module):
         return features
 
 
+def _blank(backbone: Backbone) -> Tensor:
+    """A small image that every stage of the backbone has something left of."""
+    side = 2 * (backbone.patch_size or 32)
+    return torch.zeros(1, 3, side, side)
+
+
 def _as_map(hidden: Tensor, height: int, width: int) -> Tensor:
     """Patch tokens [B, extra + h * w, C] to [B, C, h, w]; class and register tokens come first and are dropped."""
     patches = hidden[:, hidden.shape[1] - height * width :]
     return patches.transpose(1, 2).reshape(len(patches), -1, height, width)
 
 
-def load_backbone(name: str, output_stride: int | None = None) -> Backbone:
+def load_backbone(name: str, output_stride: int | None = None, frozen: bool = False) -> Backbone:
     """Load a backbone by hub name, local folder or "bundled".
 
     Args:
         name: Checkpoint of a ResNet, ConvNeXt, MobileNetV2, ViT, DeiT, CLIP, SigLIP, ...
         output_stride: Input pixels per feature pixel. Smaller than the network's own: the last stages keep their
             resolution and are dilated instead. None keeps the network's own.
+        frozen: It will never be trained: no gradients, and batch normalisation is folded into the convolutions.
 
     Raises:
         ModelError: The checkpoint cannot be loaded, or cannot have that output stride.
@@ -85,6 +92,9 @@ def load_backbone(name: str, output_stride: int | None = None) -> Backbone:
     backbone = Backbone(model, *image_statistics(source))
     if output_stride is not None:
         _dilate_to(backbone, output_stride, name)
+    if frozen:
+        backbone.requires_grad_(False)
+        fold_batch_norms(backbone, lambda: backbone.eval()(_blank(backbone)))
     return backbone
 
 

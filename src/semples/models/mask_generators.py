@@ -156,6 +156,7 @@ def build_mask_generator(
     backbone: str,
     output_stride: int | None,
     kernel_size: int,
+    frozen: bool = False,
     weaktr: WeakTrOptions | None = None,
     checkpoint: Path | str | None = None,
 ) -> MaskGenerator:
@@ -168,6 +169,7 @@ def build_mask_generator(
         backbone: Checkpoint of the pretrained backbone.
         output_stride: Input pixels per CAM pixel, or None for the backbone's own; "weaktr" has its patch size.
         kernel_size: Side of the CAM head's convolution.
+        frozen: The backbone of "cam" will never be trained, which makes it faster.
         weaktr: Choices of "weaktr" beside those; its own kernel_size is not read.
         checkpoint: WeakTr checkpoint to start from, for "weaktr" only.
 
@@ -178,7 +180,7 @@ def build_mask_generator(
     if name == "weaktr":
         return _build_weaktr(num_classes, backbone, kernel_size, weaktr, checkpoint)
     if name == "cam":
-        return CamGenerator(load_backbone(backbone, output_stride), num_classes, kernel_size)
+        return CamGenerator(load_backbone(backbone, output_stride, frozen), num_classes, kernel_size)
     own: Any = mask_generator_class(name)
     module: MaskGenerator = own(
         num_classes=num_classes, backbone=backbone, output_stride=output_stride, kernel_size=kernel_size

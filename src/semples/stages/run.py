@@ -185,6 +185,7 @@ class Run:
             backbone=settings.backbone,
             output_stride=settings.output_stride,
             kernel_size=settings.kernel_size,
+            frozen=settings.freeze_backbone,
             weaktr=WeakTrOptions(
                 pool=settings.fusion_pool,
                 reduction=settings.fusion_reduction,
