@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import semples
 from semples import api
 from semples.data.images import write_mask
 from semples.errors import DataError
@@ -49,3 +52,21 @@ def test_sizes_have_to_agree(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run(verb: object, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run"):
         verb(tmp_path)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("first", ["pass", "import semples.api", "import semples.cli"])
+def test_verbs_are_functions_of_the_package(first: str) -> None:
+    code = f"{first}; import semples; print(*(callable(getattr(semples, verb)) for verb in semples.__all__))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["True"] * len(semples.__all__)
+
+
+def test_the_package_itself_is_light() -> None:
+    code = "import sys, semples; print('torch' in sys.modules, semples.__version__ > '')"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "False True\n"
+
+
+def test_another_name_is_told() -> None:
+    with pytest.raises(AttributeError, match="has no attribute runn, expected one of compare, demo"):
+        _ = semples.runn

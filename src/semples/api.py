@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+import semples
 from semples.compare import compare
 from semples.config import Config
 from semples.data.images import read_mask
@@ -140,3 +141,7 @@ def report(run: Path) -> Path:
 def _teller(quiet: bool) -> Callable[[str], None]:
     console = Console(stderr=True, highlight=False)
     return (lambda _: None) if quiet else console.print
+
+
+for _verb in __all__:  # some verbs share their name with the file they live in: in the package the function stands
+    setattr(semples, _verb, globals()[_verb])
