@@ -347,3 +347,9 @@ def test_python_dash_m() -> None:
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 2
     assert finished.stderr.startswith('semples: error: there is no verb "dmeo"')
+
+
+def test_stages_are_those_of_the_pipeline() -> None:
+    from semples.stages.pipeline import STAGE_NAMES
+
+    assert STAGES == STAGE_NAMES

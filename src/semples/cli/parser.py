@@ -10,8 +10,11 @@ from typing import Any, NoReturn
 from semples.errors import ConfigError, DataError
 from semples.files import read_json
 
-STAGES = ("classify", "match", "prompts", "refine", "pseudo-masks", "segment", "evaluate", "report")
-"""Stages of a run by name, in order."""
+STAGES = (
+    *("classify", "match", "prompts", "prompt-maps", "refine"),
+    *("pseudo-masks", "segment", "supervised-bound", "evaluate", "report"),
+)
+"""Stages of a run by name, in order: those of ``stages/pipeline.py``, whose import takes seconds."""
 
 FORMATS = ("coco", "voc", "onnx")
 """Formats of ``semples export``."""
