@@ -13,7 +13,7 @@ from semples.errors import ConfigError
 class PseudoMasksConfig:
     """Stage 4: from CAMs to masks."""
 
-    threshold: float = 0.5
+    threshold: float = 0.4
     """CAM value (0 to 1) above which a pixel belongs to a class."""
     refinement: list[Literal["pixel_adaptive", "dense_crf"]] = field(default_factory=lambda: ["pixel_adaptive"])
     """Steps by which the photograph itself corrects the CAMs before they are cut, in this order."""
