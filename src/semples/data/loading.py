@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,9 +12,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from semples.data.augmentation import Augmentation
 from semples.data.images import read_image
 from semples.records import Sample
+
+if TYPE_CHECKING:
+    from semples.data.augmentation import Augmentation
 
 Box = tuple[float, float, float, float]
 

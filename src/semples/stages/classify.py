@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from semples.data.augmentation import Augmentation
+from semples.config import AugmentationConfig
 from semples.data.loading import TrainingCrops, training_loader
 from semples.losses import classification_loss
 from semples.models.mask_generators import MaskGenerator
 from semples.stages.cams import write_cams
 from semples.stages.run import Run, fitting
 from semples.training import StepResult, fit, set_seed
+
+if TYPE_CHECKING:
+    from semples.data.augmentation import Augmentation
 
 
 def classify(run: Run) -> None:
@@ -57,17 +61,28 @@ def training_crops(run: Run, augmented: bool = True) -> TrainingCrops:
         run: The run.
         augmented: Whether the section ``augmentation`` of the settings applies.
     """
-    settings, chosen = run.config.mask_generator, run.config.augmentation
-    augmentation = Augmentation(
-        chosen.randaugment_operations, chosen.randaugment_magnitude, chosen.color_jitter, chosen.random_erasing
-    )
+    settings = run.config.mask_generator
     return TrainingCrops(
         run.train_images,
         run.num_classes,
         settings.image_size,
         crop_scale=settings.crop_scale,
-        augmentation=augmentation if augmented else None,
+        augmentation=_augmentation(run.config.augmentation) if augmented else None,
         seed=run.config.seed,
+    )
+
+
+def _augmentation(settings: AugmentationConfig) -> Augmentation | None:
+    """What the settings ask for; None where all of it is off."""
+    if not (settings.randaugment_operations or settings.color_jitter or settings.random_erasing):
+        return None
+    from semples.data.augmentation import Augmentation  # its library takes a second to import
+
+    return Augmentation(
+        settings.randaugment_operations,
+        settings.randaugment_magnitude,
+        settings.color_jitter,
+        settings.random_erasing,
     )
 
 
