@@ -44,11 +44,14 @@ def build_clip() -> VisionLanguageModel:
     return VisionLanguageModel(CLIPModel(CLIPConfig()), tokenizer, *STATISTICS["clip"])
 
 
+def build_weaktr_generator() -> WeakTrGenerator:
+    """WeakTr on a DeiT-S of random weights, all of it in training as in stage 0."""
+    return build_weaktr(CLASSES, image_size=SIDE, patch_size=16, width=384, depth=12, heads=6, mlp_width=1536).train()
+
+
 def build_generator() -> WeakTrGenerator:
-    """WeakTr on a DeiT-S of random weights, its trunk frozen as in stages 1 and 3."""
-    generator = build_weaktr(
-        CLASSES, image_size=SIDE, patch_size=16, width=384, depth=12, heads=6, mlp_width=1536
-    ).train()
+    """The same with its trunk frozen, as in stages 1 and 3."""
+    generator = build_weaktr_generator()
     generator.freeze_trunk()
     return generator
 
