@@ -130,7 +130,10 @@ def _compare_pairing(
         directory = out / f"{name}-seed-{seed}"
         with locked(directory):
             judged.append(judge(open_run(seeded, directory), console.print))
+    remarks = list(dict.fromkeys(remark for one in judged for remark in one.remarks))
     rows = _rows(judged)
+    if not rows and judged[0].supervised_bound is None:
+        raise ConfigError(f"nothing is left to compare: {'; '.join(remarks)}")
     record: dict[str, Any] = {"seeds": list(range(seeds)), "bias": config.data.bias, "pairs": pairs, kind: rows}
     if kind == "methods":
         bounds = [one.supervised_bound for one in judged if one.supervised_bound is not None]
@@ -143,7 +146,7 @@ def _compare_pairing(
         found = judged[0].words_found
         record["words_found"] = {label: [one.words_found[label] for one in judged] for label in found}
     record["differences"] = differences(rows, reference, kind == "methods")
-    record["remarks"] = list(dict.fromkeys(remark for one in judged for remark in one.remarks))
+    record["remarks"] = remarks
     return record
 
 

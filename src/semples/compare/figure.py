@@ -33,7 +33,8 @@ def draw_comparison(result: Mapping[str, Any], path: Path) -> None:
     """
     rows, bounds = rows_of(result), bounds_of(result)
     labels = [row.label for row in rows] + ["Supervised bound"] * bool(bounds)
-    miou: list[Bars] = [[(MIOU, row.figures["oracle_miou"])] for row in rows] + [[(BOUND, bounds)]] * bool(bounds)
+    miou: list[Bars] = [[(MIOU, row.figures["oracle_miou"])] for row in rows]
+    miou += [[(BOUND, bounds)]] * bool(bounds)
     errors: list[Bars] = [
         [(ERRORS[0], row.figures["false_positive"]), (ERRORS[1], row.figures["false_negative"])] for row in rows
     ]
