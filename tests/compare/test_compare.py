@@ -128,6 +128,7 @@ def test_a_method_that_lacks_words_is_left_out_with_a_remark(tmp_path: Path) -> 
     [
         ({"methods": ["ful"]}, 'there is no method "ful", .* Did you mean "full"'),
         ({"ablation": "loses"}, 'there is no ablation "loses", .* Did you mean "losses"'),
+        ({"results": Path("docs/results")}, r"results is docs.results, expected a file whose name ends with \.md"),
         ({"ablation": "losses", "methods": ["full"]}, "an ablation has its own rows, give one of the two"),
     ],
 )

@@ -20,7 +20,7 @@ from semples.compare.figure import MIOU, _light, draw_comparison
 from semples.compare.methods import METHODS, changed
 from semples.compare.page import machine_kind, write_page
 from semples.compare.pairings import random_pairings
-from semples.compare.statistics import differences, paired_difference, pooled, spread
+from semples.compare.statistics import Rows, differences, paired_difference, pooled, spread
 from semples.config import Config
 from semples.data.scenes import CONTEXTS, OBJECTS
 from semples.errors import ConfigError
@@ -64,7 +64,7 @@ def test_the_quantile_of_many_runs(count: int, quantile: float) -> None:
 
 
 def test_pairings_are_pooled_and_a_row_missing_in_one_is_left_out() -> None:
-    tables = [{"a": figures(0.1, 0.2), "b": None}, {"a": figures(0.6), "b": figures(0.5)}]
+    tables: list[Rows] = [{"a": figures(0.1, 0.2), "b": None}, {"a": figures(0.6), "b": figures(0.5)}]
     rows = pooled(tables)
     assert list(rows) == ["a"]
     assert spread(rows)["a"]["oracle_miou"] == {

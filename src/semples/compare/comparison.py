@@ -63,9 +63,9 @@ def compare(
         ``"summary"`` over all pairings and seeds.
 
     Raises:
-        ConfigError: The data are no scenes, or there is no such method or ablation.
+        ConfigError: The data are no scenes, there is no such method or ablation, or the page has another ending.
     """
-    _check(config, methods, ablation)
+    _check(config, methods, ablation, results)
     if isinstance(pairings, int):
         pairings = random_pairings(pairings, len(config.data.pairs))
     judge: Judge = (
@@ -93,13 +93,15 @@ def compare(
     return result
 
 
-def _check(config: Config, methods: Sequence[str] | None, ablation: str | None) -> None:
+def _check(config: Config, methods: Sequence[str] | None, ablation: str | None, results: Path | None) -> None:
     if config.data.reader != "scenes":
         raise ConfigError(
             f"data.reader is {config.data.reader}: compare needs the built-in scenes, whose contexts are known"
         )
     if ablation is not None and methods is not None:
         raise ConfigError("methods and an ablation were given: an ablation has its own rows, give one of the two")
+    if results is not None and results.suffix != ".md":
+        raise ConfigError(f"results is {results}, expected a file whose name ends with .md")
     for name in methods or ():
         _check_name("method", name, METHODS)
     if ablation is not None:
