@@ -137,6 +137,11 @@ def test_wrong_names_are_told(tmp_path: Path, given: dict[str, Any], text: str) 
         api.compare(load_config(overrides=SMALL), 1, tmp_path, **given)
 
 
+def test_without_guidance_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"guidance\.enabled is false: compare is about guidance"):
+        api.compare(load_config(overrides={**SMALL, "guidance.enabled": False}), 1, tmp_path)
+
+
 def test_own_images_have_no_known_contexts(tmp_path: Path) -> None:
     config = load_config(overrides={"data.reader": "folder", "data.root": str(tmp_path)})
     with pytest.raises(ConfigError, match="compare needs the built-in scenes"):

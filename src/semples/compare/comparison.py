@@ -98,6 +98,8 @@ def _check(config: Config, methods: Sequence[str] | None, ablation: str | None, 
         raise ConfigError(
             f"data.reader is {config.data.reader}: compare needs the built-in scenes, whose contexts are known"
         )
+    if not config.guidance.enabled:
+        raise ConfigError("guidance.enabled is false: compare is about guidance, leave it true")
     if ablation is not None and methods is not None:
         raise ConfigError("methods and an ablation were given: an ablation has its own rows, give one of the two")
     if results is not None and results.suffix != ".md":
