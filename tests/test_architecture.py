@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": {*FOUNDATION, "config", "data"},
     "onnx_export": {*FOUNDATION, "models", "export"},
     "predict": {*FOUNDATION, "config", "data", "models", "training", "stages"},
-    "compare": {*FOUNDATION, "config", "data", "models", "locks", "stages"},
+    "compare": {*FOUNDATION, "config", "data", "models", "locks", "stages", "training", "tables"},
     "init": {*FOUNDATION, "config", "settings", "data"},
     "doctor": {*FOUNDATION, "config", "data", "models", "stages"},
     "tables": set(),

@@ -175,7 +175,9 @@ def test_compare_ends_with_one_json_object(api: FakeApi, capsys: Output) -> None
     assert main(["compare", "--data.bias", "0.8"]) == 0
     call = api.only_call()
     assert call.pop("config").data.bias == 0.8
-    assert call == {"seeds": 3, "out": Path("runs/compare"), "pairings": None}
+    assert call.pop("command") == "semples compare --data.bias 0.8"
+    given = {"seeds": 3, "out": Path("runs/compare")}
+    assert call == given | dict.fromkeys(("pairings", "methods", "ablation", "results"))
     output = capsys.readouterr().out
     assert json.loads(output.splitlines()[-1]) == COMPARISON
     assert cells(output) == [
@@ -218,6 +220,26 @@ def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Ou
     assert "pairing 2: prompts that name their class's context" in output
 
 
+def test_compare_takes_a_number_of_pairings_methods_an_ablation_and_a_page(api: FakeApi) -> None:
+    assert main(["compare", "--pairings", "4", "--methods", "match, full", "--results", "a b.md"]) == 0
+    call = api.only_call()
+    assert (call["pairings"], call["methods"], call["results"]) == (4, ["match", "full"], Path("a b.md"))
+    assert call["command"] == "semples compare --pairings 4 --methods 'match, full' --results 'a b.md'"
+    assert main(["compare", "--ablation", "losses"]) == 0
+    assert api.calls[1][1]["ablation"] == "losses"
+
+
+def test_compare_shows_the_variants_of_an_ablation(api: FakeApi, capsys: Output) -> None:
+    record = {key: value for key, value in COMPARISON.items() if key not in ("methods", "supervised_bound", "words")}
+    variants = {"length 1": METHOD, "length 2": METHOD}
+    found = {"length 1": [0, 1, 0], "length 2": [2, 2, 2]}
+    api.comparison = {"ablation": "prompt-length", **record, "variants": variants, "words_found": found}
+    assert main(["compare", "--ablation", "prompt-length"]) == 0
+    output = capsys.readouterr().out
+    assert [row[0] for row in cells(output)[:3]] == ["variant", "length 1", "length 2"]
+    assert "length 2: prompts that name their class's context, per seed: 2, 2, 2 of 2" in output
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -253,6 +275,12 @@ def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Ou
          'argument --format: there is no format "yolo", expected one of coco, voc, onnx (see `semples export --help`)'),
         (["compare", "--seeds", "0"],
          'argument --seeds: "0" came, expected a whole number above 0 (see `semples compare --help`)'),
+        (["compare", "--methods", "match,ful"],
+         'argument --methods: there is no method "ful", expected some of classify, match, generic, manual, clip-es,'
+         " full, supervised-bound (see `semples compare --help`)"),
+        (["compare", "--ablation", "loss"],
+         'argument --ablation: there is no ablation "loss", expected one of losses, prompt-length, lambda-text,'
+         " lambda-suppress, lambda-background (see `semples compare --help`)"),
         (["compare", "--pairings", "no.json"],
          "no.json cannot be read (No such file or directory): give a JSON file of pairings"),
     ],

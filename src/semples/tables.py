@@ -25,12 +25,15 @@ _MASK_RESULTS = (
     ("Supervised bound train", "supervised_bound", "train"),
     ("Supervised bound val", "supervised_bound", "val"),
 )
-_METHODS = {
+METHOD_LABELS = {
     "classify": "CAM",
     "match": "Match only",
-    "manual": "Hand-written prompts",
+    "generic": "Generic words",
+    "manual": "True context words",
+    "clip-es": "CLIP-ES style",
     "full": "Full method",
 }
+"""Method of ``semples compare`` -> what tables and figures call it."""
 _NOTHING = "-"
 
 
@@ -84,12 +87,14 @@ def scores_table(evaluation: Mapping[str, Any]) -> Table:
 
 
 def comparison_table(result: Mapping[str, Any]) -> Table:
-    """Return one row for each method of ``semples compare``: mean over the seeds (smallest to largest).
+    """Return one row for each method or variant of ``semples compare``: mean over the seeds (smallest to largest).
 
     Args:
         result: The JSON object that ``semples compare`` prints: one pairing, or several under ``"runs"``.
     """
-    table = _table("method", "mIoU %", "oracle mIoU %", "false positive", "false negative")
+    table = _table(
+        "variant" if "ablation" in result else "method", "mIoU %", "oracle mIoU %", "false positive", "false negative"
+    )
     runs = result.get("runs", [result])
     captions = []
     for number, run in enumerate(runs, start=1):
@@ -98,7 +103,9 @@ def comparison_table(result: Mapping[str, Any]) -> Table:
         if pairing:
             table.add_row(Text(pairing, style="bold"))
         _add_methods(table, run)
-        captions += [_words_found(pairing, run), *_differences(run)]
+        captions += [*_words_found(pairing, run), *_differences(run), *run.get("remarks", ())]
+    if len(runs) > 1 and "summary" in result:
+        captions += ["all pairings:", *_differences(result["summary"])]
     table.caption = "\n".join(captions)
     return table
 
@@ -136,8 +143,10 @@ def _table(first: str, *numbers: str) -> Table:
 
 
 def _add_methods(table: Table, run: Mapping[str, Any]) -> None:
-    for method, label in _METHODS.items():
-        found = run["methods"].get(method, {})
+    rows = run.get("variants") or run["methods"]
+    labels = METHOD_LABELS if "methods" in run else {name: name for name in rows}
+    for name, label in labels.items():
+        found = rows.get(name, {})
         if found is None:  # the generator has nothing to train
             table.add_row(label, *[_NOTHING] * 4)
         elif found:
@@ -152,12 +161,18 @@ def _add_methods(table: Table, run: Mapping[str, Any]) -> None:
         table.add_row("Supervised bound", _spread(run["supervised_bound"], _percent))
 
 
-def _words_found(pairing: str, run: Mapping[str, Any]) -> str:
+def _words_found(pairing: str, run: Mapping[str, Any]) -> list[str]:
+    """One line for the full method, and one for each variant that learned prompts."""
     pairs = run["pairs"]
-    counts = [sum(words.get(name) == context for name, context in pairs.items()) for words in run["words"]]
-    found = ", ".join(str(count) for count in counts) or _NOTHING
     title = f"{pairing}: " if pairing else ""
-    return f"{title}prompts that name their class's context, per seed: {found} of {len(pairs)}"
+    if "variants" in run:
+        return [_found(f"{title}{name}: ", counts, len(pairs)) for name, counts in run["words_found"].items()]
+    counts = [sum(words.get(name) == context for name, context in pairs.items()) for words in run["words"]]
+    return [_found(title, counts, len(pairs))] if counts else []
+
+
+def _found(title: str, counts: Sequence[int], most: int) -> str:
+    return f"{title}prompts that name their class's context, per seed: {', '.join(map(str, counts))} of {most}"
 
 
 def _differences(run: Mapping[str, Any]) -> list[str]:

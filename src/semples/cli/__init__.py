@@ -80,6 +80,7 @@ def _run_verb(words: list[str]) -> None:
     if rest and not parser.takes_settings:
         raise ConfigError(f'unexpected argument "{rest[0]}" (see `{parser.prog} --help`)')
     arguments.settings = rest
+    arguments.words = words
     parser.do(arguments)
 
 

@@ -19,6 +19,12 @@ STAGES = (
 FORMATS = ("coco", "voc", "onnx")
 """Formats of ``semples export``."""
 
+METHODS = ("classify", "match", "generic", "manual", "clip-es", "full", "supervised-bound")
+"""Methods of ``semples compare``, in the order of its table."""
+
+ABLATIONS = ("losses", "prompt-length", "lambda-text", "lambda-suppress", "lambda-background")
+"""Ablations of ``semples compare``."""
+
 _SETTINGS_HELP = """settings:
   Every setting can be given as --section.key VALUE or --section.key=VALUE, for example
   --seed 1, --data.bias 0.8, --data.pairs.boat sand, --cams.scales '[1.0, 1.5]'.
@@ -75,6 +81,22 @@ def format_name(text: str) -> str:
     return text
 
 
+def method_names(text: str) -> list[str]:
+    """Take a comma-separated list of methods."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in METHODS:
+            raise argparse.ArgumentTypeError(f'there is no method "{name}", expected some of {", ".join(METHODS)}')
+    return names
+
+
+def ablation_name(text: str) -> str:
+    """Take the name of an ablation."""
+    if text not in ABLATIONS:
+        raise argparse.ArgumentTypeError(f'there is no ablation "{text}", expected one of {", ".join(ABLATIONS)}')
+    return text
+
+
 def count(text: str) -> int:
     """Take a whole number above 0."""
     if not text.isdecimal() or int(text) < 1:
@@ -107,8 +129,11 @@ def read_lines(file: Path) -> list[str]:
         raise argparse.ArgumentTypeError(f"{file} cannot be read, expected a text file of names") from error
 
 
-def read_pairings(file: Path) -> list[dict[str, str]]:
-    """Read a JSON file of pairings, object -> context in each."""
+def read_pairings(text: str) -> list[dict[str, str]] | int:
+    """Read a JSON file of pairings, object -> context in each; a number stands for that many drawn at random."""
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    file = Path(text)
     try:
         pairings = read_json(file)
     except OSError as error:

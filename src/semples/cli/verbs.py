@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semples.cli.parser import Parser, class_names, count, format_name, read_pairings, stage_name
+from semples.cli.parser import (
+    ABLATIONS,
+    METHODS,
+    Parser,
+    ablation_name,
+    class_names,
+    count,
+    format_name,
+    method_names,
+    read_pairings,
+    stage_name,
+)
 from semples.errors import ConfigError
 from semples.files import read_json
 from semples.settings import config_to_yaml, load_config
@@ -138,8 +150,17 @@ def _compare_arguments(parser: Parser) -> None:
     parser.add_argument("--seeds", type=count, default=3, metavar="N", help="number of seeds (default: 3)")
     _add_out(parser, "folder for the runs", Path("runs/compare"))
     parser.add_argument(
-        "--pairings", type=Path, metavar="FILE", help="JSON list of objects class -> context, one run each"
+        "--pairings",
+        metavar="N|FILE",
+        help="so many random pairings of objects with contexts, or a JSON list of objects class -> context",
     )
+    parser.add_argument(
+        "--methods", type=method_names, metavar="NAMES", help=f"some of {','.join(METHODS)} (default: all)"
+    )
+    parser.add_argument(
+        "--ablation", type=ablation_name, metavar="NAME", help=f"a table of variants instead: {', '.join(ABLATIONS)}"
+    )
+    parser.add_argument("--results", type=Path, metavar="FILE.md", help="write a page with table, figure and JSON")
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -147,7 +168,16 @@ def _compare(arguments: argparse.Namespace) -> None:
     pairings = None if arguments.pairings is None else read_pairings(arguments.pairings)
     from semples import api, tables
 
-    result = api.compare(config=config, seeds=arguments.seeds, out=arguments.out, pairings=pairings)
+    result = api.compare(
+        config=config,
+        seeds=arguments.seeds,
+        out=arguments.out,
+        pairings=pairings,
+        methods=arguments.methods,
+        ablation=arguments.ablation,
+        results=arguments.results,
+        command=shlex.join(["semples", *arguments.words]),
+    )
     _print_table(tables.comparison_table(result))
     print(json.dumps(result))
 

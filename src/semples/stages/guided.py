@@ -41,9 +41,14 @@ def refine(run: Run) -> None:
 
 
 def leave_out(run: Run, stage: str, backgrounds: Tensor) -> None:
-    """Make the stage-0 generator leave out the backgrounds that features [K, D] describe; write it and its CAMs.
+    """Make the stage-0 generator leave out the backgrounds that features describe; write it and its CAMs.
 
     A trainable generator is trained to, a foundation generator contrasts the classes with them.
+
+    Args:
+        run: The run.
+        stage: Where to write, and the name in logs.
+        backgrounds: Features [K, D], one for each class, or [K, N, D], N for each (trainable generators).
     """
     if run.trains_generator:
         train_guided(run, stage, run.config.refine, backgrounds, run.config.refine.lambda_suppress)
@@ -65,7 +70,8 @@ class GuidedStep:
         texts: Features [K, D] of the classes' texts.
         lambda_background: Weight of: what is outside of the mask does not match the class text.
         divide_by_peak: That of the mask generator.
-        suppressed: Text or prompt features [K, D] that the foreground of each class must not match; None in stage 1.
+        suppressed: Text or prompt features [K, D] that the foreground of each class must not match, or [K, N, D]: N of
+            them, over which the loss is a mean; None in stage 1.
         lambda_suppress: Weight of that term.
     """
 
@@ -94,9 +100,10 @@ class GuidedStep:
             "mask_area": masks.mean(),
         }
         if self.suppressed is not None:
-            unwanted = self.suppressed[class_index]
-            parts |= suppress_loss(foreground, unwanted, score, self.lambda_suppress)
-            figures["clamped/suppress"] = score.clamped_share(foreground, unwanted)
+            unwanted = self.suppressed[class_index].flatten(0, -2)  # [P, D] or [PN, D]
+            repeated = foreground.repeat_interleave(len(unwanted) // len(foreground), 0)
+            parts |= suppress_loss(repeated, unwanted, score, self.lambda_suppress)
+            figures["clamped/suppress"] = score.clamped_share(repeated, unwanted)
         return StepResult(parts, figures)
 
 
@@ -113,7 +120,7 @@ def train_guided(
         run: The run.
         stage: Where to write, and the name in logs.
         settings: Length, rate and weights.
-        suppressed: Text or prompt features [K, D] that the foreground of each class must not match.
+        suppressed: Features [K, D] or [K, N, D] that the foreground of each class must not match.
         lambda_suppress: Weight of that term.
     """
     set_seed(run.config.seed)

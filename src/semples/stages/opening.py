@@ -71,12 +71,12 @@ def _environment(run: Run) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},
-        "commit": _commit(),
+        "commit": source_commit(),
         "device": str(run.device),
     }
 
 
-def _commit() -> str | None:
+def source_commit() -> str | None:
     """Commit of the source tree that this package was imported from, or None where there is none."""
     here = Path(__file__).resolve().parent
     command = ["git", "-C", str(here), "rev-parse", "--short", "HEAD"]

@@ -207,6 +207,10 @@ class Manifest:
         """Digest of the last result of a stage."""
         return self._stages.get(FOLDERS[stage], {}).get("digest")
 
+    def entry(self, stage: str) -> dict[str, Any]:
+        """Copy of what is known of the last result of a stage."""
+        return dict(self._stages.get(FOLDERS[stage], {}))
+
     def is_done(self, stage: str, digest: str) -> bool:
         """Whether the last result of a stage is whole and was made from the same settings and inputs."""
         entry = self._stages.get(FOLDERS[stage], {})

@@ -44,6 +44,8 @@ FOLDERS = {
     "supervised-bound": "5-supervised-bound",
     "evaluate": "6-evaluate",
     "manual": "compare-manual",
+    "generic": "compare-generic",
+    "clip-es": "compare-clip-es",
 }
 """Stage name -> its folder in the run directory."""
 

@@ -1,0 +1,71 @@
+"""Mean, spread and paired differences over pairings and seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+FIGURES = ("miou", "oracle_miou", "false_positive", "false_negative")
+"""Figures of a row: mIoU at the threshold chosen without masks and at the best there is, and there the shares of
+false positives and negatives."""
+
+STUDENT_975 = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+"""Quantile 0.975 of Student's t with 1, 2, ... degrees of freedom (any statistics textbook)."""
+
+Rows = Mapping[str, Mapping[str, Sequence[float]] | None]
+"""Row -> figure -> one value for each run; None for a row that could not be run."""
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
+    """Mean of first - second over runs, and its 95 % interval (paired Student's t; null for one run)."""
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    mean, count = fmean(differences), len(differences)
+    if count < 2:
+        return {"mean": mean, "interval": None}
+    quantile = STUDENT_975[min(count - 1, len(STUDENT_975)) - 1]
+    reach = quantile * stdev(differences) / math.sqrt(count)
+    return {"mean": mean, "interval": [mean - reach, mean + reach]}
+
+
+def differences(rows: Rows, reference: str | None, reference_first: bool) -> dict[str, dict[str, Any]]:
+    """Paired differences of oracle mIoU between the reference and every other row; none without a reference.
+
+    Args:
+        rows: What was found.
+        reference: Name of a row, or None.
+        reference_first: The reference minus the others, or the others minus it.
+    """
+    oracle = {name: figures["oracle_miou"] for name, figures in rows.items() if figures}
+    if reference not in oracle:
+        return {}
+    others = [name for name in oracle if name != reference]
+    pairs = [(reference, name) if reference_first else (name, reference) for name in others]
+    return {f"{first} - {second}": paired_difference(oracle[first], oracle[second]) for first, second in pairs}
+
+
+def pooled(tables: Sequence[Rows]) -> dict[str, dict[str, list[float]] | None]:
+    """Put the runs of several pairings into one table; a row that is missing in one of them is left out."""
+    names = [name for name in tables[0] if all(table.get(name) for table in tables)]
+    return {
+        name: {figure: [v for t in tables for v in (t[name] or {})[figure]] for figure in FIGURES} for name in names
+    }
+
+
+def spread(rows: Rows) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Mean and standard deviation of each figure of each row; one run has no deviation."""
+    return {
+        name: {figure: {"mean": fmean(figures[figure]), "deviation": deviation(figures[figure])} for figure in FIGURES}
+        for name, figures in rows.items()
+        if figures
+    }
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Standard deviation of a sample, None for one value."""
+    return stdev(values) if len(values) > 1 else None

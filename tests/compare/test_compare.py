@@ -1,0 +1,148 @@
+"""A small comparison and a small ablation on scenes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from semples import api
+from semples.compare import paired_difference
+from semples.compare.ablations import Variant, judge_variants
+from semples.errors import ConfigError
+from semples.settings import load_config
+from semples.stages.opening import open_run
+
+torch.set_num_threads(1)
+
+SMALL = {
+    "data.train_size": 6,
+    "data.val_size": 3,
+    "data.pairs": {"boat": "water", "ball": "grass"},
+    "cams.scales": [1.0],
+    **{f"{stage}.epochs": 1 for stage in ("classify", "match", "prompts", "refine", "segment")},
+    "device": "cpu",
+}
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    out = tmp_path_factory.mktemp("compare")
+    return out, api.compare(load_config(overrides=SMALL), 2, out)
+
+
+def test_every_method_is_scored_for_every_seed(compared: tuple[Path, dict[str, object]]) -> None:
+    _, result = compared
+    methods = result["methods"]
+    assert isinstance(methods, dict)
+    assert list(methods) == ["classify", "match", "generic", "manual", "clip-es", "full"]
+    for figures in methods.values():
+        assert {name: len(values) for name, values in figures.items()} == {
+            "miou": 2, "oracle_miou": 2, "false_positive": 2, "false_negative": 2
+        }  # fmt: skip
+        assert all(a <= b for a, b in zip(figures["miou"], figures["oracle_miou"], strict=True))
+    json.dumps(result, allow_nan=False)
+
+
+def test_the_differences_are_those_of_the_oracle_figures(compared: tuple[Path, dict[str, object]]) -> None:
+    methods, differences = compared[1]["methods"], compared[1]["differences"]
+    assert isinstance(methods, dict)
+    assert isinstance(differences, dict)
+    for other in ("classify", "match", "generic", "manual", "clip-es"):
+        expected = paired_difference(methods["full"]["oracle_miou"], methods[other]["oracle_miou"])
+        assert differences[f"full - {other}"] == expected
+
+
+def test_what_is_finished_is_not_computed_again(compared: tuple[Path, dict[str, object]]) -> None:
+    out, result = compared
+    files = {path: path.stat().st_mtime_ns for path in out.rglob("mask_generator.safetensors")}
+    assert len(files) == 2 * len(("classify", "match", "refine", "generic", "manual"))
+    assert api.compare(load_config(overrides=SMALL), 2, out) == result
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_the_folder_holds_what_is_returned_and_a_figure(compared: tuple[Path, dict[str, object]]) -> None:
+    out, result = compared
+    assert json.loads((out / "compare.json").read_text()) == result
+    with Image.open(out / "compare.png") as figure:
+        assert figure.format == "PNG"
+
+
+def test_generic_words_are_another_training_than_the_true_contexts(compared: tuple[Path, dict[str, object]]) -> None:
+    for run in compared[0].glob("*-seed-*"):
+        files = [
+            run / folder / "mask_generator.safetensors" for folder in ("1-match", "compare-generic", "compare-manual")
+        ]
+        assert len({file.read_bytes() for file in files}) == 3
+        assert len(list((run / "compare-clip-es" / "cams").iterdir())) == 6
+
+
+def test_an_ablation_shares_the_stages_of_the_comparison(compared: tuple[Path, dict[str, object]]) -> None:
+    """Without suppression stage 3 is stage 1, and the default is the full method: what the comparison found."""
+    out, result = compared
+    trained = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    table = api.compare(load_config(overrides=SMALL), 1, out, ablation="lambda-suppress")
+    assert {path: path.stat().st_mtime_ns for path in trained} == trained
+    methods, variants = result["methods"], table["variants"]
+    assert isinstance(methods, dict)
+    first = {name: {figure: values[:1] for figure, values in methods[name].items()} for name in ("match", "full")}
+    assert variants["lambda_suppress 0"] == first["match"]
+    assert variants["lambda_suppress 0.5"] == first["full"]
+    assert list(table["differences"]) == [
+        f"{name} - lambda_suppress 0.5" for name in variants if not name.endswith("0.5")
+    ]
+    (run,) = out.glob("*-seed-0")
+    (strong,) = run.glob("variants/*lambda_suppress=2")
+    assert (strong / "2-prompts" / "words.json").read_bytes() == (run / "2-prompts" / "words.json").read_bytes()
+    generators = [folder / "3-refine" / "mask_generator.safetensors" for folder in (run, strong)]
+    assert generators[0].read_bytes() != generators[1].read_bytes()
+    made = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    assert api.compare(load_config(overrides=SMALL), 1, out, ablation="lambda-suppress") == table
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+
+
+def test_prompts_that_are_too_long_are_left_out_with_a_remark(compared: tuple[Path, dict[str, object]]) -> None:
+    (directory,) = compared[0].glob("*-seed-0")
+    base = open_run(load_config(overrides=SMALL), directory, quiet=True)
+    judged = judge_variants(base, lambda _: None, {"length 99": Variant({"prompts.length": 99}), "full": Variant()})
+    assert judged.remarks == ("length 99 is left out: the text encoder has room for 34 vectors",)
+    assert list(judged.rows) == ["full"]
+
+
+def test_a_method_that_lacks_words_is_left_out_with_a_remark(tmp_path: Path) -> None:
+    config = load_config(overrides={**SMALL, "mask_generator.background_words": ["zebra"]})
+    result = api.compare(config, 1, tmp_path, 1, ["classify", "generic", "clip-es"])
+    (run,) = result["runs"]
+    assert list(run["methods"]) == ["classify"]
+    assert [remark.partition(":")[0] for remark in run["remarks"]] == ["generic is left out", "clip-es is left out"]
+    with pytest.raises(ConfigError, match="nothing is left to compare: clip-es is left out: mask_generator"):
+        api.compare(config, 1, tmp_path, 1, ["clip-es"])
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"methods": ["ful"]}, 'there is no method "ful", .* Did you mean "full"'),
+        ({"ablation": "loses"}, 'there is no ablation "loses", .* Did you mean "losses"'),
+        ({"results": Path("docs/results")}, r"results is docs.results, expected a file whose name ends with \.md"),
+        ({"ablation": "losses", "methods": ["full"]}, "an ablation has its own rows, give one of the two"),
+    ],
+)
+def test_wrong_names_are_told(tmp_path: Path, given: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        api.compare(load_config(overrides=SMALL), 1, tmp_path, **given)
+
+
+def test_without_guidance_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"guidance\.enabled is false: compare is about guidance"):
+        api.compare(load_config(overrides={**SMALL, "guidance.enabled": False}), 1, tmp_path)
+
+
+def test_own_images_have_no_known_contexts(tmp_path: Path) -> None:
+    config = load_config(overrides={"data.reader": "folder", "data.root": str(tmp_path)})
+    with pytest.raises(ConfigError, match="compare needs the built-in scenes"):
+        api.compare(config, 1, tmp_path)
