@@ -33,7 +33,11 @@ STUDENT_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2
 
 
 def compare(
-    config: Config, seeds: int, out: Path, pairings: Sequence[Mapping[str, str]] | None = None
+    config: Config,
+    seeds: int,
+    out: Path,
+    pairings: Sequence[Mapping[str, str]] | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Compare CAM, matching alone, hand-written background prompts and the full method.
 
@@ -45,6 +49,7 @@ def compare(
         seeds: Number of seeds; each has its own scenes.
         out: Folder for the runs; what is finished there is not computed again.
         pairings: Object -> context, one comparison each; None takes that of the config.
+        quiet: Nothing on standard error.
 
     Returns:
         The record that DESIGN calls compare's last line; with several pairings ``{"runs": [...]}``.
@@ -53,21 +58,21 @@ def compare(
         raise ConfigError(
             f"data.reader is {config.data.reader}: compare needs the built-in scenes, whose contexts are known"
         )
-    runs = [_compare_pairing(config, dict(pairs), seeds, out) for pairs in pairings or [config.data.pairs]]
+    runs = [_compare_pairing(config, dict(pairs), seeds, out, quiet) for pairs in pairings or [config.data.pairs]]
     return runs[0] if pairings is None else {"runs": runs}
 
 
-def _compare_pairing(config: Config, pairs: dict[str, str], seeds: int, out: Path) -> dict[str, Any]:
+def _compare_pairing(config: Config, pairs: dict[str, str], seeds: int, out: Path, quiet: bool) -> dict[str, Any]:
     """Compare over seeds for one assignment of contexts to objects."""
     name = hashlib.sha256(json.dumps([pairs, config.data.bias]).encode()).hexdigest()[:8]
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, quiet=quiet)
     results = []
     for seed in range(seeds):
         console.print(f"pairing {name}, bias {config.data.bias}, seed {seed}")
         seeded = dataclasses.replace(config, seed=seed, data=dataclasses.replace(config.data, pairs=pairs))
         directory = out / f"{name}-seed-{seed}"
         with locked(directory):
-            results.append(_compare_seed(open_run(seeded, directory), console))
+            results.append(_compare_seed(open_run(seeded, directory, quiet), console))
     methods = {
         method: {figure: [result["cams"][method][figure] for result in results] for figure in FIGURES}
         if results[0]["cams"][method]
