@@ -13,6 +13,7 @@ from semples.config import Config
 from semples.data.catalogues import VOC, catalogue_from_names
 from semples.data.coco import read_coco
 from semples.data.folder import read_folder
+from semples.data.own import read_own
 from semples.data.scenes.reader import SceneSettings, read_scenes
 from semples.data.voc import read_voc
 from semples.errors import DataError
@@ -91,6 +92,8 @@ def read_dataset(config: Config, directory: Path) -> Dataset:
             data.labels,
             data.prompt_names,
         )
+    if data.reader != "folder":
+        return read_own(data.reader, root, data.prompt_names)
     return read_folder(root, data.classes, data.prompt_names, data.val_fraction, config.seed)
 
 
