@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from semples.config import Config
@@ -144,6 +144,11 @@ class FakeApi(ModuleType):
         call = {"config": config, "seeds": seeds, "out": out, "pairings": pairings, "quiet": quiet}
         self.called("compare", call)
         return self.comparison
+
+    def init(self, folder: Path, config: Path | None) -> SimpleNamespace:
+        self.called("init", {"folder": folder, "config": config})
+        found = {"reader": "folder", "images": (9, 1), "per_class": {"boat": 9}, "warnings": ()}
+        return SimpleNamespace(config=Path(f"{folder.name}.yaml"), **found)
 
     def doctor(self, config: Config, out: Path) -> list[Finding]:
         self.called("doctor", {"config": config, "out": out})

@@ -80,7 +80,7 @@ def test_what_is_no_photograph_or_class(generator: MaskGenerator, image: Path, t
 
 
 def test_what_has_no_generator(tiny_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is no run directory: it has no config.yaml"):
+    with pytest.raises(DataError, match=r"is no run directory: it has no config\.yaml"):
         MaskGenerator.from_run(tmp_path)
     with pytest.raises(ConfigError, match="stage segment leaves no mask generator, expected one of classify, match"):
         MaskGenerator.from_run(tiny_run, stage="segment")
@@ -112,7 +112,7 @@ def test_results_by_name(tiny_run: Path) -> None:
 def test_results_of_a_run_that_has_none_yet(tmp_path: Path) -> None:
     result = RunResult(tmp_path)
     assert (result.evaluation, result.stages) == (None, {})
-    with pytest.raises(DataError, match="is no run directory: it has no dataset.json"):
+    with pytest.raises(DataError, match=r"is no run directory: it has no dataset\.json"):
         _ = result.classes
 
 
@@ -141,7 +141,7 @@ def test_settings_of_a_pipeline(tmp_path: Path) -> None:
     assert Pipeline(data={"reader": "folder", "root": "my/boats"}).out == Path("runs/boats")
     with pytest.raises(ConfigError, match="Did you mean"):
         Pipeline(match={"epoch": 7})
-    with pytest.raises(ConfigError, match="seed came with a loaded config: change it by dataclasses.replace"):
+    with pytest.raises(ConfigError, match=r"seed came with a loaded config: change it by dataclasses\.replace"):
         Pipeline(Config(), seed=1)
 
 
