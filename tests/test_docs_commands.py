@@ -32,6 +32,7 @@ TINY = {
     "segment.image_size": "64",
     "classify.epochs": "1",
     "segment.epochs": "1",
+    "segment.batch_size": "4",
     "cams.scales": "[1.0]",
     "report.images": "4",
 }

@@ -91,7 +91,7 @@ class TrainingLog:
     def _bars(self) -> _Bars:
         return _Bars(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=16),
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(),
