@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from conftest import REPOSITORY
+from semples.cli import STAGES as CLI_STAGES
+from semples.cli import main
 
 PAGE = (REPOSITORY / "docs" / "artefacts.md").read_text(encoding="utf-8")
 WILD = {"ID": ".+", "DIGEST": "[0-9a-f]+", "STEP": r"\w+"}
@@ -95,3 +98,20 @@ def test_keys_of_the_evaluation_are_those_of_the_page(tiny_run: Path) -> None:
     results = [*evaluation["cams"].values(), evaluation["pseudo_masks"], *evaluation["segmentation"].values()]
     used = set(evaluation) | set(evaluation["cams"]) | set(evaluation["segmentation"])
     assert used | {key for result in results for key in result} == named
+
+
+def test_json_of_a_real_run_has_the_keys_of_the_page(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    assert main(["run", "--config", str(run / "config.yaml"), "--out", str(run), "--json", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    *stages, result = map(json.loads, captured.out.splitlines())
+    assert [line["stage"] for line in stages] == list(CLI_STAGES[:-1])  # all but the report
+    assert {line["status"] for line in stages} == {"unchanged"}
+    (row,) = re.findall(r"^\| `run`, `demo` \| (.*) \|$", PAGE, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", row)) == {key for line in (*stages, result) for key in line}
+    assert result["evaluation"] == json.loads((run / "evaluation.json").read_text())
+    assert result["report"] == str(run / "report.html")

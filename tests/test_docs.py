@@ -144,7 +144,9 @@ def test_the_page_names_every_kind_of_vision_language_model() -> None:
 def test_settings_that_a_page_names_exist(page: Path) -> None:
     sections = {key.split(".")[0] for key in SETTING_KEYS if "." in key}
     named = re.findall(r"`(?:--)?(\w+\.\w+)[^`.(]*`", page.read_text(encoding="utf-8"))
-    settings = [key for key in named if key.split(".")[0] in sections and not key.endswith((".safetensors", ".json", ".html"))]
+    settings = [
+        key for key in named if key.split(".")[0] in sections and not key.endswith((".safetensors", ".json", ".html"))
+    ]
     assert [key for key in settings if key not in SETTING_KEYS] == []
 
 

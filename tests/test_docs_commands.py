@@ -126,6 +126,18 @@ def test_commands_of_a_page_are_executed(page: Path, place: Path) -> None:
         execute(command)
 
 
+def test_python_of_the_page_of_python(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (REPOSITORY / "docs" / "python.md").read_text(encoding="utf-8")
+    assert [name for name in semples.__all__ if not re.search(rf"`{name}[`(.]", text)] == []
+    shutil.copy("runs/photos/config.yaml", "photos.yaml")
+    for code in fenced(text, "python"):
+        exec(compile(code, "python.md", "exec"), {})
+    output = capsys.readouterr().out
+    assert "pseudo-masks done" in output
+    assert re.search(r"^classify boat covers \d+% of the photograph$", output, re.MULTILINE)
+    assert (place / "runs" / "photos" / "export" / "coco" / "annotations.json").is_file()
+
+
 def test_python_of_the_readme(place: Path) -> None:
     (code,) = fenced(README.read_text(encoding="utf-8"), "python")
     assert len(code.splitlines()) <= 10
