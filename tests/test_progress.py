@@ -88,6 +88,11 @@ def test_without_a_terminal_nothing_is_read_or_drawn(clock: Clock, quiet: bool, 
     assert shown(console).strip() == ""
 
 
+def test_forced_colours_are_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert TrainingLog(quiet=False).quiet
+
+
 def test_remarks_are_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     TrainingLog(quiet=False).tell("classify  warning: few images of boat[s], " + "x" * 200)
     assert capsys.readouterr() == ("", "classify  warning: few images of boat[s], " + "x" * 200 + "\n")

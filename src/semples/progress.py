@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,7 +48,8 @@ class TrainingLog:
     def __init__(self, path: Path | None = None, quiet: bool = True, console: Console | None = None) -> None:
         self.path = path
         self._console = console or Console(stderr=True, highlight=False, quiet=quiet)
-        self.quiet = quiet or not self._console.is_terminal
+        # Not the console's own opinion: FORCE_COLOR, which many CI systems set, makes it draw into files.
+        self.quiet = quiet or not (console.is_terminal if console else sys.stderr.isatty())
 
     def tell(self, text: object) -> None:
         """Print one line for people on standard error."""
