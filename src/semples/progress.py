@@ -79,18 +79,19 @@ class TrainingLog:
             steps: Steps in each.
             done: Steps that an earlier process did.
         """
-        with self._bars() as bars:
+        with self.progress() as bars:
             yield TrainingProgress(bars, stage, epochs, steps, done)
 
     def track(self, items: Countable[Item], description: str) -> Iterator[Item]:
         """Iterate with a progress bar."""
-        with self._bars() as bars:
-            task = bars.add_task(description, total=len(items), note="", below="")
+        with self.progress() as bars:
+            task = bars.add_task(description, total=len(items), note="")
             for item in items:
                 yield item
                 bars.advance(task)
 
-    def _bars(self) -> _Bars:
+    def progress(self) -> Progress:
+        """Make bars on standard error, hidden where that is no terminal; tasks have a ``note`` beside them."""
         return _Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=16),
@@ -105,13 +106,13 @@ class TrainingLog:
 
 
 class _Bars(Progress):
-    """Progress bars, each with a line of text below it."""
+    """Progress bars, with the field ``below`` of those that have it on a line of its own."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield self.make_tasks_table(self.tasks)
         for task in self.tasks:
-            if task.fields["below"]:
-                yield Text(f"  {task.fields['below']}", style="dim", no_wrap=True, overflow="ellipsis")
+            if below := task.fields.get("below"):
+                yield Text(f"  {below}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class TrainingProgress:
@@ -128,14 +129,15 @@ class TrainingProgress:
     def __init__(self, bars: Progress, stage: str, epochs: int, steps: int, done: int = 0) -> None:
         self._bars, self._stage, self._epochs, self._steps, self._done = bars, stage, epochs, steps, done
         self._images, self._read_at = 0, time.monotonic()
-        self._task: TaskID = bars.add_task(self._title(), total=epochs * steps, completed=done, note="", below="")
+        self._task: TaskID = bars.add_task(self._title(), total=epochs * steps, completed=done, note="")
 
     def advance(self, images: int, means: Means) -> None:
         """Count a step.
 
         Args:
             images: Images in it.
-            means: Losses so far; called at most once in :data:`SECONDS_BETWEEN_READINGS`, and in this process alone.
+            means: Losses so far; called at most once in :data:`SECONDS_BETWEEN_READINGS`, and only in the process that
+                has a terminal, so that it must not wait for others.
         """
         if self._bars.disable:
             return

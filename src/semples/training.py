@@ -132,7 +132,7 @@ def fit(
                 count = state.count(_named(result, loss), batch)
                 images += count
                 watch.add(state, loss, result.parts, batch)
-                progress.advance(count, state.sums.means)
+                progress.advance(count, state.sums.own_means)
                 if checkpoint.is_due():
                     watch.check()
                     checkpoint.save(state.collect())
