@@ -14,7 +14,7 @@ from PIL import Image
 
 import tiny
 from conftest import REPOSITORY
-from documented_commands import fenced
+from documented_commands import PAGES, fenced
 from semples import api
 from semples.data.own import read_own
 from semples.errors import ConfigError
@@ -134,6 +134,20 @@ def test_the_file_tree_of_the_readme_is_that_of_the_repository() -> None:
     shown = {path for path in SOURCE.iterdir() if not path.name.startswith("_") and path.name != "py.typed"}
     unnamed = {path.name for path in shown if path not in named and f"{path.name}," not in tree}
     assert unnamed == set(), "README, Where things are, does not name these"
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_inside_the_documentation_lead_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text(encoding="utf-8")):
+        file = page.parent / target if target else page
+        assert file.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(file), f"{page.name} links to {target}#{anchor}"
 
 
 def test_the_page_names_every_kind_of_vision_language_model() -> None:
