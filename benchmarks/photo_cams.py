@@ -24,11 +24,12 @@ from semples.data.loading import resize, to_pixels
 from semples.data.voc import read_voc
 from semples.metrics import ThresholdSweep
 from semples.models.mask_generators import MaskGenerator
+from semples.progress import TrainingLog
 from semples.records import ClassCatalogue, Dataset, Sample
 from semples.stages.cams import multiscale_cams
 from semples.stages.classify import train_classifier
 from semples.stages.run import Run
-from semples.training import TrainingLog, make_accelerator, peak_memory_mb
+from semples.training import make_accelerator, peak_memory_mb
 
 SIX = ("cat", "dog", "horse", "cow", "sheep", "person")
 SIDE = 320

@@ -25,3 +25,14 @@ def shared_data() -> Path:
             "real test data not found: set SEMPLES_TEST_DATA to the folder that holds data/, weights/ and parity/"
         )
     return found
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a few scenes through every stage; not to be changed."""
+    from run_files import SMALL, TRAININGS
+    from semples import api
+    from semples.settings import load_config
+
+    short = {f"{stage}.epochs": 1 for stage in TRAININGS} | {"data.train_size": 4, "data.val_size": 2}
+    return api.run(load_config(overrides={**SMALL, **short}), tmp_path_factory.mktemp("tiny") / "run", quiet=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from semples.config import Config
+from semples.stages.news import StageNews, Teller
 
 SCORES: dict[str, Any] = {
     "split": "train",
@@ -49,6 +51,22 @@ COMPARISON: dict[str, Any] = {
     },
 }
 
+NEWS = (
+    StageNews("classify", "done", 1.5, 300, warnings=("few images",)),
+    StageNews("match", "skipped", reason="guidance.enabled is false"),
+    StageNews("segment", "unchanged"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Like :class:`semples.doctor.Finding`, whose import takes seconds."""
+
+    subject: str
+    state: str
+    found: str
+    advice: str = ""
+
 
 class FakeApi(ModuleType):
     """Records how it is called and returns what the real module promises."""
@@ -58,6 +76,7 @@ class FakeApi(ModuleType):
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.error: BaseException | None = None
         self.comparison = COMPARISON
+        self.findings = [Finding("device", "ok", "cpu")]
 
     def called(self, verb: str, arguments: dict[str, Any]) -> None:
         self.calls.append((verb, arguments))
@@ -68,9 +87,11 @@ class FakeApi(ModuleType):
         assert len(self.calls) == 1
         return self.calls[0][1]
 
-    def demo(self, out: Path, config: Config, force: str | None, quiet: bool) -> None:
+    def demo(self, out: Path, config: Config, force: str | None, quiet: bool, on_stage: Teller | None) -> Path:
         self.called("demo", {"out": out, "config": config, "force": force, "quiet": quiet})
+        self.tell_of_stages(on_stage)
         self.leave_results(out)
+        return out
 
     def run(
         self,
@@ -79,11 +100,17 @@ class FakeApi(ModuleType):
         until: str | None = None,
         force: str | None = None,
         quiet: bool = False,
+        on_stage: Teller | None = None,
     ) -> Path:
         self.called("run", {"config": config, "out": out, "until": until, "force": force, "quiet": quiet})
+        self.tell_of_stages(on_stage)
         if until is None:
             self.leave_results(out)
         return out
+
+    def tell_of_stages(self, on_stage: Teller | None) -> None:
+        for news in NEWS if on_stage is not None else ():
+            on_stage(news)  # type: ignore[misc]
 
     def leave_results(self, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
@@ -114,3 +141,12 @@ class FakeApi(ModuleType):
     def compare(self, **arguments: Any) -> dict[str, Any]:
         self.called("compare", arguments)
         return self.comparison
+
+    def init(self, folder: Path, config: Path | None) -> SimpleNamespace:
+        self.called("init", {"folder": folder, "config": config})
+        found = {"reader": "folder", "images": (9, 1), "per_class": {"boat": 9}, "warnings": ()}
+        return SimpleNamespace(config=Path(f"{folder.name}.yaml"), **found)
+
+    def doctor(self, config: Config, out: Path) -> list[Finding]:
+        self.called("doctor", {"config": config, "out": out})
+        return self.findings

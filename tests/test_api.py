@@ -68,5 +68,7 @@ def test_the_package_itself_is_light() -> None:
 
 
 def test_another_name_is_told() -> None:
-    with pytest.raises(AttributeError, match="has no attribute runn, expected one of compare, demo"):
+    with pytest.raises(
+        AttributeError, match="has no attribute runn, expected one of MaskGenerator, Pipeline, RunResult, compare, demo"
+    ):
         _ = semples.runn

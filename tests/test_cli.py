@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import semples
-from fake_api import COMPARISON, METHOD, SCORES, FakeApi
+from fake_api import COMPARISON, EVALUATION, METHOD, SCORES, FakeApi, Finding
 from semples.cli import STAGES, main
 from semples.config import DEFAULT_PAIRS, Config
 from semples.errors import DataError, RunError
@@ -100,6 +100,73 @@ def test_run_until_a_stage_has_no_report_yet(api: FakeApi, tmp_path: Path, capsy
     assert capsys.readouterr().out == "run directory: o\n"
 
 
+def test_a_run_without_scores_ends_with_a_table_of_its_stages(
+    api: FakeApi, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave_manifest(out: Path) -> None:
+        out.mkdir(parents=True)
+        done = {"status": "done", "seconds": 61.4, "peak_memory_mb": 812, "warnings": ["few [images]"]}
+        skipped = {"status": "skipped", "reason": "guidance.enabled is false"}
+        (out / "manifest.json").write_text(json.dumps({"stages": {"1-match": skipped, "0-classify": done}}))
+
+    monkeypatch.setattr(api, "leave_results", leave_manifest)
+    (tmp_path / "boats.yaml").touch()
+    assert main(["run", "--config", "boats.yaml", "--out", "o"]) == 0
+    output = capsys.readouterr().out
+    assert cells(output) == [
+        ["stage", "seconds", "memory MB"],
+        ["0-classify", "61", "812", "done; few [images]"],
+        ["1-match", "-", "-", "skipped; guidance.enabled is false"],
+    ]
+    assert output.endswith("run directory: o\n")
+
+
+@pytest.mark.usefixtures("api")
+def test_quiet_leaves_standard_output_to_others(tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "boats.yaml").touch()
+    for words in (["demo"], ["run", "--config", "boats.yaml"]):
+        assert main([*words, "--quiet"]) == 0
+        assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize("more", [[], ["--quiet"]])
+def test_json_of_a_run_has_a_line_for_each_stage_and_one_for_the_result(capsys: Output, more: list[str]) -> None:
+    assert main(["demo", "--json", *more]) == 0
+    *stages, result = map(json.loads, capsys.readouterr().out.splitlines())
+    first = {"stage": "classify", "status": "done", "seconds": 1.5, "peak_memory_mb": 300}
+    assert stages[0] == {"event": "stage", **first, "reason": None, "warnings": ["few images"]}
+    assert [(line["stage"], line["status"]) for line in stages[1:]] == [("match", "skipped"), ("segment", "unchanged")]
+    assert stages[1]["reason"] == "guidance.enabled is false"
+    report = str(Path("runs/demo/report.html"))
+    assert result == {"event": "result", "run": str(Path("runs/demo")), "report": report, "evaluation": EVALUATION}
+
+
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["predict", "m", "a.jpg", "--out", "o"], {"out": "o", "masks": [str(Path("o/a.png"))]}),
+        (["prompts", "r"], {"boat[s]": [["water", 0.912], ["sea", 0.5]], "cat": [["sky", -0.1]]}),
+        (["compare"], COMPARISON),
+        (["doctor"], [{"subject": "device", "state": "ok", "found": "cpu", "advice": ""}]),
+    ],
+)
+def test_json_of_other_verbs_is_one_line(capsys: Output, words: list[str], expected: object) -> None:
+    assert main([*words, "--json"]) == 0
+    output = capsys.readouterr().out
+    assert output.count("\n") == 1
+    assert json.loads(output) == expected
+
+
+def test_doctor_fails_after_its_json_when_there_is_a_problem(api: FakeApi, capsys: Output) -> None:
+    api.findings = [Finding("data", "problem", "no such folder", "see docs/own-data.md")]
+    assert main(["doctor", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)[0]["state"] == "problem"
+    assert captured.err == "semples: error: 1 problem: do what is advised\n"
+
+
 def test_print_config_needs_no_data(api: FakeApi, tmp_path: Path, capsys: Output) -> None:
     (tmp_path / "boats.yaml").write_text("data: {reader: voc, root: no/such/folder}\n")
     assert main(["run", "--config", "boats.yaml", "--seed=4", "--print_config"]) == 0
@@ -176,7 +243,7 @@ def test_compare_ends_with_one_json_object(api: FakeApi, capsys: Output) -> None
     call = api.only_call()
     assert call.pop("config").data.bias == 0.8
     assert call.pop("command") == "semples compare --data.bias 0.8"
-    given = {"seeds": 3, "out": Path("runs/compare")}
+    given = {"seeds": 3, "out": Path("runs/compare"), "quiet": False}
     assert call == given | dict.fromkeys(("pairings", "methods", "ablation", "results"))
     output = capsys.readouterr().out
     assert json.loads(output.splitlines()[-1]) == COMPARISON

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+import tiny
 from conftest import REPOSITORY
+from documented_commands import PAGES, fenced
 from semples import api
+from semples.data.own import read_own
+from semples.errors import ConfigError
 from semples.models.mask_generators import BY_NAME, mask_generator_class
-from semples.models.vision_language import KINDS
+from semples.models.vision_language import KINDS, load_vision_language_model
 from semples.settings import SETTING_KEYS, load_config
 
 torch.set_num_threads(1)
+SOURCE = REPOSITORY / "src" / "semples"
 EXTENDING = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
 
 SMALL = {
@@ -31,15 +39,115 @@ SMALL = {
 
 
 def test_the_generator_of_the_page_runs_through_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", EXTENDING, re.DOTALL)
     (name,) = re.findall(r"--mask_generator\.name (\S+)", EXTENDING)
-    (tmp_path / f"{name.split('.')[0]}.py").write_text(code)
-    monkeypatch.syspath_prepend(tmp_path)
+    write_modules(tmp_path, monkeypatch)
     run = api.run(load_config(overrides={**SMALL, "mask_generator.name": name}), tmp_path / "run", "refine", quiet=True)
     stages = json.loads((run / "manifest.json").read_text())["stages"]
     assert [stages[stage]["status"] for stage in ("0-classify", "1-match", "2-prompts", "3-refine")] == ["done"] * 4
     first, last = ((run / stage / "mask_generator.safetensors").read_bytes() for stage in ("0-classify", "3-refine"))
     assert first != last
+
+
+def write_modules(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the files of the page importable; each begins with its name."""
+    for code in fenced(EXTENDING, "python"):
+        (folder / code[3:].split(":")[0]).write_text(code)
+    monkeypatch.syspath_prepend(folder)
+
+
+def write_named_photographs(folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(20):
+        name = f"{('boat', 'person', 'person+boat')[number % 3]}-{number:04}.jpg"
+        Image.new("RGB", (80, 64), (10 * number, 99, 200)).save(folder / name)
+    return folder
+
+
+def test_the_reader_of_the_page_feeds_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (name,) = re.findall(r"--data\.reader (\S+\.\S+)", EXTENDING)
+    write_modules(tmp_path, monkeypatch)
+    settings = {
+        "data.reader": name,
+        "data.root": str(write_named_photographs(tmp_path / "photos")),
+        "data.prompt_names": {"person": "player"},
+        "guidance.enabled": False,
+        "mask_generator.image_size": 64,
+        "cams.scales": [1.0],
+        "classify.epochs": 1,
+        "device": "cpu",
+    }
+    run = api.run(load_config(overrides=settings), tmp_path / "run", "classify", quiet=True)
+    index = json.loads((run / "dataset.json").read_text())
+    assert (index["classes"], index["prompt_names"]) == (["boat", "person"], ["boat", "player"])
+    assert (len(index["train"]), len(index["val"])) == (18, 2)
+    both = {"id": "person+boat-0002", "height": 64, "width": 80, "tags": [0, 1]}
+    assert both.items() <= next(entry for entry in index["train"] if entry["id"] == both["id"]).items()
+    assert (run / "0-classify" / "cams" / "person+boat-0002.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (
+            "def rad(root): ...",
+            "data.reader: cannot import odd_reader.read: module 'odd_reader' has no attribute 'read'",
+        ),
+        ("import no_such_module", "data.reader: cannot import odd_reader.read: No module named 'no_such_module'"),
+        (
+            "def read(root): return [root]",
+            "data.reader: odd_reader.read returned a list, expected a semples.records.Data",
+        ),
+    ],
+)
+def test_what_is_no_reader(code: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "odd_reader.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "odd_reader", raising=False)
+    with pytest.raises(ConfigError, match=f"^{re.escape(text)}"):
+        read_own("odd_reader.read", tmp_path)
+
+
+def test_the_model_that_the_page_fine_tunes_is_one_for_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_modules(tmp_path, monkeypatch)
+    own = importlib.import_module("my_clip")
+    start = tiny.save_clip(tmp_path / "start")
+    monkeypatch.setattr(own, "START", str(start))
+    torch.manual_seed(0)
+    own.fine_tune(torch.randn(2, 3, 24, 24), ["a boat", "a cat"], tmp_path / "my-clip", steps=2)
+    before, after = (load_vision_language_model(str(path)) for path in (start, tmp_path / "my-clip"))
+    features = after.encode_classes(["boat", "cat"])
+    assert features.shape == (2, 8)
+    assert not torch.equal(features, before.encode_classes(["boat", "cat"]))
+
+
+def test_the_file_tree_of_the_readme_is_that_of_the_repository() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (tree,) = [block for block in fenced(readme, "") if block.startswith("src/semples/")]
+    folder, named = REPOSITORY, set()
+    for line in tree.splitlines():
+        depth, entry = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+        folder = REPOSITORY if depth == 0 else Path(*folder.parts[: len(SOURCE.parts) + depth - 1])
+        named.add(folder / entry)
+        if entry.endswith("/"):
+            folder = folder / entry
+    assert [str(path) for path in named if not path.exists()] == []
+    shown = {path for path in SOURCE.iterdir() if not path.name.startswith("_") and path.name != "py.typed"}
+    unnamed = {path.name for path in shown if path not in named and f"{path.name}," not in tree}
+    assert unnamed == set(), "README, Where things are, does not name these"
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_inside_the_documentation_lead_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text(encoding="utf-8")):
+        file = page.parent / target if target else page
+        assert file.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(file), f"{page.name} links to {target}#{anchor}"
 
 
 def test_the_page_names_every_kind_of_vision_language_model() -> None:
@@ -50,7 +158,9 @@ def test_the_page_names_every_kind_of_vision_language_model() -> None:
 def test_settings_that_a_page_names_exist(page: Path) -> None:
     sections = {key.split(".")[0] for key in SETTING_KEYS if "." in key}
     named = re.findall(r"`(?:--)?(\w+\.\w+)[^`.(]*`", page.read_text(encoding="utf-8"))
-    settings = [key for key in named if key.split(".")[0] in sections and not key.endswith((".safetensors", ".json"))]
+    settings = [
+        key for key in named if key.split(".")[0] in sections and not key.endswith((".safetensors", ".json", ".html"))
+    ]
     assert [key for key in settings if key not in SETTING_KEYS] == []
 
 

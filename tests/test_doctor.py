@@ -121,4 +121,4 @@ def test_the_verb_prints_a_table_and_fails_on_problems(
     assert main(["doctor", "--out", str(tmp_path), "--segment.model", "./lost"]) == 2
     captured = capsys.readouterr()
     assert "-> correct segment.model" in captured.out
-    assert captured.err == "semples: error: 1 problem: do what the table says\n"
+    assert captured.err == "semples: error: 1 problem: do what is advised\n"

@@ -16,7 +16,7 @@ from semples.cli import main
 from semples.errors import BusyError, RunError
 from semples.files import replacing, write_json, write_text
 from semples.locks import locked
-from semples.training import TrainingLog
+from semples.progress import TrainingLog
 
 HOLD = """
 import multiprocessing, sys, time

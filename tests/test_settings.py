@@ -195,7 +195,8 @@ def test_defaults_are_not_changed_by_overrides() -> None:
          "--data.classes is [True], expected a list, each item text in quotes, or null"),
         (["--data.pairs={boat"],
          '--data.pairs is "{boat", expected a mapping, each key and value text in quotes'),
-        (["--data.reader=vco"], '--data.reader is "vco", expected one of "scenes", "voc", "coco", "folder"'),
+        (["--data.reader=vco"], '--data.reader is "vco", expected one of "scenes", "voc", "coco", "folder", '
+         'or an import path such as "my_reader.read"'),
         (["--seed"], "--seed has no value, expected --seed VALUE"),
         (["--cams.flip", "--seed=1"], "--cams.flip has no value, expected --cams.flip VALUE"),
         (["--seed=1", "2"], 'unexpected argument "2", expected --section.key VALUE'),

@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader
 
 from semples.checkpoints import Checkpoint
 from semples.errors import RunError
-from semples.training import Fitting, StepResult, TrainingLog, fit, make_accelerator, rate_at, set_seed
+from semples.progress import TrainingLog
+from semples.training import Fitting, StepResult, fit, make_accelerator, rate_at, set_seed
 
 torch.set_num_threads(1)
 

@@ -1,7 +1,8 @@
 """From photographs with image-level tags to pixel masks and a trained segmentation model.
 
-The verbs of the command line are functions here: ``from semples import run, demo, predict``. They are those of
-:mod:`semples.api`, which is imported when one of them is first asked for.
+The verbs of the command line are functions here: ``from semples import run, demo, predict``; runs and mask generators
+are objects: ``from semples import Pipeline, MaskGenerator``. All are those of :mod:`semples.api`, which is imported
+when one of them is first asked for.
 """
 
 from __future__ import annotations
@@ -9,10 +10,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from semples.api import compare, demo, doctor, evaluate, export, init, predict, prompts, report, run
+    from semples.api import (
+        MaskGenerator,
+        Pipeline,
+        RunResult,
+        compare,
+        demo,
+        doctor,
+        evaluate,
+        export,
+        init,
+        load_config,
+        predict,
+        prompts,
+        report,
+        run,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["compare", "demo", "doctor", "evaluate", "export", "init", "predict", "prompts", "report", "run"]
+__all__ = [
+    "MaskGenerator",
+    "Pipeline",
+    "RunResult",
+    "compare",
+    "demo",
+    "doctor",
+    "evaluate",
+    "export",
+    "init",
+    "load_config",
+    "predict",
+    "prompts",
+    "report",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,12 +1,10 @@
-"""The verbs of the command line as functions, with the same words."""
+"""The verbs of the command line as functions, with the same words, and runs and mask generators as objects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
-
-from rich.console import Console
 
 import semples
 from semples.compare import compare
@@ -18,17 +16,43 @@ from semples.export import export_coco, export_voc
 from semples.files import read_json
 from semples.init import init
 from semples.locks import locked
+from semples.masking import MaskGenerator
 from semples.metrics import ConfusionMatrix
 from semples.onnx_export import export_onnx
 from semples.predict import predict
 from semples.report import write_report
+from semples.results import RunResult
+from semples.settings import load_config
+from semples.stages.news import StageNews, Teller
 from semples.stages.opening import open_run
 from semples.stages.pipeline import run_stages
 
-__all__ = ["compare", "demo", "doctor", "evaluate", "export", "init", "predict", "prompts", "report", "run"]
+__all__ = [
+    "MaskGenerator",
+    "Pipeline",
+    "RunResult",
+    "compare",
+    "demo",
+    "doctor",
+    "evaluate",
+    "export",
+    "init",
+    "load_config",
+    "predict",
+    "prompts",
+    "report",
+    "run",
+]
 
 
-def run(config: Config, out: Path, until: str | None = None, force: str | None = None, quiet: bool = False) -> Path:
+def run(
+    config: Config,
+    out: Path,
+    until: str | None = None,
+    force: str | None = None,
+    quiet: bool = False,
+    on_stage: Teller | None = None,
+) -> Path:
     """Run the whole pipeline, or go on where the same command stopped.
 
     Args:
@@ -36,7 +60,8 @@ def run(config: Config, out: Path, until: str | None = None, force: str | None =
         out: The run directory.
         until: Stop after this stage.
         force: Run this stage and those after it again.
-        quiet: No progress on the terminal.
+        quiet: Nothing on standard error.
+        on_stage: Called after each stage with what was done.
 
     Returns:
         The run directory, with report.html inside.
@@ -45,14 +70,69 @@ def run(config: Config, out: Path, until: str | None = None, force: str | None =
         SemplesError: Bad settings, bad input, or a failed run; its text says what to do.
     """
     with locked(out):
-        run_stages(open_run(config, out, quiet), until, force, _teller(quiet))
+        opened = open_run(config, out, quiet)
+
+        def tell(news: StageNews) -> None:
+            opened.log.tell(news)
+            if on_stage is not None:
+                on_stage(news)
+
+        run_stages(opened, until, force, tell)
         write_report(out)
     return out
 
 
-def demo(out: Path, config: Config | None = None, force: str | None = None, quiet: bool = False) -> Path:
+def demo(
+    out: Path,
+    config: Config | None = None,
+    force: str | None = None,
+    quiet: bool = False,
+    on_stage: Teller | None = None,
+) -> Path:
     """Run the whole pipeline on built-in scenes: CPU is enough, nothing is downloaded."""
-    return run(config or Config(), out, force=force, quiet=quiet)
+    return run(config or Config(), out, force=force, quiet=quiet, on_stage=on_stage)
+
+
+class Pipeline:
+    """The whole pipeline on one data set: settings in, a run directory out.
+
+    ``Pipeline("photos.yaml", seed=1).run()`` does what ``semples run --config photos.yaml --seed 1`` does;
+    ``Pipeline(data={"reader": "folder", "root": "photos"})`` needs no file, and ``Pipeline()`` is the demo.
+
+    Args:
+        config: A YAML file of settings, or settings that are loaded already; None takes the defaults.
+        out: The run directory; ``runs/NAME`` of the file, of the folder of the data, or ``runs/demo`` if None.
+        settings: Single settings (``seed=1``) and sections (``refine={"epochs": 5}``); they win over the file.
+
+    Attributes:
+        config: The settings.
+        out: The run directory.
+
+    Raises:
+        ConfigError: Bad settings; all of them are named in one line.
+    """
+
+    def __init__(
+        self, config: Config | Path | str | None = None, out: Path | str | None = None, **settings: Any
+    ) -> None:
+        if isinstance(config, Config):
+            if settings:
+                raise ConfigError(f"{', '.join(settings)} came with a loaded config: change it by dataclasses.replace")
+            self.config = config
+        else:
+            self.config = load_config(None if config is None else Path(config), settings)
+        name = config if isinstance(config, Path | str) else self.config.data.root or "demo"
+        self.out = Path("runs") / Path(name).stem if out is None else Path(out)
+
+    def run(
+        self,
+        until: str | None = None,
+        force: str | None = None,
+        quiet: bool = False,
+        on_stage: Teller | None = None,
+    ) -> RunResult:
+        """Run it, or go on where it stopped; arguments and errors are those of :func:`run`."""
+        return RunResult(run(self.config, self.out, until, force, quiet, on_stage))
 
 
 def evaluate(predictions: Path, truth: Path, classes: Sequence[str]) -> dict[str, Any]:
@@ -136,11 +216,6 @@ def report(run: Path) -> Path:
     if not (run / "dataset.json").is_file():
         raise DataError(f"{run} is no run directory: it has no dataset.json")
     return write_report(run)
-
-
-def _teller(quiet: bool) -> Callable[[str], None]:
-    console = Console(stderr=True, highlight=False)
-    return (lambda _: None) if quiet else console.print
 
 
 for _verb in __all__:  # some verbs share their name with the file they live in: in the package the function stands

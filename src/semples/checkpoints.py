@@ -87,6 +87,10 @@ class EpochSums:
 
     def means(self) -> dict[str, dict[str, float]]:
         """Return kind -> name -> mean."""
+        return self.own_means()
+
+    def own_means(self) -> dict[str, dict[str, float]]:
+        """Return the same of what this process has done, for the terminal; no other process takes part."""
         out: dict[str, dict[str, float]] = defaultdict(dict)
         for (kind, name), value in self.sums.items():
             out[kind][name] = float(value) / self.weight

@@ -14,15 +14,21 @@ from semples.data.loading import to_pixels
 from semples.data.overlays import mask_overlay
 from semples.errors import DataError
 from semples.models.segmentation import load_segmentation_network
+from semples.progress import TrainingLog
 from semples.records import Sample
 from semples.stages.cams import size_batches
 from semples.stages.segment import predict_labels
-from semples.training import TrainingLog
 
 _SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 
 
-def predict(model: Path, images: Sequence[Path], out: Path, overlays: bool = True, quiet: bool = False) -> list[Path]:
+def predict(
+    model: Path | str,
+    images: Path | str | Sequence[Path | str],
+    out: Path | str,
+    overlays: bool = True,
+    quiet: bool = False,
+) -> list[Path]:
     """Write ``NAME.png`` (mask) and ``NAME-overlay.jpg`` for every image.
 
     Images of one size go through the network together, as many as memory allows. All headers are read before
@@ -34,7 +40,7 @@ def predict(model: Path, images: Sequence[Path], out: Path, overlays: bool = Tru
             EXIF orientation is honoured. An image that is given twice is predicted once.
         out: Folder for the results.
         overlays: Write the overlays too.
-        quiet: No progress on the terminal.
+        quiet: Nothing on standard error.
 
     Returns:
         Paths of the masks, in the order of the images: palette PNG, uint8, 0 background, k + 1 for class k,
@@ -44,7 +50,8 @@ def predict(model: Path, images: Sequence[Path], out: Path, overlays: bool = Tru
         DataError: No images, one that cannot be read, or one that would be overwritten.
         ModelError: No model there.
     """
-    samples = _samples(images)
+    model, out = Path(model), Path(out)
+    samples = _samples([images] if isinstance(images, Path | str) else images)
     targets = [out / f"{sample.id}.png" for sample in samples]
     _refuse_overwriting(out, [*targets, *(_overlay_path(path) for path in targets)], samples)
     inner = model / "5-segment" / "model"
@@ -60,9 +67,9 @@ def predict(model: Path, images: Sequence[Path], out: Path, overlays: bool = Tru
     return targets
 
 
-def _samples(images: Sequence[Path]) -> list[Sample]:
+def _samples(images: Sequence[Path | str]) -> list[Sample]:
     """One record for each image, with the name of its results as id; every header has been read."""
-    paths = list({path.resolve(): path for given in images for path in _image_files(given.expanduser())}.values())
+    paths = list({path.resolve(): path for given in images for path in _image_files(Path(given).expanduser())}.values())
     if not paths:
         raise DataError(f"no images in {', '.join(map(str, images))}: expected {_SUFFIXES}")
     return [Sample(name, path, image_size(path), ()) for name, path in zip(_names(paths), paths, strict=True)]

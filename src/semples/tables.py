@@ -65,6 +65,20 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
     return table
 
 
+def stages_table(stages: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return one row for each stage of a run: what became of it, its time, and the memory up to its end.
+
+    Args:
+        stages: Folder of each stage -> its entry in ``manifest.json``.
+    """
+    table = _table("stage", "seconds", "memory MB")
+    table.add_column("", overflow="fold")
+    for name, entry in sorted(stages.items()):
+        notes = [str(entry["status"]), *filter(None, [entry.get("reason")]), *entry.get("warnings", ())]
+        table.add_row(name, _whole(entry.get("seconds")), _whole(entry.get("peak_memory_mb")), Text("; ".join(notes)))
+    return table
+
+
 def scores_table(evaluation: Mapping[str, Any]) -> Table:
     """Return the IoU of each class and their mean; a class absent from prediction and truth has none.
 
@@ -197,6 +211,10 @@ def _spread(values: Sequence[float | None], show: Callable[[float | None], str])
 
 def _percent(share: float | None) -> str:
     return _NOTHING if share is None else f"{100 * share:.1f}"
+
+
+def _whole(value: float | None) -> str:
+    return _NOTHING if value is None else f"{value:.0f}"
 
 
 def _plain(value: float | None) -> str:

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from semples.checkpoints import Checkpoint, TrainingState
 from semples.errors import RunError
-from semples.files import write_text, writing
-
-Item = TypeVar("Item", covariant=True)
-
-
-class Countable(Protocol[Item]):
-    """Something to iterate over whose length is known: a list, a data loader."""
-
-    def __iter__(self) -> Iterator[Item]: ...
-
-    def __len__(self) -> int: ...
-
+from semples.progress import TrainingLog
 
 LossParts = Mapping[str, Tensor]
 """Named weighted parts whose sum is the loss."""
@@ -63,63 +48,6 @@ class Fitting:
     weight_decay: float
     warmup: float = 0.0
     section: str = ""
-
-
-class TrainingLog:
-    """Appends one JSON line per epoch to metrics.jsonl, and shows progress and remarks on a terminal."""
-
-    def __init__(self, path: Path | None = None, quiet: bool = True) -> None:
-        self.path = path
-        self.quiet = quiet or not sys.stderr.isatty()
-        self._console = Console(stderr=True, highlight=False, quiet=quiet)
-
-    def tell(self, text: str) -> None:
-        """Print one line for people on standard error."""
-        self._console.print(text, soft_wrap=True, markup=False)
-
-    def start(self, stage: str, epochs: int = 0) -> None:
-        """Forget the lines of an earlier training of this stage, but for the first epochs of one that goes on."""
-        if self.path is None or not self.path.is_file():
-            return
-        known = ((line, _stage_and_epoch(line)) for line in self.path.read_text(encoding="utf-8").splitlines())
-        kept = [line for line, (name, epoch) in known if name and (name != stage or epoch <= epochs)]
-        write_text(self.path, "".join(f"{line}\n" for line in kept))
-
-    def write(self, **values: Any) -> None:
-        """Append one line."""
-        if self.path is not None:
-            with writing(self.path), self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
-
-    def progress(self) -> Progress:
-        """Make a progress bar on standard error, hidden where that is no terminal."""
-        return Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
-            transient=True,
-            disable=self.quiet,
-        )
-
-    def track(self, items: Countable[Item], description: str) -> Iterator[Item]:
-        """Iterate with a progress bar."""
-        with self.progress() as progress:
-            task = progress.add_task(description, total=len(items), note="")
-            for item in items:
-                yield item
-                progress.advance(task)
-
-
-def _stage_and_epoch(line: str) -> tuple[str, int]:
-    """Read what a line of the log is about; a line that a kill or a full disk cut short is about nothing."""
-    try:
-        values = json.loads(line)
-        return str(values["stage"]), int(values["epoch"])
-    except (ValueError, KeyError, TypeError):
-        return "", 0
 
 
 def make_accelerator(device: str, precision: str) -> Accelerator:
@@ -191,8 +119,7 @@ def fit(
     checkpoint = checkpoint or Checkpoint()
     _go_on(stage, state, checkpoint, log)
     watch = _Watch(stage, module, fitting, getattr(dataset, "ids", None))
-    with log.progress() as progress:
-        task = progress.add_task(f"{stage:9}", total=steps, completed=state.epoch * len(loader) + state.step, note="")
+    with log.training(stage, fitting.epochs, len(loader), state.epoch * len(loader) + state.step) as progress:
         while state.epoch < fitting.epochs:
             if hasattr(dataset, "epoch"):
                 dataset.epoch = state.epoch
@@ -202,9 +129,10 @@ def fit(
                 with accelerator.autocast():
                     result = step(module, batch)
                 loss = _descend(result, state, accelerator)
-                images += state.count(_named(result, loss), batch)
+                count = state.count(_named(result, loss), batch)
+                images += count
                 watch.add(state, loss, result.parts, batch)
-                progress.update(task, advance=1, note=f"epoch {state.epoch + 1}/{fitting.epochs}")
+                progress.advance(count, state.sums.own_means)
                 if checkpoint.is_due():
                     watch.check()
                     checkpoint.save(state.collect())

@@ -17,6 +17,7 @@ from semples.checkpoints import TrainingState
 from semples.config import Config
 from semples.errors import DataError, RunError
 from semples.settings import load_config
+from semples.stages.news import StageNews
 from semples.stages.opening import open_run
 from semples.stages.pipeline import Manifest, Stage, perform, stage_digest
 from semples.stages.run import Run
@@ -270,7 +271,8 @@ def test_warnings_are_told_and_kept_in_the_manifest(opened: Run) -> None:
     def act(run: Run) -> None:
         write_metrics(run, "match", {"clamped/match_background": 0.9})
 
-    told: list[str] = []
+    told: list[StageNews] = []
     perform(Stage("match", act, ("seed",)), opened, Manifest(opened.directory / "manifest.json"), "d", told.append)
     (warning,) = json.loads((opened.directory / "manifest.json").read_text())["stages"]["1-match"]["warnings"]
-    assert told[-1] == f"match            warning: {warning}"
+    assert told[-1].warnings == (warning,)
+    assert str(told[-1]).splitlines()[-1] == f"match            warning: {warning}"

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from semples.cli.parser import (
     ABLATIONS,
@@ -23,11 +23,14 @@ from semples.cli.parser import (
     stage_name,
 )
 from semples.errors import ConfigError
-from semples.files import read_json
 from semples.settings import config_to_yaml, load_config
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from semples.stages.news import StageNews
+
+Result = TypeVar("Result")
 
 
 def _demo_arguments(parser: Parser) -> None:
@@ -39,8 +42,8 @@ def _demo(arguments: argparse.Namespace) -> None:
     config = load_config(overrides=arguments.settings)
     from semples import api
 
-    api.demo(out=arguments.out, config=config, force=arguments.force, quiet=arguments.quiet)
-    _show_run(arguments.out)
+    options = _run_options(arguments)
+    _show_run(api.demo(out=arguments.out, config=config, **options), arguments)
 
 
 def _run_arguments(parser: Parser) -> None:
@@ -64,10 +67,9 @@ def _run(arguments: argparse.Namespace) -> None:
         config=config,
         out=arguments.out or Path("runs") / arguments.config.stem,
         until=arguments.until,
-        force=arguments.force,
-        quiet=arguments.quiet,
+        **_run_options(arguments),
     )
-    _show_run(run)
+    _show_run(run, arguments)
 
 
 def _predict_arguments(parser: Parser) -> None:
@@ -77,7 +79,7 @@ def _predict_arguments(parser: Parser) -> None:
     )
     _add_out(parser, "folder for masks and overlays")
     parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="write the masks alone")
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    _add_output_options(parser, "no progress, only the result")
 
 
 def _predict(arguments: argparse.Namespace) -> None:
@@ -90,7 +92,10 @@ def _predict(arguments: argparse.Namespace) -> None:
         overlays=arguments.overlays,
         quiet=arguments.quiet,
     )
-    print(f"{len(written)} {'mask' if len(written) == 1 else 'masks'} in {arguments.out}")
+    if arguments.json:
+        _print_json({"out": arguments.out, "masks": written})
+    else:
+        print(f"{len(written)} {'mask' if len(written) == 1 else 'masks'} in {arguments.out}")
 
 
 def _evaluate_arguments(parser: Parser) -> None:
@@ -103,23 +108,25 @@ def _evaluate_arguments(parser: Parser) -> None:
         metavar="NAMES",
         help="names in mask order without background: a,b,c, a file with one a line, or just their number",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    _add_json(parser)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from semples import api, tables
 
     evaluation = api.evaluate(predictions=arguments.predictions, truth=arguments.truth, classes=arguments.classes)
-    if arguments.json:
-        print(json.dumps(evaluation))
-    else:
-        _print_table(tables.scores_table(evaluation))
+    _show(evaluation, tables.scores_table, arguments)
+
+
+def _prompts_arguments(parser: Parser) -> None:
+    _add_run_directory(parser)
+    _add_json(parser)
 
 
 def _prompts(arguments: argparse.Namespace) -> None:
     from semples import api, tables
 
-    _print_table(tables.words_table(api.prompts(run=arguments.run)))
+    _show(api.prompts(run=arguments.run), tables.words_table, arguments)
 
 
 def _export_arguments(parser: Parser) -> None:
@@ -161,6 +168,7 @@ def _compare_arguments(parser: Parser) -> None:
         "--ablation", type=ablation_name, metavar="NAME", help=f"a table of variants instead: {', '.join(ABLATIONS)}"
     )
     parser.add_argument("--results", type=Path, metavar="FILE.md", help="write a page with table, figure and JSON")
+    _add_output_options(parser, "no progress, only the result")
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -177,14 +185,17 @@ def _compare(arguments: argparse.Namespace) -> None:
         ablation=arguments.ablation,
         results=arguments.results,
         command=shlex.join(["semples", *arguments.words]),
+        quiet=arguments.quiet,
     )
-    _print_table(tables.comparison_table(result))
-    print(json.dumps(result))
+    if not arguments.json:
+        _print_table(tables.comparison_table(result))
+    _print_json(result)
 
 
 def _doctor_arguments(parser: Parser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings of the run to be, in YAML")
     _add_out(parser, "where it would write", Path("runs"))
+    _add_json(parser)
 
 
 def _doctor(arguments: argparse.Namespace) -> None:
@@ -192,10 +203,10 @@ def _doctor(arguments: argparse.Namespace) -> None:
     from semples import api, tables
 
     findings = api.doctor(config=config, out=arguments.out)
-    _print_table(tables.findings_table([asdict(finding) for finding in findings]))
+    _show([asdict(finding) for finding in findings], tables.findings_table, arguments)
     problems = sum(finding.state == "problem" for finding in findings)
     if problems:
-        raise ConfigError(f"{problems} problem{'s' * (problems > 1)}: do what the table says")
+        raise ConfigError(f"{problems} problem{'s' * (problems > 1)}: do what is advised")
 
 
 def _init_arguments(parser: Parser) -> None:
@@ -227,22 +238,53 @@ def _add_out(parser: Parser, what: str, default: Path | None = None) -> None:
 
 def _add_run_options(parser: Parser) -> None:
     parser.add_argument("--force", type=stage_name, metavar="STAGE", help="do this stage and those after it again")
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    _add_output_options(parser, "nothing but errors")
+
+
+def _add_output_options(parser: Parser, quiet: str) -> None:
+    parser.add_argument("--quiet", action="store_true", help=quiet)
+    _add_json(parser)
+
+
+def _add_json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables (docs/artefacts.md)")
 
 
 def _add_run_directory(parser: Parser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
 
 
-def _show_run(run: Path) -> None:
-    """Print the scores of a run, where it has some, and where its report is."""
-    from semples import tables
+def _run_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    def print_news(news: StageNews) -> None:
+        _print_json({"event": "stage", **asdict(news)})
 
-    evaluation = run / "evaluation.json"
-    if evaluation.is_file():
-        _print_table(tables.evaluation_table(read_json(evaluation)))
-    report = run / "report.html"
-    print(f"report: {report}" if report.is_file() else f"run directory: {run}")
+    listener = print_news if arguments.json else None
+    return {"force": arguments.force, "quiet": arguments.quiet, "on_stage": listener}
+
+
+def _show_run(run: Path, arguments: argparse.Namespace) -> None:
+    """Print the scores of a run or, where it has none, its stages, and where its report is."""
+    from semples import tables
+    from semples.results import RunResult
+
+    result = RunResult(run)
+    report = result.report if result.report.is_file() else None
+    if arguments.json:
+        _print_json({"event": "result", "run": run, "report": report, "evaluation": result.evaluation})
+    elif not arguments.quiet:
+        if result.evaluation is not None:
+            _print_table(tables.evaluation_table(result.evaluation))
+        elif result.stages:
+            _print_table(tables.stages_table(result.stages))
+        print(f"report: {report}" if report else f"run directory: {run}")
+
+
+def _show(result: Result, table: Callable[[Result], Table], arguments: argparse.Namespace) -> None:
+    """Print what a verb found, as a table or as JSON."""
+    if arguments.json:
+        _print_json(result)
+    else:
+        _print_table(table(result))
 
 
 def _print_table(table: Table) -> None:
@@ -251,13 +293,18 @@ def _print_table(table: Table) -> None:
     Console().print(table)
 
 
+def _print_json(value: object) -> None:
+    """Print one line at once, paths as text: a program reads it while the run goes on."""
+    print(json.dumps(value, default=str), flush=True)
+
+
 VERBS: dict[str, tuple[Callable[[argparse.Namespace], None], bool, Callable[[Parser], None], str]] = {
     "demo": (_demo, True, _demo_arguments, "the whole pipeline on built-in scenes, without any download"),
     "run": (_run, True, _run_arguments, "the whole pipeline on your data; goes on where it stopped"),
     "init": (_init, False, _init_arguments, "a first config for your own folder of images"),
     "predict": (_predict, False, _predict_arguments, "masks and overlays for new images"),
     "evaluate": (_evaluate, False, _evaluate_arguments, "scores of one folder of masks against another"),
-    "prompts": (_prompts, False, _add_run_directory, "the learned background prompts in words"),
+    "prompts": (_prompts, False, _prompts_arguments, "the learned background prompts in words"),
     "export": (_export, False, _export_arguments, "pseudo masks for other tools (COCO, VOC), the network as ONNX"),
     "report": (_report, False, _add_run_directory, "rebuild report.html of a run"),
     "compare": (_compare, True, _compare_arguments, "all methods on built-in scenes, over seeds"),

@@ -64,7 +64,7 @@ def reference_of(variants: Mapping[str, Variant], config: Config) -> str | None:
     return same[-1] if same else None
 
 
-def judge_variants(base: Run, tell: Callable[[str], None], variants: Mapping[str, Variant]) -> Judged:
+def judge_variants(base: Run, tell: Callable[[object], None], variants: Mapping[str, Variant]) -> Judged:
     """Run or reuse every variant of one run; prompts longer than the model's text encoder takes are left out."""
     run_stages(base, until="refine", tell=tell)
     rows, found, remarks = {}, {}, []

@@ -26,7 +26,7 @@ from semples.stages.opening import open_run
 from semples.stages.run import Run
 from semples.training import make_accelerator
 
-Judge = Callable[[Run, Callable[[str], None]], Judged]
+Judge = Callable[[Run, Callable[[object], None]], Judged]
 
 
 def compare(
@@ -38,6 +38,7 @@ def compare(
     ablation: str | None = None,
     results: Path | None = None,
     command: str | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Compare the full method with its parts and with others, over seeds and pairings of objects with contexts.
 
@@ -57,6 +58,7 @@ def compare(
         ablation: Name of a table of :data:`semples.compare.ablations.ABLATIONS` to make instead.
         results: A markdown page to write, with the same figure and JSON beside it.
         command: What the page says it was made by.
+        quiet: Nothing on standard error.
 
     Returns:
         The record that ``compare.json`` holds: of one pairing, or with several pairings ``{"runs": [...]}``, with
@@ -76,7 +78,7 @@ def compare(
     kind = "methods" if ablation is None else "variants"
     reference = _reference(config, ablation)
     runs = [
-        _compare_pairing(config, dict(pairs), seeds, out, judge, kind, reference)
+        _compare_pairing(config, dict(pairs), seeds, out, judge, kind, reference, quiet)
         for pairs in (pairings or [config.data.pairs])
     ]
     result: dict[str, Any] = dict(runs[0]) if pairings is None else {"runs": runs}
@@ -122,18 +124,25 @@ def _reference(config: Config, ablation: str | None) -> str | None:
 
 
 def _compare_pairing(
-    config: Config, pairs: dict[str, str], seeds: int, out: Path, judge: Judge, kind: str, reference: str | None
+    config: Config,
+    pairs: dict[str, str],
+    seeds: int,
+    out: Path,
+    judge: Judge,
+    kind: str,
+    reference: str | None,
+    quiet: bool,
 ) -> dict[str, Any]:
     """Compare over seeds for one assignment of contexts to objects."""
     name = hashlib.sha256(json.dumps([pairs, config.data.bias]).encode()).hexdigest()[:8]
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, quiet=quiet)
     judged = []
     for seed in range(seeds):
         console.print(f"pairing {name}, bias {config.data.bias}, seed {seed}")
         seeded = dataclasses.replace(config, seed=seed, data=dataclasses.replace(config.data, pairs=pairs))
         directory = out / f"{name}-seed-{seed}"
         with locked(directory):
-            judged.append(judge(open_run(seeded, directory), console.print))
+            judged.append(judge(open_run(seeded, directory, quiet), console.print))
     remarks = list(dict.fromkeys(remark for one in judged for remark in one.remarks))
     rows = _rows(judged)
     if not rows and judged[0].supervised_bound is None:

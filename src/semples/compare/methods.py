@@ -104,7 +104,7 @@ METHODS = {
 """Name on the command line -> method, in the order of the table."""
 
 
-def judge_methods(run: Run, tell: Callable[[str], None], chosen: Sequence[str]) -> Judged:
+def judge_methods(run: Run, tell: Callable[[object], None], chosen: Sequence[str]) -> Judged:
     """Run or reuse the chosen methods on one run; all start from the same classifier and train equally long."""
     methods = {name: METHODS[name] for name in METHODS if name in chosen}
     needed = [method.until for method in methods.values() if method.until]
@@ -128,7 +128,7 @@ def judge_methods(run: Run, tell: Callable[[str], None], chosen: Sequence[str]) 
     return Judged(rows, words, found, bound, tuple(remarks))
 
 
-def _run_extra(stage: Stage, run: Run, tell: Callable[[str], None]) -> None:
+def _run_extra(stage: Stage, run: Run, tell: Callable[[object], None]) -> None:
     manifest = Manifest(run.directory / "manifest.json")
     digest = stage_digest(stage, run, manifest)
     if manifest.is_done(stage.name, digest):

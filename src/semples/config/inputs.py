@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,13 +23,16 @@ DEFAULT_PAIRS = {
 }
 """Object -> context of the default scenes."""
 
+READERS = ("scenes", "voc", "coco", "folder")
+"""Readers by name."""
+
 
 @dataclass(frozen=True)
 class DataConfig:
     """Where images and tags come from."""
 
-    reader: Literal["scenes", "voc", "coco", "folder"] = "scenes"
-    """Built-in synthetic scenes, a VOC folder, COCO annotations, or a folder of your own images."""
+    reader: str = "scenes"
+    """scenes (built-in, synthetic), voc, coco, folder (your own images), or the import path of a reader of your own."""
     root: str | None = None
     """Folder of the data set. Scenes are drawn into it; their default is inside the run directory."""
     train_split: str = "train"
@@ -67,6 +71,11 @@ class DataConfig:
     """Processes that decode images beside the training process."""
 
     def __post_init__(self) -> None:
+        if self.reader not in READERS and not re.fullmatch(r"(\w+\.)+\w+", self.reader):
+            known = ", ".join(f'"{name}"' for name in READERS)
+            raise ConfigError(
+                f'data.reader is "{self.reader}", expected one of {known}, or an import path such as "my_reader.read"'
+            )
         share(self, "data", "bias", "val_fraction")
         positive(self, "data", "image_size", "train_size", "val_size")
         not_negative(self, "data", "workers", "cache_mb")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,17 @@ from semples.config import Config
 from semples.data.catalogues import VOC, catalogue_from_names
 from semples.data.coco import read_coco
 from semples.data.folder import read_folder
+from semples.data.own import read_own
 from semples.data.scenes.reader import SceneSettings, read_scenes
 from semples.data.voc import read_voc
-from semples.files import write_json
-from semples.records import Dataset, Sample
+from semples.errors import DataError
+from semples.files import read_json, write_json
+from semples.progress import TrainingLog
+from semples.records import ClassCatalogue, Dataset, Sample
 from semples.refinement import load_dense_crf
-from semples.settings import save_config
+from semples.settings import load_config, save_config
 from semples.stages.run import Run
-from semples.training import TrainingLog, make_accelerator
+from semples.training import make_accelerator
 
 
 def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
@@ -38,6 +41,33 @@ def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
     save_config(config, directory / "config.yaml", _environment(run))
     write_json(directory / "dataset.json", _index(dataset))
     return run
+
+
+def reopen_run(directory: Path, device: str | None = None) -> Run:
+    """Open a run directory to use what it learned; the data set is the recorded one, and nothing is written.
+
+    Args:
+        directory: The run directory.
+        device: Device to use in place of the one in its settings.
+
+    Raises:
+        DataError: That is no run directory.
+    """
+    for name in ("config.yaml", "dataset.json"):
+        if not (directory / name).is_file():
+            raise DataError(f"{directory} is no run directory: it has no {name}")
+    config = load_config(directory / "config.yaml", {} if device is None else {"device": device})
+    index = read_json(directory / "dataset.json")
+    names, prompt_names, category_ids = (tuple(index[key]) for key in ("classes", "prompt_names", "category_ids"))
+    train, val = (tuple(map(_recorded, index[split])) for split in ("train", "val"))
+    dataset = Dataset(ClassCatalogue(names, prompt_names, category_ids), train, val)
+    return Run(directory, config, dataset, make_accelerator(config.device, config.precision), TrainingLog())
+
+
+def _recorded(entry: Mapping[str, Any]) -> Sample:
+    """Return the sample of an entry of dataset.json, which knows of no mask."""
+    size = (entry["height"], entry["width"])
+    return Sample(entry["id"], Path(entry["path"]), size, tuple(entry["tags"]))
 
 
 def read_dataset(config: Config, directory: Path) -> Dataset:
@@ -62,6 +92,8 @@ def read_dataset(config: Config, directory: Path) -> Dataset:
             data.labels,
             data.prompt_names,
         )
+    if data.reader != "folder":
+        return read_own(data.reader, root, data.prompt_names)
     return read_folder(root, data.classes, data.prompt_names, data.val_fraction, config.seed)
 
 

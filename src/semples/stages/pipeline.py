@@ -18,6 +18,7 @@ from semples.records import Sample
 from semples.stages.classify import classify
 from semples.stages.evaluate import evaluate
 from semples.stages.guided import match, refine
+from semples.stages.news import StageNews, Teller
 from semples.stages.prompt_maps import prompt_maps
 from semples.stages.prompts import prompts
 from semples.stages.pseudo_masks import pseudo_masks
@@ -73,16 +74,14 @@ STAGES = (
 STAGE_NAMES = (*(stage.name for stage in STAGES), "report")
 
 
-def run_stages(
-    run: Run, until: str | None = None, force: str | None = None, tell: Callable[[str], None] = print
-) -> None:
+def run_stages(run: Run, until: str | None = None, force: str | None = None, tell: Teller = print) -> None:
     """Run every stage whose digest is not that of its last result.
 
     Args:
         run: The run.
         until: Stop after this stage.
         force: Run this stage again even if nothing changed (those after it follow, as their input is new).
-        tell: Receives one line per stage.
+        tell: Receives the news of each stage.
     """
     for name in (until, force):
         if name is not None and name not in STAGE_NAMES:
@@ -98,8 +97,9 @@ def run_stages(
         if reason is not None:
             manifest.record(stage.name, status="skipped", reason=reason, digest=digest)
             _remove(run.folder(stage.name))
+            tell(StageNews(stage.name, "skipped", reason=reason))
         elif manifest.is_done(stage.name, digest):
-            tell(f"{stage.name:16} unchanged")
+            tell(StageNews(stage.name, "unchanged"))
         else:
             perform(stage, run, manifest, digest, tell)
         if stage.name == until:
@@ -126,7 +126,7 @@ def _wants_supervised_bound(config: Config) -> bool:
     return config.data.reader == "scenes" if wanted is None else wanted
 
 
-def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, tell: Callable[[str], None]) -> None:
+def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, tell: Teller) -> None:
     """Run a stage, or go on with it where a run of the same digest was stopped inside it."""
     if not manifest.is_running(stage.name, digest):
         manifest.drop(stage.name)
@@ -134,7 +134,7 @@ def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, tell: Calla
         manifest.record(stage.name, status="running", digest=digest)
     started = time.perf_counter()
     stage.act(run)
-    seconds = time.perf_counter() - started
+    seconds, memory = round(time.perf_counter() - started, 1), round(peak_memory_mb())
     warnings = stage_warnings(run, stage.name)
     # Before the stage is called done, or it would stay in a finished stage when the process ends between the two.
     run.checkpoint(stage.name).remove()
@@ -143,13 +143,11 @@ def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, tell: Calla
         status="done",
         digest=digest,
         outputs=[FOLDERS[stage.name]],
-        seconds=round(seconds, 1),
-        peak_memory_mb=round(peak_memory_mb()),
+        seconds=seconds,
+        peak_memory_mb=memory,
         warnings=warnings,
     )
-    tell(f"{stage.name:16} {seconds:6.1f} s")
-    for warning in warnings:
-        tell(f"{stage.name:16} warning: {warning}")
+    tell(StageNews(stage.name, "done", seconds, memory, warnings=tuple(warnings)))
 
 
 def _remove(folder: Path) -> None:

@@ -30,8 +30,9 @@ from semples.models.mask_generators import (
 )
 from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
 from semples.models.weaktr import WeakTrOptions
+from semples.progress import TrainingLog
 from semples.records import Dataset
-from semples.training import Fitting, TrainingLog
+from semples.training import Fitting
 
 FOLDERS = {
     "classify": "0-classify",
