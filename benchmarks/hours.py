@@ -102,7 +102,7 @@ def count_operations(stage: str) -> float:
     step = build()
     with FlopCounterMode(display=False) as counter:
         step()
-    return counter.get_total_flops() / images
+    return float(counter.get_total_flops()) / images
 
 
 def measure_rate(repeats: int) -> float:
