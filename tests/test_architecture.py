@@ -18,7 +18,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "records": set(),
     "files": {"errors"},
     "locks": {"errors", "files"},
-    "checkpoints": {"errors", "files"},
+    "averages": set(),
+    "checkpoints": {"averages", "errors", "files"},
     "config": {"errors"},
     "settings": {"errors", "files", "config"},
     "data": FOUNDATION,
@@ -27,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "masks": {"errors", "records"},
     "refinement": {"errors", "records"},
     "metrics": {"errors", "records"},
-    "training": {"errors", "records", "files", "checkpoints"},
+    "training": {"averages", "errors", "records", "files", "checkpoints"},
     "stages": {
         *FOUNDATION,
         "config",
