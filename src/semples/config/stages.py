@@ -163,7 +163,8 @@ class SegmentConfig(OptimizerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive(self, self._section, "image_size", "smallest_scale")
-        not_negative(self, self._section, "backbone_rate", "color_jitter")
+        not_negative(self, self._section, "backbone_rate")
+        share(self, self._section, "color_jitter")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"segment.ema is {self.ema}, expected 0 (off) or a number below 1")
         if not self.scales or min(self.scales) <= 0:

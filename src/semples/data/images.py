@@ -125,9 +125,8 @@ def read_confidence(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     with _opened(path, ("PNG",), _MASK_FIX) as image:
         mode, confidence = image.mode, np.array(image)
     if mode != "L" or confidence.shape != size:
-        raise DataError(
-            f"{path}: {_by(confidence.shape[:2])} pixels (height x width) of mode {mode}, expected {_by(size)} of mode L"
-        )
+        came = f"{_by(confidence.shape[:2])} pixels (height x width) of mode {mode}"
+        raise DataError(f"{path}: {came}, expected {_by(size)} of mode L")
     return confidence
 
 

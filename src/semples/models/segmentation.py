@@ -74,6 +74,8 @@ class SegmentationNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)
+        if model.config.model_type == "dpt":
+            _tell_grid(model)
         self.short_side = short_side
         self.new_modules = new_modules
         self.inference = inference
@@ -90,9 +92,10 @@ class SegmentationNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute logits [B, K + 1, H, W] at the size of the pixels."""
-        pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        logits = self.model(pixel_values=pixels).logits
-        return F.interpolate(logits, size=pixels.shape[-2:], mode="bilinear", align_corners=False)
+        size = pixels.shape[-2:]
+        pixels = _whole_patches((pixels - self.mean) / self.std, self.model.config)
+        logits = self.model(pixel_values=pixels.contiguous(memory_format=torch.channels_last)).logits
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Parameters with pretrained weights, and new ones."""
@@ -116,6 +119,45 @@ class SegmentationNetwork(nn.Module):
         processor.save_pretrained(folder)
         content = {"scales": list(self.inference.scales), "slide": self.inference.slides}
         (folder / INFERENCE_FILE).write_text(json.dumps(content), encoding="utf-8")
+
+
+def _whole_patches(pixels: Tensor, config: Any) -> Tensor:
+    """Resize sides to the nearest whole number of a transformer's patches, which would leave the rest out."""
+    patch = getattr(config, "patch_size", 1)
+    if not isinstance(patch, int) or patch == 1:
+        return pixels
+    size = [patch * max(1, round(side / patch)) for side in pixels.shape[-2:]]
+    return F.interpolate(pixels, size, mode="bilinear", align_corners=False)
+
+
+def _spare_single_values(model: nn.Module) -> None:
+    """Let batch normalisation use what it has learned where a batch has one value per channel, which has no spread.
+
+    That is what a pooling pyramid makes of a batch of one image, such as the last of an epoch may be.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.register_forward_pre_hook(_into_evaluation)
+
+
+def _into_evaluation(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+    if norm.training and inputs[0].numel() == inputs[0].shape[1]:
+        norm.eval()  # until train() is called for the next epoch: smaller batches come last
+
+
+def _tell_grid(model: Any) -> None:
+    """Let a DPT take images that are no squares: its neck takes the patches for a square unless told their grid."""
+    patch, grid = model.config.patch_size, {}
+
+    def see(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        height, width = inputs[0].shape[-2:]
+        grid.update(patch_height=height // patch, patch_width=width // patch)
+
+    def tell(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return inputs, {**named, **grid}
+
+    model.dpt.register_forward_pre_hook(see)
+    model.neck.register_forward_pre_hook(tell, with_kwargs=True)
 
 
 def resolve_segmenter(name: str) -> str:
@@ -151,6 +193,14 @@ def build_segmentation_network(
     Raises:
         ModelError: The checkpoint cannot be loaded.
     """
+    model, new_modules = _load_or_make(name, class_names)
+    _spare_single_values(model)
+    statistics = image_statistics(resolve_segmenter(name))
+    return SegmentationNetwork(model, *statistics, short_side, new_modules, inference)
+
+
+def _load_or_make(name: str, class_names: tuple[str, ...]) -> tuple[Any, frozenset[str] | None]:
+    """A transformers model for background and the classes, and the names of its new modules; None: all are new."""
     source = resolve_segmenter(name)
     labels = dict(enumerate(("background", *class_names)))
     options: dict[str, Any] = {
@@ -159,8 +209,7 @@ def build_segmentation_network(
         "label2id": {label: index for index, label in labels.items()},
     }
     if not has_weights(name):
-        model = build_from_config(_AUTO_CLASS, source, **options)
-        return SegmentationNetwork(model, *image_statistics(source), short_side, inference=inference)
+        return build_from_config(_AUTO_CLASS, source, **options), None
     model, info = load_pretrained(
         _AUTO_CLASS,
         source,
@@ -169,8 +218,7 @@ def build_segmentation_network(
         **options,
     )
     missing = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
-    new_modules = frozenset(key.rpartition(".")[0] for key in missing)
-    return SegmentationNetwork(model, *image_statistics(source), short_side, new_modules, inference)
+    return model, frozenset(key.rpartition(".")[0] for key in missing)
 
 
 def load_segmentation_network(folder: Path) -> SegmentationNetwork:
