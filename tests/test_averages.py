@@ -91,7 +91,7 @@ def test_a_training_ends_with_the_average_of_its_weights() -> None:
         noted.clear()
         loader = DataLoader(Numbers(), batch_size=4, generator=torch.Generator())
         accelerator, fitting = make_accelerator("cpu", "fp32"), Fitting(2, 0.5, 0.0, ema=ema)
-        fit("toy", module, step, [([module.weight], 1.0)], loader, fitting, accelerator, TrainingLog())
+        fit("toy", module, step, [(list(module.parameters()), 1.0)], loader, fitting, accelerator, TrainingLog())
         return module.weight.item()
 
     last = train(0.0)

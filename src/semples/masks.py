@@ -203,8 +203,9 @@ def score_margin(scores: Tensor) -> Tensor:
     Returns:
         Margins [H, W] in [0, 1], 0 on the border between two labels.
     """
-    best, second = F.pad(scores, (0, 0, 0, 0, 0, 1)).topk(2, dim=0).values
-    return best - second
+    best, second = F.pad(scores, (0, 0, 0, 0, 0, 1)).topk(2, dim=0).values.unbind()
+    margin: Tensor = best - second
+    return margin
 
 
 def merge_multiscale_cams(runs: Iterable[Tensor], eps: float = INFERENCE_EPS) -> Tensor:

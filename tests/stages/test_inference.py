@@ -113,17 +113,18 @@ def test_the_network_sees_each_scale_of_the_training_size_twice() -> None:
     assert network.sizes == [(8, 8)] * 8  # of 12 x 12, and its mirror image
 
 
-def test_scales_are_averaged_by_logits() -> None:
-    """Class 1 has 0.9 at scale 1 and -0.5 at scale 2: 0.2 on average, under the background's 0.25."""
+def test_scales_are_averaged_by_probability() -> None:
+    """Class 1 has the logits 10, -2 and -2 against 0: 2 on average, but probabilities 1, 0.12 and 0.12."""
 
     class BySize(Red):
         def forward(self, pixels: Tensor) -> Tensor:
-            value = 0.9 if pixels.shape[-1] == 4 else -0.5
-            return torch.stack([torch.full_like(pixels[:, 0], 0.25), torch.full_like(pixels[:, 0], value)], 1)
+            value = torch.full_like(pixels[:, 0], 10.0 if pixels.shape[-1] == 4 else -2.0)
+            return torch.stack([torch.zeros_like(value), value], 1)
 
     pixels = torch.zeros(1, 3, 4, 4)
     assert labels_of(BySize(Inference((1.0,)), 4), pixels).unique().tolist() == [1]
-    assert labels_of(BySize(Inference((1.0, 2.0)), 4), pixels).unique().tolist() == [0]
+    assert labels_of(BySize(Inference((1.0, 2.0)), 4), pixels).unique().tolist() == [1]
+    assert labels_of(BySize(Inference((1.0, 2.0, 1.5)), 4), pixels).unique().tolist() == [0]
 
 
 def test_a_batch_fits_the_memory_of_the_largest_scale() -> None:

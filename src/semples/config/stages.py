@@ -154,7 +154,7 @@ class SegmentConfig(OptimizerConfig):
     inference: Literal["whole", "slide"] = "whole"
     """Whole images at once, or square windows of image_size whose logits are averaged where they overlap."""
     scales: list[float] = field(default_factory=lambda: [1.0])
-    """Logits are averaged over these scales and mirror images; 1 is the scale of training (short side image_size)."""
+    """Predictions are averaged over these scales and mirror images; 1 is that of training (short side image_size)."""
     supervised_bound: bool | None = None
     """Also train the same network on true masks, to show what is left to gain. null: for built-in scenes only."""
 

@@ -147,7 +147,8 @@ def _into_evaluation(norm: nn.Module, inputs: tuple[Tensor]) -> None:
 
 def _tell_grid(model: Any) -> None:
     """Let a DPT take images that are no squares: its neck takes the patches for a square unless told their grid."""
-    patch, grid = model.config.patch_size, {}
+    patch: int = model.config.patch_size
+    grid: dict[str, int] = {}
 
     def see(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         height, width = inputs[0].shape[-2:]

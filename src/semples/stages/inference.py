@@ -24,24 +24,26 @@ from semples.stages.run import Run
 def predict_labels(network: SegmentationNetwork, pixels: Tensor) -> NDArray[np.uint8]:
     """Predict label maps uint8 [B, H, W] of images [B, 3, H, W] in [0, 1], as ``network.inference`` says.
 
-    The network sees the images at each scale, relative to the one it was trained at, each and its mirror image;
-    logits are averaged at the size of scale 1 and come to the images' own size in bands, so that memory is that of
-    the largest scale.
+    The network sees the images at each scale, relative to the one it was trained at, each and its mirror image, whose
+    logits are averaged. Of several scales the probabilities are averaged, at the size of scale 1. Scores come to the
+    images' own size in bands, so that memory is that of the largest scale.
     """
     height, width = pixels.shape[-2:]
     at_training = network.short_side / min(height, width)
     target = _scaled((height, width), at_training)
-    logits: Tensor | None = None
+    scores: Tensor | None = None
     for scale in network.inference.scales:
         size = _scaled((height, width), at_training * scale)
         scaled = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
         found = _logits(network, scaled) + _logits(network, scaled.flip(-1)).flip(-1)
+        if len(network.inference.scales) > 1:
+            found = (found / 2).softmax(1)
         if size != target:
             found = F.interpolate(found, target, mode="bilinear", align_corners=False)
-        logits = found if logits is None else logits + found
-    if logits is None:
+        scores = found if scores is None else scores + found
+    if scores is None:
         raise ValueError("no scale to predict at, expected at least one")
-    return np.asarray(labels_at_size(logits, (height, width)).cpu().numpy())
+    return np.asarray(labels_at_size(scores, (height, width)).cpu().numpy())
 
 
 def prediction_batches(network: SegmentationNetwork, samples: Sequence[Sample]) -> Iterator[list[int]]:
