@@ -35,7 +35,7 @@ class Inference:
     """How a network predicts.
 
     Attributes:
-        scales: Scales whose logits are averaged; 1 is that of training.
+        scales: Scales whose predictions are averaged; 1 is that of training.
         slides: Square windows of the training's size instead of whole images.
     """
 
@@ -75,7 +75,7 @@ class SegmentationNetwork(nn.Module):
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)
         if model.config.model_type == "dpt":
-            _tell_grid(model)
+            _tell_grid(model, _patch(model.config))
         self.short_side = short_side
         self.new_modules = new_modules
         self.inference = inference
@@ -123,11 +123,17 @@ class SegmentationNetwork(nn.Module):
 
 def _whole_patches(pixels: Tensor, config: Any) -> Tensor:
     """Resize sides to the nearest whole number of a transformer's patches, which would leave the rest out."""
-    patch = getattr(config, "patch_size", 1)
-    if not isinstance(patch, int) or patch == 1:
+    patch = _patch(config)
+    if patch == 1:
         return pixels
     size = [patch * max(1, round(side / patch)) for side in pixels.shape[-2:]]
     return F.interpolate(pixels, size, mode="bilinear", align_corners=False)
+
+
+def _patch(config: Any) -> int:
+    """Side of the patches of a transformer whose config has one; models that divide the image themselves have none."""
+    patch = getattr(config, "patch_size", 1)
+    return patch if isinstance(patch, int) else 1
 
 
 def _spare_single_values(model: nn.Module) -> None:
@@ -145,9 +151,8 @@ def _into_evaluation(norm: nn.Module, inputs: tuple[Tensor]) -> None:
         norm.eval()  # until train() is called for the next epoch: smaller batches come last
 
 
-def _tell_grid(model: Any) -> None:
+def _tell_grid(model: Any, patch: int) -> None:
     """Let a DPT take images that are no squares: its neck takes the patches for a square unless told their grid."""
-    patch: int = model.config.patch_size
     grid: dict[str, int] = {}
 
     def see(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
