@@ -18,7 +18,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "records": set(),
     "files": {"errors"},
     "locks": {"errors", "files"},
-    "checkpoints": {"errors", "files"},
+    "averages": set(),
+    "checkpoints": {"averages", "errors", "files"},
     "config": {"errors"},
     "settings": {"errors", "files", "config"},
     "data": FOUNDATION,
@@ -28,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "refinement": {"errors", "records"},
     "metrics": {"errors", "records"},
     "progress": {"errors", "files"},
-    "training": {"errors", "records", "files", "checkpoints", "progress"},
+    "training": {"averages", "errors", "records", "files", "checkpoints", "progress"},
     "stages": {
         *FOUNDATION,
         "config",

@@ -64,6 +64,9 @@ def test_weights_by_folder_and_by_hub_name(tmp_path: Path, monkeypatch: pytest.M
     (found,) = find("segment.model", tmp_path, segment__model=str(tmp_path / "lost"))
     assert found.state == "problem"
     assert "is not there: give a folder in transformers format or a hub name" in found.found
+    (tmp_path / "tiny.json").write_text("{}")
+    (config,) = find("segment.model", tmp_path, segment__model=str(tmp_path / "tiny.json"))
+    assert (config.state, config.found.partition(", ")[2]) == ("ok", "a config without weights: all start at random")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     (note,) = find("segment.model", tmp_path, segment__model="nobody/nothing-like-this")
     assert (note.state, note.advice) == ("note", "the run downloads it once")

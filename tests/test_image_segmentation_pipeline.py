@@ -16,7 +16,7 @@ from transformers import pipeline
 from semples.data.images import read_image
 from semples.data.loading import to_pixels
 from semples.models.segmentation import SegmentationNetwork, load_segmentation_network
-from semples.stages.segment import predict_labels
+from semples.stages.inference import predict_labels
 from tiny import MEAN, STD
 from tiny_segmenters import SEGMENTERS, make_segmenter
 

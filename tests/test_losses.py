@@ -19,6 +19,7 @@ from semples.losses import (
     Score,
     classification_loss,
     match_loss,
+    pixel_cross_entropy,
     prompt_loss,
     suppress_loss,
     total,
@@ -255,3 +256,45 @@ class TestClassificationLoss:
             classification_loss({}, torch.zeros(2, 4))
         with pytest.raises(ValueError, match="without parts has no total"):
             total({})
+
+
+class TestPixelCrossEntropy:
+    """Two classes, logits 0 and ln 3: class 1 has the probability 3/4 and costs ln(4/3), class 0 costs ln 4."""
+
+    LOGITS = torch.tensor([0.0, math.log(3)]).view(1, 2, 1, 1).expand(1, 2, 1, 4)
+
+    def test_weights_by_hand(self) -> None:
+        """The ignored pixel counts for nothing; the others are three, whatever their weights."""
+        masks = torch.tensor([[[1, 0, 255, 1]]])
+        weights = torch.tensor([[[1.0, 0.5, 1.0, 0.0]]])
+        found = pixel_cross_entropy(self.LOGITS, masks, weights)
+        assert found.item() == pytest.approx((math.log(4 / 3) + 0.5 * math.log(4)) / 3)
+
+    def test_weights_of_1_are_none(self) -> None:
+        masks = torch.tensor([[[1, 0, 255, 1]]])
+        expected = (2 * math.log(4 / 3) + math.log(4)) / 3
+        assert pixel_cross_entropy(self.LOGITS, masks).item() == pytest.approx(expected)
+        assert pixel_cross_entropy(self.LOGITS, masks, torch.ones(1, 1, 4)).item() == pytest.approx(expected)
+
+    @pytest.mark.parametrize("weights", [None, torch.ones(1, 1, 4)])
+    def test_nothing_labelled_is_0_with_a_gradient_of_0(self, weights: Tensor | None) -> None:
+        logits = self.LOGITS.clone().requires_grad_()
+        loss = pixel_cross_entropy(logits, torch.full((1, 1, 4), 255), weights)
+        loss.backward()
+        assert loss.item() == 0
+        assert logits.grad is not None
+        assert logits.grad.abs().max() == 0
+
+    def test_gradient_of_a_pixel_is_its_weight_times_the_usual(self) -> None:
+        masks, weights = torch.tensor([[[1, 0, 1, 1]]]), torch.tensor([[[1.0, 0.5, 0.25, 0.0]]])
+        grads = []
+        for given in (weights, None):
+            logits = self.LOGITS.clone().requires_grad_()
+            pixel_cross_entropy(logits, masks, given).backward()
+            assert logits.grad is not None
+            grads.append(logits.grad)
+        torch.testing.assert_close(grads[0], grads[1] * weights[:, None])
+
+    def test_weights_of_another_size_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"weights have shape \(1, 1\), expected that of the masks, \(1, 1, 4\)"):
+            pixel_cross_entropy(self.LOGITS, torch.zeros(1, 1, 4, dtype=torch.int64), torch.ones(1, 1))

@@ -21,6 +21,7 @@ from semples.masks import (
     normalize_cams,
     positive_pairs,
     region_boxes,
+    score_margin,
     soft_masks,
     spread_cams,
     upsample_cams,
@@ -395,3 +396,14 @@ class TestLabelsAtSize:
         logits = torch.zeros(1, 255, 2, 2)
         logits[:, 254] = 1
         assert labels_at_size(logits, (3, 3)).unique().tolist() == [254]
+
+
+class TestScoreMargin:
+    def test_by_hand(self) -> None:
+        """Background 0.4 against two classes; a tie has no margin."""
+        cams = torch.tensor([[[0.0, 0.9, 0.4, 0.3]], [[0.1, 0.6, 0.0, 1.0]]])
+        margin = score_margin(with_background(cams, 0.4))
+        torch.testing.assert_close(margin, torch.tensor([[0.3, 0.3, 0.0, 0.6]]))
+
+    def test_without_a_class_the_background_stands_alone(self) -> None:
+        assert score_margin(with_background(torch.zeros(0, 1, 2), 0.4)).tolist() == [[pytest.approx(0.4)] * 2]

@@ -14,7 +14,7 @@ from semples.data.images import read_image, read_mask
 from semples.data.loading import to_pixels
 from semples.errors import DataError, ModelError
 from semples.predict import predict
-from semples.stages.segment import predict_labels
+from semples.stages.inference import predict_labels
 from tiny_segmenters import make_segmenter
 
 torch.set_num_threads(1)

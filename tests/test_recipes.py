@@ -21,7 +21,7 @@ from semples.settings import load_config
 torch.set_num_threads(1)
 
 TRAINED = ("classify", "match", "prompts", "refine", "segment")
-SIZES = {"mask_generator.image_size": 32, "segment.image_size": 32, "data.workers": 0, "device": "cpu"}
+SIZES = {"mask_generator.image_size": 32, "segment.image_size": 64, "data.workers": 0, "device": "cpu"}
 
 
 def write_image(path: Path, seed: int) -> None:

@@ -127,6 +127,13 @@ def test_words_are_read_as_their_setting_wants(words: list[str], key: str, value
         (["--mask_generator.fusion_feat_reduction", "-1"], "fusion_feat_reduction is -1, expected a number above 0"),
         (["--mask_generator.checkpoint", "weaktr.pth"], "checkpoint is for weaktr, but mask_generator.name is cam"),
         (["--segment.largest_scale", "0.5"], r"largest_scale is 0.5, expected segment.smallest_scale \(0.8\) or more"),
+        (["--segment.ema", "1"], r"segment.ema is 1.0, expected 0 \(off\) or a number below 1"),
+        (["--segment.ema", "-0.1"], r"segment.ema is -0.1, expected 0 \(off\)"),
+        (["--segment.color_jitter", "2"], "segment.color_jitter is 2.0, expected a number from 0 to 1"),
+        (["--segment.scales", "[]"], r"segment.scales is \[\], expected at least one number above 0"),
+        (["--segment.scales", "[1, 0]"], r"segment.scales is \[1.0, 0.0\], expected at least one number above 0"),
+        (["--segment.schedule", "step"], 'segment.schedule is "step", expected one of "cosine", "poly"'),
+        (["--segment.inference", "crops"], 'segment.inference is "crops", expected one of "whole", "slide"'),
         (["--data.reader", "voc", "--data.root="], "data.root is not set"),
     ],
 )

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from semples.checkpoints import Checkpoint
 from semples.errors import RunError
 from semples.progress import TrainingLog
-from semples.training import Fitting, StepResult, fit, make_accelerator, rate_at, set_seed
+from semples.training import Fitting, StepResult, fit, make_accelerator, poly, rate_at, set_seed
 
 torch.set_num_threads(1)
 
@@ -61,6 +61,15 @@ def test_rate_is_linear_then_cosine() -> None:
     assert rate_at(6, 10, 0.2) == pytest.approx(0.5)
     assert rate_at(10, 10, 0.2) == pytest.approx(0.0)
     assert rate_at(0, 4, 0.0) == 1.0
+
+
+def test_poly_by_hand() -> None:
+    """0.5^0.9 = 0.535887, 0.25^0.9 = 0.287175; warm-up first, as with the cosine."""
+    assert [poly(done) for done in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([1.0, 0.535887, 0.287175, 0.0], abs=1e-6)
+    assert poly(0.5, 2.0) == 0.25
+    assert rate_at(0, 10, 0.2, "poly") == rate_at(0, 10, 0.2)
+    assert rate_at(6, 10, 0.2, "poly") == pytest.approx(0.535887, abs=1e-6)
+    assert rate_at(10, 10, 0.2, "poly") == rate_at(11, 10, 0.2, "poly") == 0.0
 
 
 def test_it_learns_and_repeats_to_the_bit() -> None:
@@ -108,7 +117,7 @@ class Noisy(torch.nn.Module):
 
 
 def train_noisy(
-    folder: Path, kill_at: int | None = None, seconds: float = 0.0, workers: int = 0
+    folder: Path, kill_at: int | None = None, seconds: float = 0.0, workers: int = 0, ema: float = 0.0
 ) -> tuple[Noisy, list[Any]]:
     """Five epochs of three steps; ``kill_at`` ends them at the beginning of that step."""
     folder.mkdir(exist_ok=True)
@@ -130,7 +139,7 @@ def train_noisy(
     groups = [(list(module.last.parameters()), 1.0), (list(module.norm.parameters()), 0.1)]
     log, checkpoint = TrainingLog(folder / "metrics.jsonl"), Checkpoint(folder / "toy" / "checkpoint.pt", seconds)
     accelerator = make_accelerator("cpu", "fp32")
-    fitting = Fitting(5, 0.1, 0.1, warmup=0.2)
+    fitting = Fitting(5, 0.1, 0.1, warmup=0.2, ema=ema)
     fit("toy", module, step, groups, loader, fitting, accelerator, log, checkpoint, after_epoch, history)
     return module, history
 

@@ -6,11 +6,14 @@ from typing import Any
 
 import torch
 from transformers import (
+    ConvNextConfig,
+    DPTConfig,
     MobileNetV2Config,
     MobileNetV2ForSemanticSegmentation,
     ResNetConfig,
     SegformerConfig,
     SegformerForSemanticSegmentation,
+    SwinConfig,
     UperNetConfig,
     UperNetForSemanticSegmentation,
 )
@@ -42,6 +45,36 @@ SEGMENTERS: dict[str, Any] = {
     ),
 }
 """Kind -> how to make it with random weights for the labels of its config."""
+
+_TOWER = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 16}
+CONFIGS: dict[str, Any] = {
+    "segformer": lambda: SegformerConfig(depths=[1] * 4, hidden_sizes=[8, 8, 16, 16], decoder_hidden_size=16),
+    "upernet_convnext": lambda: UperNetConfig(
+        backbone_config=ConvNextConfig(
+            hidden_sizes=[8, 8, 12, 16], depths=[1] * 4, out_features=[f"stage{i}" for i in range(1, 5)]
+        ),
+        hidden_size=8,
+    ),
+    "upernet_swin": lambda: UperNetConfig(
+        backbone_config=SwinConfig(
+            embed_dim=8,
+            depths=[1] * 4,
+            num_heads=[1, 1, 2, 2],
+            window_size=4,
+            out_features=[f"stage{i}" for i in range(1, 5)],
+        ),
+        hidden_size=8,
+    ),
+    "dpt": lambda: DPTConfig(
+        **_TOWER,
+        image_size=32,
+        patch_size=8,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8, 8, 8, 8],
+        fusion_hidden_size=8,
+    ),
+}
+"""Kind -> the config of a small one, for networks that start from a config alone."""
 
 
 def make_segmenter(kind: str, names: tuple[str, ...] = ("boat", "cat"), short_side: int = 48) -> SegmentationNetwork:

@@ -14,6 +14,7 @@ import torch
 from accelerate import skip_first_batches
 from torch import Tensor
 
+from semples.averages import MovingAverage
 from semples.errors import RunError
 from semples.files import replacing, writing
 
@@ -106,6 +107,7 @@ class TrainingState:
         schedule: Its learning rate.
         order: Source of the order of the batches.
         history: One entry for each epoch done.
+        average: Moving average of the module, or None.
 
     Attributes:
         epoch: Epochs done.
@@ -114,8 +116,15 @@ class TrainingState:
     """
 
     def __init__(
-        self, module: torch.nn.Module, optimizer: Any, schedule: Any, order: torch.Generator, history: list[Any]
+        self,
+        module: torch.nn.Module,
+        optimizer: Any,
+        schedule: Any,
+        order: torch.Generator,
+        history: list[Any],
+        average: MovingAverage | None = None,
     ) -> None:
+        self.average = average
         self.module, self.optimizer, self.schedule = module, optimizer, schedule
         self.order, self.history = order, history
         self.epoch, self.step, self.sums = 0, 0, EpochSums()
@@ -150,6 +159,7 @@ class TrainingState:
             "position": (self.epoch, self.step),
             "sums": (self.sums.sums, self.sums.weight),
             "history": self.history,
+            "average": self.average and self.average.state_dict(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -167,6 +177,8 @@ class TrainingState:
             self.epoch, self.step = state["position"]
             self.sums = EpochSums(*state["sums"])
             self.history[:] = state["history"]
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise RunError(f"the checkpoint does not fit this training ({reason}): delete it") from error

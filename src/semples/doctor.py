@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -110,7 +111,14 @@ def _weights(config: Config) -> Iterator[Finding]:
             )
     if config.mask_generator.name != "clip":
         yield _checkpoint("mask_generator.backbone", config.mask_generator.backbone, backbones.BUNDLED)
-    yield _checkpoint("segment.model", config.segment.model, segmentation.BUNDLED)
+    yield _segmenter(config.segment.model)
+
+
+def _segmenter(name: str) -> Finding:
+    with suppress(SemplesError):
+        if not segmentation.has_weights(name):
+            return Finding("segment.model", "ok", f"{name}, a config without weights: all start at random")
+    return _checkpoint("segment.model", name, segmentation.BUNDLED)
 
 
 def _checkpoint(setting: str, name: str, bundled: str) -> Finding:

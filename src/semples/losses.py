@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semples.errors import did_you_mean
+from semples.records import IGNORE_INDEX
 
 Score = Literal["cosine", "sigmoid"]
 """How features are matched: ``cosine`` as in the paper, for CLIP; ``sigmoid`` for sigmoid-trained models."""
@@ -195,6 +196,32 @@ def classification_loss(logits: Mapping[str, Tensor], labels: Tensor) -> dict[st
     if not logits:
         raise ValueError("the mask generator gave no logits, expected at least one head [B, K] to classify with")
     return {head: _soft_margin(head, values, labels) for head, values in logits.items()}
+
+
+def pixel_cross_entropy(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross entropy of the labelled pixels, each weighted; stage 5 of ``docs/method.md``.
+
+    ``sum over labelled i of w_i * (-log softmax(logits)_i[m_i]) / number of labelled i``. The number, and not the sum
+    of the weights: a batch that is sure of little teaches little.
+
+    Args:
+        logits: Logits [B, C, H, W].
+        masks: Labels [B, H, W], int64, 255 for pixels that do not count.
+        weights: Weights w [B, H, W] in [0, 1]; None for 1 everywhere.
+
+    Returns:
+        The 0-d loss, 0 where no pixel is labelled.
+
+    Raises:
+        ValueError: If the weights do not fit the masks.
+    """
+    if weights is not None and weights.shape != masks.shape:
+        raise ValueError(f"weights have shape {tuple(weights.shape)}, expected that of the masks, {tuple(masks.shape)}")
+    labelled = (masks != IGNORE_INDEX).sum().clamp(min=1)
+    if weights is None:
+        return F.cross_entropy(logits, masks, ignore_index=IGNORE_INDEX, reduction="sum") / labelled
+    losses = F.cross_entropy(logits, masks, ignore_index=IGNORE_INDEX, reduction="none")
+    return (losses * weights).sum() / labelled
 
 
 def total(parts: Mapping[str, Tensor]) -> Tensor:

@@ -194,6 +194,20 @@ def winning_labels(scores: Tensor, class_ids: Tensor) -> Tensor:
     return labels[scores.max(0).indices].to(torch.uint8)
 
 
+def score_margin(scores: Tensor) -> Tensor:
+    """Confidence of :func:`winning_labels`: the best score minus the second best (``docs/method.md``).
+
+    Args:
+        scores: Scores [K'+1, H, W] in [0, 1], background first; without a class the second best is 0.
+
+    Returns:
+        Margins [H, W] in [0, 1], 0 on the border between two labels.
+    """
+    best, second = F.pad(scores, (0, 0, 0, 0, 0, 1)).topk(2, dim=0).values.unbind()
+    margin: Tensor = best - second
+    return margin
+
+
 def merge_multiscale_cams(runs: Iterable[Tensor], eps: float = INFERENCE_EPS) -> Tensor:
     """Sum the CAMs of all scales and flips, and scale each sum to [0, 1] by its own minimum and maximum.
 

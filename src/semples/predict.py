@@ -16,8 +16,7 @@ from semples.errors import DataError
 from semples.models.segmentation import load_segmentation_network
 from semples.progress import TrainingLog
 from semples.records import Sample
-from semples.stages.cams import size_batches
-from semples.stages.segment import predict_labels
+from semples.stages.inference import predict_labels, prediction_batches
 
 _SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 
@@ -56,7 +55,7 @@ def predict(
     _refuse_overwriting(out, [*targets, *(_overlay_path(path) for path in targets)], samples)
     inner = model / "5-segment" / "model"
     network = load_segmentation_network(inner if inner.is_dir() else model)
-    batches = list(size_batches(samples, network.short_side))
+    batches = list(prediction_batches(network, samples))
     for indices in TrainingLog(quiet=quiet).track(batches, "predict"):
         photographs = [read_image(samples[index].path) for index in indices]
         pixels = torch.stack([to_pixels(photograph) for photograph in photographs]).to(network.mean.device)

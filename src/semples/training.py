@@ -1,4 +1,4 @@
-"""The only training loop: AdamW, cosine, mixed precision, logs. What differs between stages is passed in."""
+"""The only training loop: AdamW, schedule, mixed precision, logs. What differs between stages is passed in."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from semples.averages import MovingAverage
 from semples.checkpoints import Checkpoint, TrainingState
 from semples.errors import RunError
 from semples.progress import TrainingLog
+
+Schedule = Literal["cosine", "poly"]
 
 LossParts = Mapping[str, Tensor]
 """Named weighted parts whose sum is the loss."""
@@ -37,10 +40,12 @@ class Fitting:
 
     Attributes:
         epochs: Passes over the loader.
-        learning_rate: Peak rate of AdamW; cosine to 0.
+        learning_rate: Peak rate of AdamW.
         weight_decay: Decoupled weight decay.
         warmup: Share of the steps with a linearly rising rate.
         section: Section of the settings that these came from, for errors; the stage's name if empty.
+        schedule: How the rate falls after the warm-up: "cosine" or "poly".
+        ema: Decay of the moving average that takes the place of the weights in the end; 0 keeps the last ones.
     """
 
     epochs: int
@@ -48,6 +53,8 @@ class Fitting:
     weight_decay: float
     warmup: float = 0.0
     section: str = ""
+    schedule: Schedule = "cosine"
+    ema: float = 0.0
 
 
 def make_accelerator(device: str, precision: str) -> Accelerator:
@@ -70,12 +77,18 @@ def set_seed(seed: int) -> None:
     np.random.seed(seed % 2**32)
 
 
-def rate_at(step: int, steps: int, warmup: float) -> float:
-    """Factor on the learning rate: linear warm-up over a share of the steps, then cosine to 0."""
+def rate_at(step: int, steps: int, warmup: float, schedule: Schedule = "cosine") -> float:
+    """Factor on the learning rate: linear warm-up over a share of the steps, then down to 0."""
     rising = warmup * steps
     if step < rising:
         return (step + 1) / (rising + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+    done = min(1.0, (step - rising) / max(1, steps - rising))
+    return poly(done) if schedule == "poly" else 0.5 * (1 + math.cos(math.pi * done))
+
+
+def poly(done: float, power: float = 0.9) -> float:
+    """Polynomial fall from 1 to 0, (1 - done)^power, by the share of the steps done, in [0, 1] (DeepLab)."""
+    return float((1 - done) ** power)
 
 
 def fit(
@@ -115,7 +128,8 @@ def fit(
     optimizer, schedule = _make_optimizer(groups, fitting, steps)
     dataset, order = loader.dataset, loader.generator or torch.default_generator
     module, prepared, loader = accelerator.prepare(module, optimizer, loader)
-    state = TrainingState(module, prepared, schedule, order, [] if history is None else history)
+    average = MovingAverage(accelerator.unwrap_model(module), fitting.ema) if fitting.ema else None
+    state = TrainingState(module, prepared, schedule, order, [] if history is None else history, average)
     checkpoint = checkpoint or Checkpoint()
     _go_on(stage, state, checkpoint, log)
     watch = _Watch(stage, module, fitting, getattr(dataset, "ids", None))
@@ -141,6 +155,8 @@ def fit(
             state.end_epoch(None if after_epoch is None else after_epoch())
             if state.epoch == fitting.epochs or checkpoint.is_due():
                 checkpoint.save(state.collect())
+    if average is not None:
+        average.apply()
 
 
 def _make_optimizer(
@@ -151,7 +167,11 @@ def _make_optimizer(
         lr=fitting.learning_rate,
         weight_decay=fitting.weight_decay,
     )
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: rate_at(done, steps, fitting.warmup))
+
+    def factor(done: int) -> float:
+        return rate_at(done, steps, fitting.warmup, fitting.schedule)
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
 def _descend(result: StepResult, state: TrainingState, accelerator: Accelerator) -> Tensor:
@@ -161,6 +181,8 @@ def _descend(result: StepResult, state: TrainingState, accelerator: Accelerator)
     accelerator.backward(loss)
     state.optimizer.step()
     state.schedule.step()
+    if state.average is not None:
+        state.average.update()
     return loss
 
 

@@ -65,6 +65,7 @@ def test_it_leaves_the_files_of_the_design(finished: Path) -> None:
         "2-prompts/prompts.safetensors",
         "2-prompts/words.json",
         "5-segment/model/config.json",
+        "5-segment/model/inference.json",
         "5-segment/model/model.safetensors",
         "5-segment/model/preprocessor_config.json",
         *(f"{stage}/mask_generator.safetensors" for stage in ("0-classify", "1-match", "3-refine")),

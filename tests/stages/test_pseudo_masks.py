@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import load_file
 from test_pipeline import small
 from torch import Tensor
 
 from semples import api
 from semples.config import Config
-from semples.errors import ConfigError
+from semples.errors import ConfigError, RunError
 from semples.refinement import pixel_adaptive_refinement
 from semples.settings import load_config
 from semples.stages.pseudo_masks import band_ends, refined_label_maps, refinement_steps
@@ -134,6 +135,29 @@ def test_with_a_band_the_masks_of_the_last_step_are_kept_beside(copy: Path) -> N
     assert set(banded) == set(whole)
     assert all(255 not in mask for mask in whole.values())
     assert any(255 in mask for mask in banded.values())
+
+
+def test_confidence_is_written_where_it_is_asked_for_and_weights_the_training(copy: Path, classified: Path) -> None:
+    """Without a step it is the distance of the highest CAM to the threshold, with 255 for 1; masks stay the same."""
+    assert not (classified / "4-pseudo-masks" / "confidence").exists()
+    run = api.run(refining(segment__confidence_weighting=True), copy, until="segment", quiet=True)
+    assert masks(run / "4-pseudo-masks").keys() == masks(run / "4-pseudo-masks" / "confidence").keys()
+    threshold = refining().pseudo_masks.threshold
+    for name, confidence in masks(run / "4-pseudo-masks" / "confidence").items():
+        cams = load_file(run / "0-classify" / "cams" / f"{name}.safetensors")["cams"] / 255
+        best, second = np.sort(np.concatenate([cams, np.full((2, *cams.shape[1:]), [[[threshold]], [[0]]])]), 0)[:-3:-1]
+        assert (confidence.dtype, confidence.shape) == (np.uint8, cams.shape[1:])
+        np.testing.assert_allclose(confidence, 255 * (best - second), atol=0.51)
+    for name, mask in masks(run / "4-pseudo-masks").items():
+        np.testing.assert_array_equal(mask, masks(classified / "4-pseudo-masks")[name])
+    before, after = digests(classified), digests(run)
+    assert {name for name in after if before[name] != after[name]} == {"4-pseudo-masks", "5-segment"}
+    weights = "5-segment/model/model.safetensors"
+    assert (run / weights).read_bytes() != (classified / weights).read_bytes()
+    path = run / "4-pseudo-masks" / "confidence" / "train-00001.png"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(RunError, match=r"confidence/train-00001.png: .*--force pseudo-masks makes it again"):
+        api.run(refining(segment__confidence_weighting=True), copy, force="segment", quiet=True)
 
 
 def test_a_missing_package_is_told_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,7 @@ MOMENTS = [
     ("2-prompts", "step", 4),
     ("3-refine", "step", 3),
     ("4-pseudo-masks", "4-pseudo-masks", 4),
+    ("4-pseudo-masks", "confidence", 2),
     ("5-segment", "step", 4),
     ("5-segment", "predictions", 2),
     ("5-supervised-bound", "step", 6),

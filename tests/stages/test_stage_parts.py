@@ -108,7 +108,7 @@ class TestRandomCrop:
     def test_a_small_image_is_padded_with_ignore(self) -> None:
         rng = np.random.default_rng(0)
         image, mask = np.full((10, 6, 3), 7, np.uint8), np.full((10, 6), 3, np.uint8)
-        crop, label = _random_crop(rng, image, mask, 20, 1.0)
+        crop, label = _random_crop(rng, image, (mask,), 20, 1.0)
         assert (label == 3).sum() == 60
         assert (label == 255).sum() == 400 - 60
         assert (crop[label == 3] == 7).all()
@@ -120,7 +120,7 @@ class TestRandomCrop:
         mask[10:30, 20:45] = 1
         image = np.repeat(mask[..., None] * 200, 3, 2)
         for _ in range(30):
-            crop, label = _random_crop(rng, image, mask, 24, rng.uniform(0.5, 2))
+            crop, label = _random_crop(rng, image, (mask,), 24, rng.uniform(0.5, 2))
             kept = label != 255
             disagree = (crop[..., 0] > 100) != (label == 1)
             assert disagree[kept].mean() < 0.06  # only pixels on the blurred border

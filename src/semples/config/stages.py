@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from semples.config.checks import not_negative, positive, share
@@ -131,17 +131,30 @@ class SegmentConfig(OptimizerConfig):
     epochs: int = 20
     """Passes over the training images."""
     learning_rate: float = 4e-3
-    """Peak rate of AdamW; cosine to 0."""
+    """Peak rate of AdamW."""
+    schedule: Literal["cosine", "poly"] = "cosine"
+    """How the rate falls to 0 after the warm-up: half a cosine, or (1 - share of the steps done)^0.9."""
+    ema: float = 0.0
+    """Decay of the moving average of the weights that is saved in their place (0.999 is usual); 0: the last weights."""
     model: str = "bundled"
-    """Any semantic segmentation or backbone checkpoint: hub name, local folder, or "bundled" (a tiny UPerNet)."""
+    """Any semantic segmentation or backbone checkpoint: hub name, local folder, or "bundled" (a tiny UPerNet);
+    a config.json without weights starts from random ones."""
     image_size: int = 96
     """Side of the square training crops in pixels."""
     smallest_scale: float = 0.8
     """Training images are scaled by a random factor from here ..."""
     largest_scale: float = 1.4
     """... to here before cropping."""
+    color_jitter: float = 0.0
+    """Brightness, contrast and saturation of the crops are multiplied by 1 - j to 1 + j each; 0: off."""
     backbone_rate: float = 0.3
     """Learning rate of pretrained parameters as a share of the new ones'."""
+    confidence_weighting: bool = False
+    """Weight each pixel's loss by the confidence of its pseudo label, which stage 4 then writes too."""
+    inference: Literal["whole", "slide"] = "whole"
+    """Whole images at once, or square windows of image_size whose logits are averaged where they overlap."""
+    scales: list[float] = field(default_factory=lambda: [1.0])
+    """Predictions are averaged over these scales and mirror images; 1 is that of training (short side image_size)."""
     supervised_bound: bool | None = None
     """Also train the same network on true masks, to show what is left to gain. null: for built-in scenes only."""
 
@@ -151,6 +164,11 @@ class SegmentConfig(OptimizerConfig):
         super().__post_init__()
         positive(self, self._section, "image_size", "smallest_scale")
         not_negative(self, self._section, "backbone_rate")
+        share(self, self._section, "color_jitter")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"segment.ema is {self.ema}, expected 0 (off) or a number below 1")
+        if not self.scales or min(self.scales) <= 0:
+            raise ConfigError(f"segment.scales is {self.scales}, expected at least one number above 0")
         if self.largest_scale < self.smallest_scale:
             raise ConfigError(
                 f"segment.largest_scale is {self.largest_scale}, expected segment.smallest_scale "

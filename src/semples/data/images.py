@@ -110,6 +110,26 @@ def write_mask(path: Path, mask: npt.NDArray[np.uint8]) -> None:
         image.save(temporary, format="PNG")
 
 
+def write_confidence(path: Path, confidence: npt.NDArray[np.uint8]) -> None:
+    """Write the confidence of a mask, uint8 [H, W] with 255 for 1, as a grey PNG, as a whole or not at all."""
+    with replacing(path) as temporary:
+        Image.fromarray(confidence).save(temporary, format="PNG")
+
+
+def read_confidence(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Read what :func:`write_confidence` wrote for an image of a height and width.
+
+    Raises:
+        DataError: If the file is missing, damaged, no 8-bit grey PNG, or of another size.
+    """
+    with _opened(path, ("PNG",), _MASK_FIX) as image:
+        mode, confidence = image.mode, np.array(image)
+    if mode != "L" or confidence.shape != size:
+        came = f"{_by(confidence.shape[:2])} pixels (height x width) of mode {mode}"
+        raise DataError(f"{path}: {came}, expected {_by(size)} of mode L")
+    return confidence
+
+
 def write_image(path: Path, rgb: npt.NDArray[np.uint8]) -> None:
     """Write RGB, uint8 [H, W, 3], as PNG or JPEG (quality 95) by the suffix, as a whole or not at all."""
     formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}

@@ -70,6 +70,27 @@ def load_pretrained(auto_class: str, source: str, **options: Any) -> Any:
         raise ModelError(f"cannot load {source}: {_first_line(error)}{_way_out(source)}") from error
 
 
+def build_from_config(auto_class: str, source: str, **options: Any) -> Any:
+    """Build a model of random weights through a transformers auto class, in float32.
+
+    Args:
+        auto_class: Name of the class, for example "AutoModel".
+        source: A model's config: a JSON file, or a folder with a config.json.
+        options: Values that replace those of the config.
+
+    Raises:
+        ModelError: The config cannot be read, or is not that of such a model.
+    """
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+        return getattr(transformers, auto_class).from_config(config, dtype=torch.float32, trust_remote_code=False)
+    except Exception as error:  # transformers raises many types here
+        raise ModelError(f"cannot build a model from the config {source}: {_first_line(error)}") from error
+
+
 def load_tokenizer(source: str, vocabulary: int) -> Any:
     """Load a tokenizer and check that it belongs to a model with ``vocabulary`` token embeddings.
 
@@ -110,6 +131,8 @@ def image_short_side(source: str) -> int:
 
 def _preprocessor_config(source: str) -> dict[str, Any]:
     folder = Path(source)
+    if folder.is_file():  # a config and nothing else
+        return {}
     if folder.is_dir():
         paths = [folder / "preprocessor_config.json", folder / "processor_config.json"]
         found = next((path for path in paths if path.is_file()), None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,37 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from semples.errors import ModelError
-from semples.models.loading import image_short_side, image_statistics, load_pretrained, resolve
+from semples.models.loading import (
+    build_from_config,
+    image_short_side,
+    image_statistics,
+    load_pretrained,
+    resolve,
+)
 
 BUNDLED = "segmentation"
+INFERENCE_FILE = "inference.json"
+"""Beside the saved model: at which scales it predicts, and whether by sliding windows."""
+
+_AUTO_CLASS = "AutoModelForSemanticSegmentation"
+_WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"}
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How a network predicts.
+
+    Attributes:
+        scales: Scales whose predictions are averaged; 1 is that of training.
+        slides: Square windows of the training's size instead of whole images.
+    """
+
+    scales: tuple[float, ...] = (1.0,)
+    slides: bool = False
+
+
+ONCE = Inference()
+"""Whole images at the scale of training."""
 
 
 class SegmentationNetwork(nn.Module):
@@ -26,6 +57,7 @@ class SegmentationNetwork(nn.Module):
         short_side: Length in pixels of the images' short side at which it was trained and should be used.
         new_modules: Names of its modules without pretrained weights. Batch normalisation learns its statistics
             there and nowhere else. None: everything is new.
+        inference: How it predicts.
     """
 
     mean: Tensor
@@ -38,11 +70,15 @@ class SegmentationNetwork(nn.Module):
         std: tuple[float, ...],
         short_side: int,
         new_modules: frozenset[str] | None = None,
+        inference: Inference = ONCE,
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)
+        if model.config.model_type == "dpt":
+            _tell_grid(model, _patch(model.config))
         self.short_side = short_side
         self.new_modules = new_modules
+        self.inference = inference
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
@@ -56,9 +92,10 @@ class SegmentationNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute logits [B, K + 1, H, W] at the size of the pixels."""
-        pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        logits = self.model(pixel_values=pixels).logits
-        return F.interpolate(logits, size=pixels.shape[-2:], mode="bilinear", align_corners=False)
+        size = pixels.shape[-2:]
+        pixels = _whole_patches((pixels - self.mean) / self.std, self.model.config)
+        logits = self.model(pixel_values=pixels.contiguous(memory_format=torch.channels_last)).logits
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Parameters with pretrained weights, and new ones."""
@@ -80,36 +117,114 @@ class SegmentationNetwork(nn.Module):
             image_std=self.std.flatten().tolist(),
         )
         processor.save_pretrained(folder)
+        content = {"scales": list(self.inference.scales), "slide": self.inference.slides}
+        (folder / INFERENCE_FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
-def build_segmentation_network(name: str, class_names: tuple[str, ...], short_side: int) -> SegmentationNetwork:
+def _whole_patches(pixels: Tensor, config: Any) -> Tensor:
+    """Resize sides to the nearest whole number of a transformer's patches, which would leave the rest out."""
+    patch = _patch(config)
+    if patch == 1:
+        return pixels
+    size = [patch * max(1, round(side / patch)) for side in pixels.shape[-2:]]
+    return F.interpolate(pixels, size, mode="bilinear", align_corners=False)
+
+
+def _patch(config: Any) -> int:
+    """Side of the patches of a transformer whose config has one; models that divide the image themselves have none."""
+    patch = getattr(config, "patch_size", 1)
+    return patch if isinstance(patch, int) else 1
+
+
+def _spare_single_values(model: nn.Module) -> None:
+    """Let batch normalisation use what it has learned where a batch has one value per channel, which has no spread.
+
+    That is what a pooling pyramid makes of a batch of one image, such as the last of an epoch may be.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.register_forward_pre_hook(_into_evaluation)
+
+
+def _into_evaluation(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+    if norm.training and inputs[0].numel() == inputs[0].shape[1]:
+        norm.eval()  # until train() is called for the next epoch: smaller batches come last
+
+
+def _tell_grid(model: Any, patch: int) -> None:
+    """Let a DPT take images that are no squares: its neck takes the patches for a square unless told their grid."""
+    grid: dict[str, int] = {}
+
+    def see(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        height, width = inputs[0].shape[-2:]
+        grid.update(patch_height=height // patch, patch_width=width // patch)
+
+    def tell(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return inputs, {**named, **grid}
+
+    model.dpt.register_forward_pre_hook(see)
+    model.neck.register_forward_pre_hook(tell, with_kwargs=True)
+
+
+def resolve_segmenter(name: str) -> str:
+    """Turn a name into a folder, a JSON file or a hub name, as :func:`semples.models.loading.resolve` does.
+
+    Raises:
+        ModelError: The name looks like a path, and there is nothing.
+    """
+    path = Path(name).expanduser()
+    return str(path) if path.suffix == ".json" and path.is_file() else resolve(name, BUNDLED)
+
+
+def has_weights(name: str) -> bool:
+    """Whether a checkpoint is more than a config: a JSON file, or a folder without a file of weights, is none."""
+    source = Path(resolve_segmenter(name))
+    if not source.is_dir():
+        return not source.is_file()
+    return any(_WEIGHTS.intersection(path.suffixes) for path in source.iterdir())
+
+
+def build_segmentation_network(
+    name: str, class_names: tuple[str, ...], short_side: int, inference: Inference = ONCE
+) -> SegmentationNetwork:
     """Build a network for background and the given classes, with pretrained weights where the checkpoint has them.
 
     Args:
-        name: "bundled", hub name or local folder of a segmentation model or of a backbone that has one.
+        name: "bundled", hub name or local folder of a segmentation model or of a backbone that has one. A JSON file,
+            or a folder without weights, is the config of a segmentation model, which starts from random weights.
         class_names: Names of the K classes, without background.
         short_side: Length in pixels of the images' short side in training.
+        inference: How it predicts.
 
     Raises:
         ModelError: The checkpoint cannot be loaded.
     """
-    source = resolve(name, BUNDLED)
+    model, new_modules = _load_or_make(name, class_names)
+    _spare_single_values(model)
+    statistics = image_statistics(resolve_segmenter(name))
+    return SegmentationNetwork(model, *statistics, short_side, new_modules, inference)
+
+
+def _load_or_make(name: str, class_names: tuple[str, ...]) -> tuple[Any, frozenset[str] | None]:
+    """A transformers model for background and the classes, and the names of its new modules; None: all are new."""
+    source = resolve_segmenter(name)
     labels = dict(enumerate(("background", *class_names)))
     options: dict[str, Any] = {
         "num_labels": len(labels),
         "id2label": labels,
         "label2id": {label: index for index, label in labels.items()},
     }
+    if not has_weights(name):
+        return build_from_config(_AUTO_CLASS, source, **options), None
     model, info = load_pretrained(
-        "AutoModelForSemanticSegmentation",
+        _AUTO_CLASS,
         source,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
         **options,
     )
     missing = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
-    new_modules = frozenset(key.rpartition(".")[0] for key in missing)
-    return SegmentationNetwork(model, *image_statistics(source), short_side, new_modules)
+    return model, frozenset(key.rpartition(".")[0] for key in missing)
 
 
 def load_segmentation_network(folder: Path) -> SegmentationNetwork:
@@ -120,6 +235,25 @@ def load_segmentation_network(folder: Path) -> SegmentationNetwork:
     """
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model: give the folder RUN/5-segment/model of a finished run")
-    model = load_pretrained("AutoModelForSemanticSegmentation", str(folder))
-    network = SegmentationNetwork(model, *image_statistics(str(folder)), image_short_side(str(folder)))
-    return network.eval()
+    source = str(folder)
+    model = load_pretrained(_AUTO_CLASS, source)
+    statistics, short_side = image_statistics(source), image_short_side(source)
+    return SegmentationNetwork(model, *statistics, short_side, inference=_read_inference(folder)).eval()
+
+
+def _read_inference(folder: Path) -> Inference:
+    """Read how a saved network predicts; a folder that does not say so predicts at one scale."""
+    path = folder / INFERENCE_FILE
+    if not path.is_file():
+        return ONCE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        scales = tuple(float(scale) for scale in content["scales"])
+        if not scales or not all(0 < scale < math.inf for scale in scales) or not isinstance(content["slide"], bool):
+            raise ValueError
+        return Inference(scales, content["slide"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f'{path} does not say how to predict, expected for example {{"scales": [1.0, 1.5], "slide": false}}: '
+            "correct it, or delete it to predict at scale 1"
+        ) from error

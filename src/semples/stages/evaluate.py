@@ -17,9 +17,9 @@ from semples.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
 from semples.models.segmentation import load_segmentation_network
 from semples.records import Sample
 from semples.stages.cams import read_cams
+from semples.stages.inference import predict_samples
 from semples.stages.pseudo_masks import step_folders
 from semples.stages.run import FOLDERS, Run, result_of
-from semples.stages.segment import predict_samples
 
 THUMBNAIL = 320
 """Longest side of a truth thumbnail in pixels."""

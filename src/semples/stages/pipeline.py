@@ -8,6 +8,8 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from semples.stages.warnings import stage_warnings
 from semples.training import peak_memory_mb
 
 GENERATOR = ("seed", "data", "mask_generator")
+MASKS = ("pseudo_masks", "pixel_adaptive", "dense_crf")
 GUIDED = ("vision_language", "augmentation")
 
 _MANIFEST_FIX = "put a good copy back, or delete it to run every stage again"
@@ -40,7 +43,7 @@ class Stage:
     Attributes:
         name: Name on the command line.
         act: What it does.
-        settings: Sections of the config that its result depends on.
+        settings: What its result depends on of the config: sections, or single settings by their dotted name.
         needs: Stages whose result it reads.
         reads_masks: Whether ground truth is among its inputs.
     """
@@ -58,7 +61,7 @@ STAGES = (
     Stage("prompts", prompts, (*GENERATOR, "vision_language", "prompts"), ("match",)),
     Stage("prompt-maps", prompt_maps, ("vision_language", "report"), ("prompts",)),
     Stage("refine", refine, (*GENERATOR, *GUIDED, "refine", "cams"), ("classify", "prompts")),
-    Stage("pseudo-masks", pseudo_masks, ("pseudo_masks", "pixel_adaptive", "dense_crf"), ("classify", "refine")),
+    Stage("pseudo-masks", pseudo_masks, (*MASKS, "segment.confidence_weighting"), ("classify", "refine")),
     Stage("segment", segment, ("seed", "data", "segment"), ("pseudo-masks",)),
     Stage("supervised-bound", supervised_bound, ("seed", "data", "segment"), (), reads_masks=True),
     Stage(
@@ -164,7 +167,7 @@ def stage_digest(stage: Stage, run: Run, manifest: Manifest) -> str:
     if "mask_generator" in sections and not run.trains_generator:
         sections = (*sections, *GUIDED)  # such a generator is made from the vision-language model
     inputs = {
-        "settings": {section: config[section] for section in sections},
+        "settings": {name: reduce(getitem, name.split("."), config) for name in sections},
         "models": {section: run.models[section] for section in sections if section in run.models},
         "words": run.given_words if "prompts" in sections else None,
         "guided": run.config.guidance.enabled,

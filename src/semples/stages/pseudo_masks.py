@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from semples.config import Config
-from semples.data.images import write_mask
+from semples.data.images import write_confidence, write_mask
 from semples.data.loading import to_pixels
-from semples.masks import winning_labels, with_background
+from semples.masks import score_margin, winning_labels, with_background
 from semples.records import IGNORE_INDEX
 from semples.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
 from semples.stages.cams import read_cams
@@ -34,10 +34,16 @@ def step_folders(run: Run) -> dict[str, Path]:
     return folders if settings.ignore_band else folders | dict.fromkeys(settings.refinement[-1:], final)
 
 
+def confidence_folder(run: Run) -> Path:
+    """Folder of the masks' confidence, written if stage 5 weights its loss by it."""
+    return run.folder("pseudo-masks") / "confidence"
+
+
 def pseudo_masks(run: Run) -> None:
     """Write ``ID.png`` for every training image that has none: 0 background, k + 1 for class k, 255 in the ignore band.
 
-    Each refinement step leaves its masks too, so that it can be judged (:func:`step_folders`).
+    Each refinement step leaves its masks too, so that it can be judged (:func:`step_folders`), and where stage 5 asks
+    for it the last one's scores leave their margin as confidence, uint8 with 255 for 1.
     """
     source, final = run.folder(final_generator(run.config.guidance.enabled)), run.folder("pseudo-masks")
     settings, steps = run.config.pseudo_masks, refinement_steps(run.config)
@@ -49,10 +55,14 @@ def pseudo_masks(run: Run) -> None:
         cams, classes = (torch.from_numpy(array).to(run.device) for array in read_cams(source, sample))
         image = to_pixels(run.train_images[index]).to(run.device)
         label_maps = partial(refined_label_maps, image, cams.float() / 255, classes, list(steps.values()))
-        after_step = label_maps(settings.threshold)
+        scores = refined_scores(image, cams.float() / 255, list(steps.values()), settings.threshold)
+        after_step = [winning_labels(each, classes) for each in scores]
         mask = after_step[-1]
         if settings.ignore_band:
             mask = ignore_band(label_maps(low)[-1], label_maps(high)[-1], IGNORE_INDEX)
+        if run.config.segment.confidence_weighting:
+            confidence = (score_margin(scores[-1]) * 255).round().to(torch.uint8)
+            write_confidence(confidence_folder(run) / f"{sample.id}.png", confidence.cpu().numpy())
         masks = dict(zip(step_folders(run).values(), after_step[1:], strict=True))
         for folder, labels in (masks | {final: mask}).items():  # the final one comes last
             write_mask(folder / f"{sample.id}.png", labels.cpu().numpy())
@@ -82,12 +92,18 @@ def refined_label_maps(
     Returns:
         S + 1 label maps [H, W], uint8: 0 is background, class k is k + 1.
     """
-    scores = with_background(cams, threshold)
-    labels = [winning_labels(scores, class_ids)]
+    return [winning_labels(scores, class_ids) for scores in refined_scores(image, cams, steps, threshold)]
+
+
+def refined_scores(image: Tensor, cams: Tensor, steps: Sequence[RefinementStep], threshold: float) -> list[Tensor]:
+    """Scores [K'+1, H, W], background first, before any refinement step and after each.
+
+    Arguments are those of :func:`refined_label_maps`.
+    """
+    scores = [with_background(cams, threshold)]
     for step in steps:
-        scores = step(image, scores)
-        labels.append(winning_labels(scores, class_ids))
-    return labels
+        scores.append(step(image, scores[-1]))
+    return scores
 
 
 def band_ends(threshold: float, width: float) -> tuple[float, float]:

@@ -109,7 +109,7 @@ class Run:
         generator = self.config.mask_generator
         named = {
             "mask_generator": resolve(generator.backbone, bundled_backbone(generator.name)),
-            "segment": resolve(self.config.segment.model, segmentation.BUNDLED),
+            "segment": segmentation.resolve_segmenter(self.config.segment.model),
         }
         if self.config.guidance.enabled or not self.trains_generator:
             named["vision_language"] = resolve(self.config.vision_language.model, vision_language.BUNDLED)

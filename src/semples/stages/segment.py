@@ -1,30 +1,41 @@
-"""Stage 5: train a segmentation network on masks, and predict with it."""
+"""Stage 5: train a segmentation network on masks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from semples.data.images import read_image, read_mask, write_mask
+from semples.config import SegmentConfig
+from semples.data.images import read_confidence, read_mask
 from semples.data.loading import ImageCache, to_pixels, training_loader
 from semples.data.truth import read_truth
 from semples.errors import RunError
 from semples.files import writing
-from semples.masks import labels_at_size
-from semples.models.segmentation import SegmentationNetwork, build_segmentation_network
+from semples.losses import pixel_cross_entropy
+from semples.models.segmentation import (
+    Inference,
+    SegmentationNetwork,
+    build_segmentation_network,
+    has_weights,
+)
 from semples.records import IGNORE_INDEX, Sample
-from semples.stages.cams import size_batches, unfinished
+from semples.stages.inference import predict_samples
+from semples.stages.pseudo_masks import confidence_folder
 from semples.stages.run import Run, fitting, result_of
 from semples.training import StepResult, fit, set_seed
+
+if TYPE_CHECKING:
+    from semples.data.augmentation import Augmentation
 
 MaskReader = Callable[[Sample], NDArray[np.uint8]]
 
@@ -33,7 +44,7 @@ class MaskedCrops(Dataset[dict[str, Tensor]]):
     """Random square crops with masks: scaled, cropped, mirrored; reproducible by seed, epoch and index.
 
     Items: ``pixels`` float32 [3, S, S] in [0, 1], ``masks`` int64 [S, S] with 255 outside of the image, ``index``
-    int64 [], whose name is in ``ids``.
+    int64 [], whose name is in ``ids``; with confidences also ``weights`` float32 [S, S] in [0, 1], 0 outside.
 
     Args:
         images: The decoded images.
@@ -41,34 +52,58 @@ class MaskedCrops(Dataset[dict[str, Tensor]]):
         size: S, side of the crops in pixels.
         scales: Smallest and largest random scale, relative to the scale at which the image's short side is S.
         seed: Seed of the crops.
+        augmentation: What happens to the colours after that; None for nothing.
+        read_weights: Gives the confidence uint8 [H, W] of a sample's mask, 255 for 1; None for no weights.
     """
 
-    def __init__(self, images: ImageCache, read: MaskReader, size: int, scales: tuple[float, float], seed: int) -> None:
+    def __init__(
+        self,
+        images: ImageCache,
+        read: MaskReader,
+        size: int,
+        scales: tuple[float, float],
+        seed: int,
+        augmentation: Augmentation | None = None,
+        read_weights: MaskReader | None = None,
+    ) -> None:
         self.images, self.read, self.size, self.scales, self.seed = images, read, size, scales, seed
+        self.augmentation, self.read_weights = augmentation, read_weights
         self.epoch = 0
         self.ids = [sample.id for sample in images.samples]
-        self._masks: dict[int, NDArray[np.uint8]] = {}
+        self._maps: dict[int, tuple[NDArray[np.uint8], ...]] = {}
 
     def __len__(self) -> int:
         return len(self.images.samples)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         image = self.images[index]
-        if index not in self._masks:
-            self._masks[index] = self.read(self.images.samples[index])
         rng = np.random.default_rng((self.seed, self.epoch, index))
         scale = rng.uniform(*self.scales) * self.size / min(image.shape[:2])
-        crop, mask = _random_crop(rng, image, self._masks[index], self.size, scale)
+        crop, mask, *weights = _random_crop(rng, image, self._maps_of(index), self.size, scale)
         if rng.random() < 0.5:
-            crop, mask = crop[:, ::-1], mask[:, ::-1]
+            crop, mask, *weights = (layer[:, ::-1] for layer in (crop, mask, *weights))
+        pixels = to_pixels(crop)
+        if self.augmentation is not None:
+            pixels = self.augmentation(pixels, rng).pixels
         masks = torch.from_numpy(mask.astype(np.int64))
-        return {"pixels": to_pixels(crop), "masks": masks, "index": torch.tensor(index)}
+        item = {"pixels": pixels, "masks": masks, "index": torch.tensor(index)}
+        return {**item, "weights": torch.from_numpy(weights[0].astype(np.float32)) / 255} if weights else item
+
+    def _maps_of(self, index: int) -> tuple[NDArray[np.uint8], ...]:
+        """The mask of an image and, where there are weights, its confidence."""
+        if index not in self._maps:
+            readers = (self.read,) if self.read_weights is None else (self.read, self.read_weights)
+            self._maps[index] = tuple(read(self.images.samples[index]) for read in readers)
+        return self._maps[index]
 
 
 def _random_crop(
-    rng: np.random.Generator, image: NDArray[np.uint8], mask: NDArray[np.uint8], size: int, scale: float
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Scale and take a square of side ``size``; what lies outside of the image is mid-grey and ignored."""
+    rng: np.random.Generator, image: NDArray[np.uint8], maps: tuple[NDArray[np.uint8], ...], size: int, scale: float
+) -> list[NDArray[np.uint8]]:
+    """Scale and take a square of side ``size`` of an image, its mask and, where there is one, its confidence.
+
+    What lies outside of the image is mid-grey, ignored and of no weight.
+    """
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     top = int(rng.integers(min(0, height - size), max(0, height - size) + 1))
     left = int(rng.integers(min(0, width - size), max(0, width - size) + 1))
@@ -77,12 +112,14 @@ def _random_crop(
     box = (columns.start / scale, rows.start / scale, columns.stop / scale, rows.stop / scale)
     box = (box[0], box[1], min(box[2], image.shape[1]), min(box[3], image.shape[0]))
     inner = (columns.stop - columns.start, rows.stop - rows.start)
-    crop = np.full((size, size, 3), 128, np.uint8)
-    label = np.full((size, size), IGNORE_INDEX, np.uint8)
     target = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
-    crop[target] = np.asarray(Image.fromarray(image).resize(inner, Image.Resampling.BILINEAR, box=box))
-    label[target] = np.asarray(Image.fromarray(mask).resize(inner, Image.Resampling.NEAREST, box=box))
-    return crop, label
+    layers = []
+    for layer, outside in zip((image, *maps), (128, IGNORE_INDEX, 0), strict=False):
+        way = Image.Resampling.NEAREST if outside == IGNORE_INDEX else Image.Resampling.BILINEAR
+        crop = np.full((size, size, *layer.shape[2:]), outside, np.uint8)
+        crop[target] = np.asarray(Image.fromarray(layer).resize(inner, way, box=box))
+        layers.append(crop)
+    return layers
 
 
 def segment(run: Run) -> None:
@@ -92,7 +129,12 @@ def segment(run: Run) -> None:
         with result_of("pseudo-masks"):
             return read_mask(run.folder("pseudo-masks") / f"{sample.id}.png", sample.size, run.num_classes)
 
-    train_segmentation(run, "segment", run.train_images, read)
+    def read_weights(sample: Sample) -> NDArray[np.uint8]:
+        with result_of("pseudo-masks"):
+            return read_confidence(confidence_folder(run) / f"{sample.id}.png", sample.size)
+
+    weights = read_weights if run.config.segment.confidence_weighting else None
+    train_segmentation(run, "segment", run.train_images, read, weights)
 
 
 def supervised_bound(run: Run) -> None:
@@ -105,29 +147,51 @@ def supervised_bound(run: Run) -> None:
     train_segmentation(run, "supervised-bound", ImageCache(samples, run.config.data.cache_mb), read)
 
 
-def train_segmentation(run: Run, stage: str, images: ImageCache, read: MaskReader) -> None:
-    """Train the segmentation network of the config on images and the masks that ``read`` gives."""
+def train_segmentation(
+    run: Run, stage: str, images: ImageCache, read: MaskReader, read_weights: MaskReader | None = None
+) -> None:
+    """Train the segmentation network of the config on images and the masks that ``read`` gives.
+
+    Args:
+        run: The run.
+        stage: Stage whose folder and log this is.
+        images: The training images.
+        read: Gives the mask of a sample.
+        read_weights: Gives its confidence, by which the loss is weighted; None weights all pixels equally.
+    """
     settings = run.config.segment
     set_seed(run.config.seed)
-    network = build_segmentation_network(settings.model, run.dataset.catalogue.names, settings.image_size).to(
-        run.device
-    )
+    inference = Inference(tuple(settings.scales), settings.inference == "slide")
+    network = build_segmentation_network(
+        settings.model, run.dataset.catalogue.names, settings.image_size, inference
+    ).to(run.device)
+    if not has_weights(settings.model):
+        run.log.tell(f"{stage:16} {settings.model} is a config without weights: all weights start at random")
     pretrained, new = network.parameter_groups()
-    scales = (settings.smallest_scale, settings.largest_scale)
-    crops = MaskedCrops(images, read, settings.image_size, scales, run.config.seed)
+    scales, colours = (settings.smallest_scale, settings.largest_scale), _augmentation(settings)
+    crops = MaskedCrops(images, read, settings.image_size, scales, run.config.seed, colours, read_weights)
     fit(
         stage,
         network,
         _step,
         [(pretrained, settings.backbone_rate), (new, 1.0)],
         training_loader(crops, settings.batch_size, run.config.seed, run.config.data.workers),
-        fitting(settings),
+        replace(fitting(settings), schedule=settings.schedule, ema=settings.ema),
         run.accelerator,
         run.log,
         run.checkpoint(stage),
     )
     _save(network.eval(), run.folder(stage) / "model")
     predict_samples(run, network, run.dataset.val, run.folder(stage) / "predictions")
+
+
+def _augmentation(settings: SegmentConfig) -> Augmentation | None:
+    """Changes of colour that the settings ask for; None where they are off."""
+    if not settings.color_jitter:
+        return None
+    from semples.data.augmentation import Augmentation  # its library takes a second to import
+
+    return Augmentation(color_jitter=settings.color_jitter)
 
 
 def _save(network: SegmentationNetwork, folder: Path) -> None:
@@ -139,29 +203,5 @@ def _save(network: SegmentationNetwork, folder: Path) -> None:
 
 
 def _step(network: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
-    loss = F.cross_entropy(network(batch["pixels"]), batch["masks"], ignore_index=IGNORE_INDEX, reduction="sum")
-    labelled = (batch["masks"] != IGNORE_INDEX).sum().clamp(min=1)
-    return StepResult({"cross_entropy": loss / labelled})
-
-
-@torch.no_grad()
-def predict_labels(network: SegmentationNetwork, pixels: Tensor) -> NDArray[np.uint8]:
-    """Predict label maps uint8 [B, H, W] of images [B, 3, H, W] in [0, 1].
-
-    The network sees the images at the scale it was trained at, each and its mirror image; logits are averaged.
-    """
-    size = pixels.shape[-2:]
-    scale = network.short_side / min(size)
-    target = [max(1, round(side * scale)) for side in size]
-    scaled = F.interpolate(pixels, target, mode="bilinear", align_corners=False, antialias=True)
-    logits = network(scaled) + network(scaled.flip(-1)).flip(-1)
-    return np.asarray(labels_at_size(logits, (size[0], size[1])).cpu().numpy())
-
-
-def predict_samples(run: Run, network: SegmentationNetwork, samples: tuple[Sample, ...], folder: Path) -> None:
-    """Write the predicted mask ``ID.png`` of every sample; batches whose files are all there are passed over."""
-    batches = unfinished(size_batches(samples, network.short_side), samples, folder, ".png")
-    for indices in run.log.track(batches, "predictions"):
-        pixels = torch.stack([to_pixels(read_image(samples[i].path)) for i in indices]).to(run.device)
-        for index, mask in zip(indices, predict_labels(network, pixels), strict=True):
-            write_mask(folder / f"{samples[index].id}.png", mask)
+    loss = pixel_cross_entropy(network(batch["pixels"]), batch["masks"], batch.get("weights"))
+    return StepResult({"cross_entropy": loss})
