@@ -36,11 +36,13 @@ def _run_arguments(parser: Parser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/NAME of FILE)")
     parser.add_argument("--until", type=stage_name, metavar="STAGE", help="stop after this stage")
     _add_run_options(parser)
+    _add_skip_bad_images(parser)
     parser.add_argument("--print_config", action="store_true", help="print the settings, defaults included, and stop")
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    config = load_config(arguments.config, arguments.settings)
+    flag = ["--data.skip_bad_images=true"] if arguments.skip_bad_images else []
+    config = load_config(arguments.config, [*arguments.settings, *flag])
     if arguments.print_config:
         print(config_to_yaml(config), end="")
         return
@@ -65,6 +67,7 @@ def _predict_arguments(parser: Parser) -> None:
     )
     _add_out(parser, "folder for masks and overlays")
     parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="write the masks alone")
+    _add_skip_bad_images(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
 
 
@@ -77,6 +80,7 @@ def _predict(arguments: argparse.Namespace) -> None:
         out=arguments.out,
         overlays=arguments.overlays,
         quiet=arguments.quiet,
+        skip_bad_images=arguments.skip_bad_images,
     )
     print(f"{len(written)} {'mask' if len(written) == 1 else 'masks'} in {arguments.out}")
 
@@ -198,6 +202,11 @@ def _add_out(parser: Parser, what: str, default: Path | None = None) -> None:
 def _add_run_options(parser: Parser) -> None:
     parser.add_argument("--force", type=stage_name, metavar="STAGE", help="do this stage and those after it again")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+
+
+def _add_skip_bad_images(parser: Parser) -> None:
+    help = "read all images first, leave out those that cannot be read, and list them in skipped.json"
+    parser.add_argument("--skip-bad-images", action="store_true", help=help)
 
 
 def _add_run_directory(parser: Parser) -> None:

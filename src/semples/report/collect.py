@@ -16,6 +16,7 @@ from semples.data.shown import evenly
 from semples.errors import DataError
 from semples.records import ClassCatalogue, Dataset, Sample
 from semples.report.scores import Evaluation, Score, read_evaluation
+from semples.report.skipped import Skipped, parse_skipped
 
 STAGES = ("0-classify", "1-match", "2-prompts", "3-refine", "4-pseudo-masks", "5-segment", "6-evaluate")
 """Stage folders of a run, in order."""
@@ -71,6 +72,7 @@ class Run:
         words: Learned words, or None.
         scores: Results of the evaluation that are there, in the order of the stages.
         shown: Ids of the images to show, by split.
+        skipped: Images that the run left out.
         config_text: ``config.yaml`` as it is, or empty.
         settings: What it says.
         problems: One sentence for each file that could not be read.
@@ -84,6 +86,7 @@ class Run:
     words: LearnedWords | None
     scores: tuple[Score, ...]
     shown: Mapping[str, tuple[str, ...]]
+    skipped: Skipped
     config_text: str
     settings: Mapping[str, Any]
     problems: tuple[str, ...]
@@ -121,6 +124,7 @@ def collect(directory: Path) -> Run:
         words=read("2-prompts/words.json", parse_words, None),
         scores=evaluation.scores,
         shown=read("6-evaluate/samples.json", parse_shown, _spread_over(dataset, count)),
+        skipped=read("skipped.json", parse_skipped, Skipped()),
         config_text=_read(directory / "config.yaml", "config.yaml", str, "", []),
         settings=settings,
         problems=tuple(problems),

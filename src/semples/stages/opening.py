@@ -11,8 +11,10 @@ from typing import Any
 
 from semples.config import Config
 from semples.data.catalogues import VOC, catalogue_from_names
+from semples.data.checking import SizeOf
 from semples.data.coco import read_coco
 from semples.data.folder import read_folder
+from semples.data.images import image_size
 from semples.data.scenes.reader import SceneSettings, read_scenes
 from semples.data.voc import read_voc
 from semples.files import write_json
@@ -20,6 +22,7 @@ from semples.records import Dataset, Sample
 from semples.refinement import load_dense_crf
 from semples.settings import save_config
 from semples.stages.run import Run
+from semples.stages.skipping import SKIPPED_FILE, record_skipped, skipping
 from semples.training import TrainingLog, make_accelerator
 
 
@@ -28,19 +31,21 @@ def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
 
     Nothing is written before the data set has been read without an error (scenes are drawn into it first).
     """
-    dataset = read_dataset(config, directory)
-    accelerator = make_accelerator(config.device, config.precision)
-    run = Run(directory, config, dataset, accelerator, TrainingLog(directory / "metrics.jsonl", quiet))
+    log = TrainingLog(directory / "metrics.jsonl", quiet)
+    with skipping(config.data.skip_bad_images, log) as (size_of, skipped):
+        dataset = read_dataset(config, directory, size_of)
+    run = Run(directory, config, dataset, make_accelerator(config.device, config.precision), log)
     # A wrong name or a missing package is told now, not after an hour of training.
     _ = run.averaged_labels, run.given_words, run.trains_generator
     if "dense_crf" in config.pseudo_masks.refinement:
         load_dense_crf()
     save_config(config, directory / "config.yaml", _environment(run))
     write_json(directory / "dataset.json", _index(dataset))
+    record_skipped(directory / SKIPPED_FILE, skipped, log, dataset)
     return run
 
 
-def read_dataset(config: Config, directory: Path) -> Dataset:
+def read_dataset(config: Config, directory: Path, size_of: SizeOf = image_size) -> Dataset:
     """Read the data set that the config names; scenes without a root are drawn inside the run directory."""
     data = config.data
     if data.reader == "scenes":
@@ -51,7 +56,7 @@ def read_dataset(config: Config, directory: Path) -> Dataset:
     if data.reader == "voc":
         words = dict(zip(VOC.names, VOC.prompt_names, strict=True)) | data.prompt_names
         catalogue = catalogue_from_names(VOC.names, words)
-        return read_voc(root, data.train_split, data.val_split, data.labels, catalogue=catalogue)
+        return read_voc(root, data.train_split, data.val_split, data.labels, catalogue=catalogue, size_of=size_of)
     if data.reader == "coco":
         return read_coco(
             root,
@@ -61,8 +66,9 @@ def read_dataset(config: Config, directory: Path) -> Dataset:
             data.val_images,
             data.labels,
             data.prompt_names,
+            size_of,
         )
-    return read_folder(root, data.classes, data.prompt_names, data.val_fraction, config.seed)
+    return read_folder(root, data.classes, data.prompt_names, data.val_fraction, config.seed, size_of)
 
 
 def _environment(run: Run) -> dict[str, Any]:
