@@ -81,7 +81,7 @@ class TrainingLog:
         """Forget the lines of an earlier training of this stage, but for the first epochs of one that goes on."""
         if self.path is None or not self.path.is_file():
             return
-        known = ((line, _stage_and_epoch(line)) for line in self.path.read_text(encoding="utf-8").splitlines())
+        known = ((line, _stage_and_epoch(line)) for line in _read_lines(self.path))
         kept = [line for line, (name, epoch) in known if name and (name != stage or epoch <= epochs)]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
@@ -111,6 +111,11 @@ class TrainingLog:
             for item in items:
                 yield item
                 progress.advance(task)
+
+
+def _read_lines(path: Path) -> list[str]:
+    """Lines of the log; what is no text in it makes a line that is about nothing."""
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _stage_and_epoch(line: str) -> tuple[str, int]:
@@ -240,7 +245,7 @@ def _go_on(stage: str, state: TrainingState, checkpoint: Checkpoint, log: Traini
     """Take up the last checkpoint, and forget the log's lines of what comes after it."""
     saved = checkpoint.load(log.tell)
     if saved is not None:
-        state.restore(saved)
+        state.restore(saved, checkpoint.path)
         log.tell(f"{stage:16} goes on after epoch {state.epoch}, step {state.step}")
     log.start(stage, state.epoch)
 
