@@ -154,16 +154,17 @@ def _read_file(file: Path, problems: list[str]) -> list[_Given]:
     try:
         text = file.read_text(encoding="utf-8")
         values = yaml.safe_load(text)
+        root = yaml.compose(text, yaml.SafeLoader)
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror}): give a YAML file of settings") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(_yaml_problem(file, error)) from error
     if values is None:
         return []
     if not isinstance(values, dict):
         raise ConfigError(f'{file} is not a mapping, expected settings such as "seed: 0"')
     lines: dict[str, int] = {}
-    for key, line in _lines(yaml.compose(text, yaml.SafeLoader), ""):
+    for key, line in _lines(root, ""):
         if key in lines:
             problems.append(f"{file}:{line}: {key} is given twice, first in line {lines[key]}")
         lines[key] = line
@@ -174,6 +175,8 @@ def _read_file(file: Path, problems: list[str]) -> list[_Given]:
 def _yaml_problem(file: Path, error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         return f"{file}:{error.problem_mark.line + 1}: not valid YAML: {error.problem}"
+    if isinstance(error, RecursionError):
+        return f"{file}: not valid YAML: nested too deep, expected sections with settings in them"
     return f"{file}: not valid YAML: {' '.join(str(error).split())}"
 
 

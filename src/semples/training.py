@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from semples.checkpoints import Checkpoint, TrainingState
-from semples.errors import RunError
+from semples.errors import ConfigError, RunError
 from semples.files import write_text, writing
 
 Item = TypeVar("Item", covariant=True)
@@ -133,12 +133,23 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
     Args:
         device: "auto", "cpu", "cuda" or "mps".
         precision: "auto", "fp32" or "bf16".
+
+    Raises:
+        ConfigError: This machine has no such device.
     """
+    _require_device(device)
     on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
     if precision == "auto":
         has_bf16 = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
         precision = "bf16" if has_bf16 else "fp32"
     return Accelerator(cpu=on_cpu, mixed_precision="no" if precision == "fp32" else precision)
+
+
+def _require_device(device: str) -> None:
+    kind, _, number = device.partition(":")
+    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(kind, 1)
+    if int(number or 0) >= count:
+        raise ConfigError(f"device is {device}, but there are {count} of kind {kind} here: set device to auto or cpu")
 
 
 def set_seed(seed: int) -> None:

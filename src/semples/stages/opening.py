@@ -31,10 +31,11 @@ def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
 
     Nothing is written before the data set has been read without an error (scenes are drawn into it first).
     """
+    accelerator = make_accelerator(config.device, config.precision)
     log = TrainingLog(directory / "metrics.jsonl", quiet)
     with skipping(config.data.skip_bad_images, log) as (size_of, skipped):
         dataset = read_dataset(config, directory, size_of)
-    run = Run(directory, config, dataset, make_accelerator(config.device, config.precision), log)
+    run = Run(directory, config, dataset, accelerator, log)
     # A wrong name or a missing package is told now, not after an hour of training.
     _ = run.averaged_labels, run.given_words, run.trains_generator
     if "dense_crf" in config.pseudo_masks.refinement:
