@@ -147,9 +147,10 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
 
 def _require_device(device: str) -> None:
     kind, _, number = device.partition(":")
-    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(kind, 1)
-    if int(number or 0) >= count:
-        raise ConfigError(f"device is {device}, but there are {count} of kind {kind} here: set device to auto or cpu")
+    there = {"auto": 1, "cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if not (number.isdecimal() or device == kind) or int(number or 0) >= there.get(kind, 0):
+        known = ", ".join(name for name, count in there.items() if count)
+        raise ConfigError(f'device is "{device}", which is not there: set device to one of {known}')
 
 
 def set_seed(seed: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import configs, images, masks, tags
+from . import checkpoints, configs, images, masks, runs, tags
 from .case import Case
 
-CASES: list[Case] = [*images.CASES, *tags.CASES, *masks.CASES, *configs.CASES]
+CASES: list[Case] = [*images.CASES, *tags.CASES, *masks.CASES, *configs.CASES, *checkpoints.CASES, *runs.CASES]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semples.cli.parser import Parser, class_names, count, format_name, read_pairings, stage_name
-from semples.errors import ConfigError
+from semples.errors import ConfigError, DataError
 from semples.files import read_json
 from semples.settings import config_to_yaml, load_config
 
@@ -219,7 +219,11 @@ def _show_run(run: Path) -> None:
 
     evaluation = run / "evaluation.json"
     if evaluation.is_file():
-        _print_table(tables.evaluation_table(read_json(evaluation)))
+        try:
+            table = tables.evaluation_table(read_json(evaluation))
+        except (DataError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"{evaluation} is no evaluation ({error}): --force evaluate makes it again") from error
+        _print_table(table)
     report = run / "report.html"
     print(f"report: {report}" if report.is_file() else f"run directory: {run}")
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -83,9 +82,9 @@ class Config:
     report: ReportConfig = field(default_factory=ReportConfig)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"seed is {self.seed}, expected 0 to 2^63 - 1")
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", self.device):
-            raise ConfigError(f'device is "{self.device}", expected auto, cpu, cuda, cuda:1 (a number) or mps')
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}, expected 0 or more")
+        if self.seed >= 2**63:
+            raise ConfigError(f"seed is {self.seed}, expected less than 2^63")
         if self.checkpoint_seconds < 0:
             raise ConfigError(f"checkpoint_seconds is {self.checkpoint_seconds}, expected 0 or more")

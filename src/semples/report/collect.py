@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import yaml
 
 from semples.config import PseudoMasksConfig, ReportConfig
+from semples.data.index import parse_dataset
 from semples.data.shown import evenly
 from semples.errors import DataError
-from semples.records import ClassCatalogue, Dataset, Sample
+from semples.records import Dataset
 from semples.report.scores import Evaluation, Score, read_evaluation
 from semples.report.skipped import Skipped, parse_skipped
 
@@ -22,7 +23,7 @@ STAGES = ("0-classify", "1-match", "2-prompts", "3-refine", "4-pseudo-masks", "5
 """Stage folders of a run, in order."""
 
 _TRACES = ("manifest.json", "dataset.json", "config.yaml", "metrics.jsonl", "evaluation.json")
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, yaml.YAMLError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, yaml.YAMLError)
 
 Parsed = TypeVar("Parsed")
 
@@ -147,15 +148,6 @@ def parse_settings(text: str) -> Mapping[str, Any]:
     return value
 
 
-def parse_dataset(text: str) -> Dataset:
-    """Parse and check the classes and both splits of ``dataset.json``."""
-    value = parse_object(text)
-    names = tuple(str(name) for name in value["classes"])
-    prompt_names = tuple(str(name) for name in value.get("prompt_names") or names)
-    train, val = (tuple(_sample(entry) for entry in value.get(split) or ()) for split in ("train", "val"))
-    return Dataset(ClassCatalogue(names, prompt_names), train, val)
-
-
 def parse_manifest(text: str) -> tuple[Stage, ...]:
     """Parse one entry for each of :data:`STAGES`, "not run" where the manifest has none, and for those beside them."""
     entries = parse_object(text)["stages"]
@@ -224,11 +216,6 @@ def _read(path: Path, name: str, parse: Callable[[str], Parsed], default: Parsed
         detail = f"missing {error}" if isinstance(error, KeyError) else str(error)
         problems.append(f"{name} could not be read ({detail}): its part of this report is left out.")
         return default
-
-
-def _sample(entry: Mapping[str, Any]) -> Sample:
-    tags = tuple(sorted({int(tag) for tag in entry["tags"]}))
-    return Sample(str(entry["id"]), Path(entry["path"]), (int(entry["height"]), int(entry["width"])), tags)
 
 
 def _epoch(line: Mapping[str, Any]) -> Epoch:

@@ -171,7 +171,7 @@ def read_cams(folder: Path, sample: Sample) -> tuple[NDArray[np.uint8], NDArray[
     try:
         tensors = load_file(path)
         return _checked_cams(tensors["cams"], tensors["classes"], sample)
-    except (FileNotFoundError, SafetensorError, KeyError, ValueError) as error:
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError, TypeError) as error:
         problem = "not there" if isinstance(error, FileNotFoundError) else f"damaged ({error})"
         raise ResultError(f"{path} is {problem}: run again with --force {folder.name.partition('-')[2]}") from error
 
