@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -64,7 +65,9 @@ class Checkpoint:
         if self.path is None or not self.path.parent.is_dir():
             return None
         try:
-            return torch.load(self.path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # what torch warns of in strange files is told below, or does no harm
+                warnings.simplefilter("ignore")
+                return torch.load(self.path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             tell(f"{self.path} is not there: the stage starts over, stages before it stay")
         except Exception:  # torch raises a dozen types on damaged files

@@ -7,6 +7,7 @@ numbers. ``{i}`` stands for the layer; one name of theirs may hold several tenso
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -103,7 +104,9 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):  # their files keep the command line beside
+        # Their files keep the command line beside. Of strange files torch warns before it refuses them.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many types on damaged files
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -142,7 +142,9 @@ def parse_object(text: str) -> dict[str, Any]:
 
 def parse_settings(text: str) -> Mapping[str, Any]:
     """Parse ``config.yaml``: settings in sections, and under "environment" what the run was made with."""
-    value = yaml.safe_load(text) or {}
+    value = yaml.safe_load(text)
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise ValueError(f"expected settings in sections, got {type(value).__name__}")
     return value

@@ -23,8 +23,8 @@ def missing_stages(run: Run) -> list[str]:
 
 def _skipped(run: Run) -> Iterator[str]:
     if count := len(run.skipped.images):
-        were = "image was" if count == 1 else "images were"
-        yield f"{count} {were} left out because they cannot be read: see Skipped images."
+        images = "1 image that cannot be read was" if count == 1 else f"{count} images that cannot be read were"
+        yield f"{images} left out: see Skipped images."
     if run.skipped.classes:
         yield f"No training image is left of {', '.join(run.skipped.classes)}: nothing was learned of them."
 
