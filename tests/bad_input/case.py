@@ -33,6 +33,7 @@ class Case:
         build: Makes the input in an empty folder, and returns the words of the command.
         says: What the line must contain: the file or setting, and the fix.
         status: Exit status; 0 where the right end is to go on without what is bad.
+        is_slow: Whether it is left to `make test-slow`: it trains or loads for a while, or is one of many alike.
         then: Looks at what an exit with status 0 left; returns what is wrong with it, or nothing.
     """
 
@@ -41,6 +42,7 @@ class Case:
     build: Callable[[Path], Sequence[str]]
     says: tuple[str, ...]
     status: int = 2
+    is_slow: bool = False
     then: Callable[[Path], str] = lambda _: ""
 
     def __str__(self) -> str:

@@ -164,15 +164,16 @@ WEAKTR = {
 }
 
 _FIX = ("model",)
+"""What the line says: the folder, or the setting that names it."""
 
 CASES = [
     *(
-        Case("checkpoints", f"{use}: {what}", partial(_USES[use], spoil=spoil), _FIX)
+        Case("checkpoints", f"{use}: {what}", partial(_USES[use], spoil=spoil), _FIX, is_slow=use != "segmentation")
         for use in _USES
         for what, spoil in DAMAGES.items()
     ),
     *(
-        Case("checkpoints", f"vision-language: {what}", partial(_vision_language, spoil=spoil), _FIX)
+        Case("checkpoints", f"vision-language: {what}", partial(_vision_language, spoil=spoil), _FIX, is_slow=True)
         for what, spoil in TOKENIZER.items()
     ),
     *(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from .files import SEGMENTATION, encoded, noise, photos, png_chunk, png_that_dec
 
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "bmp": "BMP", "gif": "GIF", "tif": "TIFF"}
 LENGTHS = 20
+HALF = encoded("PNG")[:2000]
+WORKER = ("--data.workers", "1")
 FIX = "download it again, or leave it out"
 
 
@@ -24,7 +27,8 @@ def _cut(suffix: str, part: int) -> Case:
         (folder / f"cut.{suffix}").write_bytes(content[: len(content) * part // LENGTHS])
         return predict(SEGMENTATION, f"cut.{suffix}")
 
-    return Case("truncated images", f"{suffix}, {part} of {LENGTHS} parts", build, (f"cut.{suffix}", FIX))
+    name = f"{suffix}, {part} of {LENGTHS} parts"
+    return Case("truncated images", name, build, (f"cut.{suffix}", FIX), is_slow=part % 6 != 1)
 
 
 def _bytes(what: str, name: str, content: Callable[[], bytes], *says: str) -> Case:
@@ -47,8 +51,6 @@ def _strange_size(width: int, height: int) -> bytes:
 
 def _bomb_in_text() -> bytes:
     """A PNG whose text chunk unpacks to 64 MiB."""
-    import zlib
-
     packed = zlib.compress(b"a" * 2**26)
     content = encoded("PNG")
     return content[:33] + png_chunk(b"zTXt", b"Comment\0\0" + packed) + content[33:]
@@ -69,7 +71,7 @@ def _folder_as_image(folder: Path) -> Sequence[str]:
     return predict(SEGMENTATION, "empty")
 
 
-def _in_training(content: bytes, more: tuple[str, ...] = ()) -> Callable[[Path], Sequence[str]]:
+def _in_training(content: bytes, *more: str) -> Callable[[Path], Sequence[str]]:
     def build(folder: Path) -> Sequence[str]:
         root = photos(folder)
         (root / "2.png").write_bytes(content)
@@ -140,12 +142,7 @@ CASES = [
     _words("no such file", predict(SEGMENTATION, "none.jpg"), "none.jpg is not there", "give image files"),
     _words("a pattern without match", predict(SEGMENTATION, "*.jpg"), "no file matches *.jpg", "give image files"),
     Case("images", "zero bytes among the training images", _in_training(b""), ("2.png", FIX)),
-    Case("images", "half an image among the training images", _in_training(encoded("PNG")[:2000]), ("2.png", FIX)),
-    Case(
-        "images",
-        "half an image in a worker",
-        _in_training(encoded("PNG")[:2000], ("--data.workers", "1")),
-        ("2.png", FIX),
-    ),
+    Case("images", "half an image in training", _in_training(HALF), ("2.png", FIX), is_slow=True),
+    Case("images", "half an image in a worker", _in_training(HALF, *WORKER), ("2.png", FIX), is_slow=True),
     Case("images", "all skipped", _all_bad, ("photos", "run without --skip-bad-images")),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import json
 import shutil
 import tempfile
@@ -53,7 +54,7 @@ def _again(what: str, spoil: Spoil, *says: str, force: str = "", status: int = 2
     def build(folder: Path) -> Sequence[str]:
         return run_of(folder, _spoiled(folder, spoil), *(("--force", force) if force else ()))
 
-    return Case("run directories", f"run, {what}", build, says, status)
+    return Case("run directories", f"run, {what}", build, says, status, is_slow=bool(force or not status))
 
 
 def _verb(verb: Sequence[str], what: str, spoil: Spoil, *says: str) -> Case:
@@ -145,8 +146,6 @@ def _running(stage: str, checkpoint: bytes) -> Spoil:
 
 
 def _saved(value: Any) -> bytes:
-    import io
-
     buffer = io.BytesIO()
     torch.save(value, buffer)
     return buffer.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -261,8 +262,6 @@ def _npy(content: bytes) -> Callable[[Path], object]:
 
 def _object_npy(data: bytes) -> bytes:
     """An .npy file of objects with any pickle inside."""
-    import io
-
     buffer = io.BytesIO()
     header = {"descr": "|O", "fortran_order": False, "shape": ()}
     np.lib.format.write_array_header_1_0(buffer, header)  # type: ignore[arg-type]
@@ -270,8 +269,6 @@ def _object_npy(data: bytes) -> bytes:
 
 
 def _saved(value: Any) -> bytes:
-    import io
-
     buffer = io.BytesIO()
     np.save(buffer, value, allow_pickle=True)
     return buffer.getvalue()

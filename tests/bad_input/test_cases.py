@@ -13,7 +13,10 @@ from .every import CASES
 torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+MARKED = [pytest.param(case, marks=pytest.mark.slow if case.is_slow else (), id=str(case)) for case in CASES]
+
+
+@pytest.mark.parametrize("case", MARKED)
 def test_it_ends_right(case: Case, tmp_path: Path) -> None:
     assert problems(case, tmp_path) == []
 
