@@ -22,6 +22,13 @@ OUT = "out"
 SENTINEL = "executed"
 """Name of the folder that code inside an input would make."""
 
+FIXES = (
+    *("expected", "Did you mean", "download", "put ", "give ", "set ", "add ", "correct ", "remove ", "make it again"),
+    *("makes it again", "delete ", "save ", "write ", "rename ", "copy ", "keep one", "run without", "use ", "move "),
+    *("check ", "convert ", "predict ", "--force", "go on with", "leave it out", "join ", "separate ", "mend "),
+)
+"""Words of which each line must have one: they tell what to do, or what would have been right."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -63,6 +70,8 @@ def problems(case: Case, folder: Path) -> list[str]:
         found.append(f"exit status {status}, expected {case.status}")
     if len(lines) != (1 if case.status else 0):
         found.append(f"{len(lines)} lines on standard error")
+    if case.status and not any(word in text for word in FIXES):
+        found.append("no word of what to do")
     if "Traceback" in text:
         found.append("a traceback")
     if any(path.name == SENTINEL for path in folder.rglob("*")):

@@ -163,17 +163,28 @@ WEAKTR = {
     "numbers by name": ("w.pth", _saved({"a": 1}), "expected a state dict"),
 }
 
-_FIX = ("model",)
-"""What the line says: the folder, or the setting that names it."""
+_PLACE = ("model",)
+"""What the line says: the folder, by its path."""
+
+
+def _place(use: str, what: str) -> tuple[str, ...]:
+    return ("mask_generator.backbone",) if (use, what) == ("backbone", "another architecture") else _PLACE
+
 
 CASES = [
     *(
-        Case("checkpoints", f"{use}: {what}", partial(_USES[use], spoil=spoil), _FIX, is_slow=use != "segmentation")
+        Case(
+            "checkpoints",
+            f"{use}: {what}",
+            partial(_USES[use], spoil=spoil),
+            _place(use, what),
+            is_slow=use != "segmentation",
+        )
         for use in _USES
         for what, spoil in DAMAGES.items()
     ),
     *(
-        Case("checkpoints", f"vision-language: {what}", partial(_vision_language, spoil=spoil), _FIX, is_slow=True)
+        Case("checkpoints", f"vision-language: {what}", partial(_vision_language, spoil=spoil), _PLACE, is_slow=True)
         for what, spoil in TOKENIZER.items()
     ),
     *(

@@ -151,9 +151,9 @@ def _read_preprocessor(path: Path) -> dict[str, Any]:
 
 
 def _way_out(source: str) -> str:
-    """What to do about a hub name that cannot be had."""
+    """What to do about a checkpoint that cannot be had."""
     if Path(source).is_dir():
-        return ""
+        return " (download that folder again, or give another)"
     from transformers.utils.hub import is_offline_mode
 
     if is_offline_mode():

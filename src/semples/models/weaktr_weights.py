@@ -110,7 +110,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many types on damaged files
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"cannot read checkpoint {path}: {first_line}") from error
+        raise ModelError(f"cannot read checkpoint {path}: {first_line}; download it again") from error
     content = content.get("model", content) if isinstance(content, Mapping) else content
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ModelError(f"checkpoint {path} holds no tensors by name, expected a state dict, plain or under model")
