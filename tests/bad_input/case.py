@@ -24,7 +24,19 @@ SENTINEL = "executed"
 
 FIXES = (
     *("expected", "Did you mean", "download", "put ", "give ", "set ", "add ", "correct ", "remove ", "make it again"),
-    *("makes it again", "delete ", "save ", "write ", "rename ", "copy ", "keep one", "run without", "use ", "move "),
+    *(
+        "makes it again",
+        "delete ",
+        "save ",
+        "write ",
+        "rename ",
+        "Expected ",
+        "copy ",
+        "keep one",
+        "run without",
+        "use ",
+        "move ",
+    ),
     *("check ", "convert ", "predict ", "--force", "go on with", "leave it out", "join ", "separate ", "mend "),
 )
 """Words of which each line must have one: they tell what to do, or what would have been right."""

@@ -204,7 +204,7 @@ ANNOTATIONS = [
     _json("an image id true", _set("images", 1, id=True), "image number 2", "expected a whole number"),
     _json("a category id twice", _set("categories", 1, id=1), "category 1", "give each category its own"),
     _json("a category without name", lambda content: bool(content["categories"][0].pop("name")), "expected text"),
-    _json("an unknown category", _set("annotations", 0, category_id=7), "category_id 7", "the file has 1 (boat)"),
+    _json("an unknown category", _set("annotations", 0, category_id=7), "category_id 7", "expected one of 1 (boat)"),
     _json("an unknown image", _set("annotations", 0, image_id=9), "image_id 9", "correct or remove it"),
     _json("a parent folder", _set("images", 0, file_name="../0.png"), 'without ".."'),
     _json("an absolute path", _set("images", 0, file_name="/etc/passwd"), "write it relative"),

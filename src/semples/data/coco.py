@@ -76,7 +76,9 @@ def read_coco(
     train = _samples(table, folder, catalogue, labels_of, size_of)
     require_some(train, root)
     if not any(sample.tags for sample in train):
-        raise DataError(f"{train_path}: none of its images has a label (data.labels is {labels})")
+        raise DataError(
+            f"{train_path}: none of its images has a label (data.labels is {labels}): add annotations, or give other ones"
+        )
     val: tuple[Sample, ...] = ()
     if val_path is not None:
         table = read_table(val_path, table)
@@ -154,7 +156,7 @@ def _samples(
         where = f"{table.path}, image {image.id}"
         sample_id = PurePosixPath(image.file_name).with_suffix("").as_posix()
         if sample_id in image_ids:
-            raise DataError(f'{where}: image {image_ids[sample_id]} has the same file name, "{sample_id}"')
+            raise DataError(f'{where}: image {image_ids[sample_id]} has the same file name, "{sample_id}"; rename one')
         image_ids[sample_id] = image.id
         path = folder / image.file_name
         if not _is_usable(path, folder, image.size, size_of, where):

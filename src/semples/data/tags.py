@@ -65,7 +65,7 @@ def tag_indices(tags: Iterable[str], catalogue: ClassCatalogue, where: str) -> t
     found = set()
     for tag in tags:
         if tag not in indices:
-            hint = did_you_mean(tag, catalogue.names) or f" The classes are {', '.join(catalogue.names)}."
+            hint = did_you_mean(tag, catalogue.names) or f" Expected any of {', '.join(catalogue.names)}."
             raise DataError(f'{where}: tag "{tag}" is no class.{hint}')
         found.add(indices[tag])
     return tuple(sorted(found))
