@@ -69,7 +69,7 @@ def evaluate(predictions: Path, truth: Path, classes: Sequence[str]) -> dict[str
         raise DataError(f"{missing} is not there: give a folder of PNG masks")
     paths = sorted(truth.rglob("*.png"))
     if not paths:
-        raise DataError(f"{truth} holds no PNG masks")
+        raise DataError(f"{truth} holds no PNG masks: give a folder of them")
     matrix = ConfusionMatrix(len(classes) + 1)
     for path in paths:
         target = read_mask(path, None, len(classes))

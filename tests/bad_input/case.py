@@ -23,7 +23,19 @@ SENTINEL = "executed"
 """Name of the folder that code inside an input would make."""
 
 FIXES = (
-    *("expected", "Did you mean", "download", "put ", "give ", "set ", "add ", "correct ", "remove ", "make it again"),
+    *(
+        "expected",
+        "needs ",
+        "Did you mean",
+        "download",
+        "put ",
+        "give ",
+        "set ",
+        "add ",
+        "correct ",
+        "remove ",
+        "make it again",
+    ),
     *(
         "makes it again",
         "delete ",

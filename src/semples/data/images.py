@@ -88,7 +88,9 @@ def read_mask(
             raise DataError(f"{path}: {_why_no_index_mask(image)}")
         mask = np.array(image)
     if size is not None and mask.shape != size:
-        raise DataError(f"{path}: {_by(mask.shape)} pixels (height x width), but its image has {_by(size)}")
+        raise DataError(
+            f"{path}: {_by(mask.shape)} pixels (height x width), but its image has {_by(size)}; {_MASK_FIX}"
+        )
     if map_values:
         mask = np.array([map_values.get(value, value) for value in range(256)], dtype=np.uint8)[mask]
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))

@@ -120,7 +120,7 @@ def flag_indices(flags: npt.NDArray[Any], catalogue: ClassCatalogue, where: str)
     if flags.shape != (len(catalogue),):
         raise DataError(f"{where} has {list(flags.shape)} flags, expected {len(catalogue)}")
     if not ((flags == 0) | (flags == 1)).all():
-        raise DataError(f"{where} has flags other than 0 and 1")
+        raise DataError(f"{where} has flags other than 0 and 1; write 1 for each class that is there, else 0")
     return tuple(int(index) for index in flags.nonzero()[0])
 
 

@@ -87,7 +87,7 @@ def _split_ids(root: Path, split: str) -> list[str]:
     path = root / _SPLITS / f"{split}.txt"
     if not path.is_file():
         known = sorted(other.stem for other in path.parent.glob("*.txt"))
-        there = f"the splits there are {', '.join(known)}" if known else "it is a list of ids, one a line"
+        there = f"the splits there are {', '.join(known)}" if known else "expected a list of ids, one a line"
         raise DataError(f'{path}: there is no split "{split}"; {there}.{did_you_mean(split, known)}')
     lines: dict[str, int] = {}
     for number, line in enumerate(read_utf8(path, "image ids").splitlines(), start=1):
