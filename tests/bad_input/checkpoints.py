@@ -129,8 +129,14 @@ DAMAGES: dict[str, Spoil] = {
     "deviation null": edit("preprocessor_config.json", image_std=[None, None, None]),
 }
 
+
+def _without_tokenizer(folder: Path) -> None:
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+
+
 TOKENIZER: dict[str, Spoil] = {
-    "no tokenizer": lambda folder: [path.unlink() for path in folder.glob("tokenizer*")],
+    "no tokenizer": _without_tokenizer,
     "tokenizer of zero bytes": write("tokenizer.json", b""),
     "tokenizer cut in half": cut("tokenizer.json", 0.5),
     "tokenizer a list": write("tokenizer.json", b"[]"),
@@ -158,7 +164,7 @@ WEAKTR = {
     "text": ("w.pth", b"weights", "cannot read checkpoint w.pth"),
     "zero bytes of safetensors": ("w.safetensors", b"", "cannot read checkpoint w.safetensors"),
     "text named safetensors": ("w.safetensors", b"weights, many of them", "cannot read checkpoint w.safetensors"),
-    "other tensors": ("w.pth", _TINY, "is it a WeakTr checkpoint"),
+    "other tensors": ("w.pth", _TINY, "expected a WeakTr checkpoint"),
     "a list": ("w.pth", _saved([torch.zeros(2)]), "expected a state dict"),
     "numbers by name": ("w.pth", _saved({"a": 1}), "expected a state dict"),
 }

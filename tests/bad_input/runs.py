@@ -94,7 +94,7 @@ def _report(what: str, name: str, content: bytes) -> Case:
         told = f"{name} could not be read" in html or f"{name}: line 1 is damaged" in html
         return "" if told else f"the report does not name {name}"
 
-    return Case("run directories", f"report, {what}", build, (), 0, then)
+    return Case("run directories", f"report, {what}", build, (), status=0, then=then)
 
 
 def _edit(name: str, change: Callable[[Any], Any]) -> Spoil:
@@ -129,6 +129,10 @@ def _tensors(name: str, **values: torch.Tensor | None) -> Spoil:
         save_file({key: value for key, value in changed.items() if value is not None}, directory / name)
 
     return spoil
+
+
+def _network(name: str) -> Spoil:
+    return lambda directory: save_file({"weight": torch.zeros(2)}, directory / name)
 
 
 def _png(image: Image.Image) -> Spoil:
@@ -212,9 +216,7 @@ RESULTS = (
             "of zero bytes": write(f"{folder}/{GENERATOR}", b""),
             "cut in half": cut(f"{folder}/{GENERATOR}", 0.5),
             "a pickle": write(f"{folder}/{GENERATOR}", payload()),
-            "of another network": lambda directory, folder=folder: save_file(
-                {"weight": torch.zeros(2)}, directory / folder / GENERATOR
-            ),
+            "of another network": _network(f"{folder}/{GENERATOR}"),
             "with an unknown tensor": _tensors(f"{folder}/{GENERATOR}", more=torch.zeros(1)),
         }.items()
     ]

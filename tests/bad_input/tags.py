@@ -264,7 +264,7 @@ def _object_npy(data: bytes) -> bytes:
     """An .npy file of objects with any pickle inside."""
     buffer = io.BytesIO()
     header = {"descr": "|O", "fortran_order": False, "shape": ()}
-    np.lib.format.write_array_header_1_0(buffer, header)  # type: ignore[arg-type]
+    np.lib.format.write_array_header_1_0(buffer, header)
     return buffer.getvalue() + data
 
 

@@ -145,14 +145,14 @@ PROPERTIES: dict[Callable[[Any], None], st.SearchStrategy[Any]] = {
 def _hold(check: Callable[[Any], None], examples: int) -> None:
     """Try a property on examples that are the same in every run."""
 
-    @settings(
+    @settings(  # type: ignore[untyped-decorator, unused-ignore]
         max_examples=examples,
         derandomize=True,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(PROPERTIES[check])
+    @given(PROPERTIES[check])  # type: ignore[untyped-decorator, unused-ignore]
     def tried(value: Any) -> None:
         check(value)
 

@@ -126,13 +126,13 @@ def test_voc_and_coco_leave_out_too(tmp_path: Path) -> None:
     assert [path.name for path in bad.reasons] == ["1.jpg", "2.jpg"]
 
     shutil.move(root / "JPEGImages", root / "images")
-    content = {
+    table = {
         "images": [{"id": i, "file_name": f"{i}.jpg", "height": 40, "width": 48} for i in range(3)],
         "annotations": [{"id": i, "image_id": i, "category_id": 1} for i in range(3)],
         "categories": [{"id": 1, "name": "cat"}],
     }
     (root / "annotations").mkdir()
-    (root / "annotations" / "train.json").write_text(json.dumps(content))
+    (root / "annotations" / "train.json").write_text(json.dumps(table))
     bad = BadImages()
     assert [sample.id for sample in read_coco(root, size_of=bad.size_of).train] == ["0"]
     assert len(bad.reasons) == 2

@@ -77,7 +77,7 @@ def read_coco(
     require_some(train, root)
     if not any(sample.tags for sample in train):
         raise DataError(
-            f"{train_path}: none of its images has a label (data.labels is {labels}): add annotations, or give other ones"
+            f"{train_path}: none of its images has a label (data.labels is {labels}): add annotations or give others"
         )
     val: tuple[Sample, ...] = ()
     if val_path is not None:

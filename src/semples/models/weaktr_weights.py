@@ -131,7 +131,7 @@ def _check_names(tensors: Mapping[str, Tensor], names: Names, path: Path | str) 
         if odd:
             listed = ", ".join(sorted(odd)[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
             raise ModelError(
-                f"checkpoint {path} {problem} {listed}: is it a WeakTr checkpoint of the backbone's depth?"
+                f"checkpoint {path} {problem} {listed}: expected a WeakTr checkpoint of the backbone's depth"
             )
 
 
