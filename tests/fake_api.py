@@ -117,9 +117,8 @@ class FakeApi(ModuleType):
         (out / "evaluation.json").write_text(json.dumps(EVALUATION))
         (out / "report.html").write_text("<html>")
 
-    def predict(self, model: Path, images: list[Path], out: Path, overlays: bool, quiet: bool) -> list[Path]:
-        call = {"model": model, "images": images, "out": out, "overlays": overlays, "quiet": quiet}
-        self.called("predict", call)
+    def predict(self, images: list[Path], out: Path, **more: Any) -> list[Path]:
+        self.called("predict", {"images": images, "out": out, **more})
         return [out / f"{image.stem}.png" for image in images]
 
     def evaluate(self, predictions: Path, truth: Path, classes: tuple[str, ...]) -> dict[str, Any]:

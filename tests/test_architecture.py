@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "init": {*FOUNDATION, "config", "settings", "data"},
     "doctor": {*FOUNDATION, "config", "data", "models", "stages"},
     "masking": {*FOUNDATION, "data", "models", "stages"},
-    "results": {"errors", "files"},
+    "results": {"errors", "files", "records", "data"},
     "tables": set(),
 }
 MAY_IMPORT["api"] = {*MAY_IMPORT, "stages"} - {"tables"}

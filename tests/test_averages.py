@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from semples.averages import MovingAverage, decay_at
-from semples.training import Fitting, StepResult, TrainingLog, fit, make_accelerator
+from semples.progress import TrainingLog
+from semples.training import Fitting, StepResult, fit, make_accelerator
 from test_training import KilledError, Numbers, squared_distance, train_noisy
 
 torch.set_num_threads(1)

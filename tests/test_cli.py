@@ -181,7 +181,7 @@ def test_print_config_needs_no_data(api: FakeApi, tmp_path: Path, capsys: Output
 def test_predict(api: FakeApi, capsys: Output) -> None:
     assert main(["predict", "model", "a.jpg", "folder", "--out", "masks"]) == 0
     call = {"model": Path("model"), "images": [Path("a.jpg"), Path("folder")], "out": Path("masks")}
-    assert api.only_call() == {**call, "overlays": True, "quiet": False}
+    assert api.only_call() == {**call, "overlays": True, "quiet": False, "skip_bad_images": False}
     assert capsys.readouterr().out == "2 masks in masks\n"
 
 

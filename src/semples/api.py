@@ -149,7 +149,7 @@ def evaluate(predictions: Path, truth: Path, classes: Sequence[str]) -> dict[str
         raise DataError(f"{missing} is not there: give a folder of PNG masks")
     paths = sorted(truth.rglob("*.png"))
     if not paths:
-        raise DataError(f"{truth} holds no PNG masks")
+        raise DataError(f"{truth} holds no PNG masks: give a folder of them")
     matrix = ConfusionMatrix(len(classes) + 1)
     for path in paths:
         target = read_mask(path, None, len(classes))
@@ -174,13 +174,16 @@ def prompts(run: Path) -> dict[str, list[tuple[str, float]]]:
     """Read the words nearest to each learned prompt, best first.
 
     Raises:
-        DataError: The run has no stage 2.
+        DataError: The run has no stage 2, or its words were changed into something else.
     """
     path = run / "2-prompts" / "words.json"
     if not path.is_file():
         raise DataError(f"{path} is not there: give the directory of a run with guidance that passed stage prompts")
-    words = read_json(path)["words"]
-    return {name: [(word, float(score)) for word, score in epochs[-1]] for name, epochs in words.items()}
+    try:
+        words = read_json(path)["words"]
+        return {name: [(str(word), float(score)) for word, score in epochs[-1]] for name, epochs in words.items()}
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} holds no words of a run ({error}): --force prompts makes it again") from error
 
 
 def export(run: Path, format: Literal["coco", "voc", "onnx"], with_images: bool = False) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from accelerate import skip_first_batches
 from torch import Tensor
 
 from semples.averages import MovingAverage
-from semples.errors import RunError
+from semples.errors import ResultError
 from semples.files import replacing, writing
 
 
@@ -65,7 +66,9 @@ class Checkpoint:
         if self.path is None or not self.path.parent.is_dir():
             return None
         try:
-            return torch.load(self.path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # what torch warns of in strange files is told below, or does no harm
+                warnings.simplefilter("ignore")
+                return torch.load(self.path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             tell(f"{self.path} is not there: the stage starts over, stages before it stay")
         except Exception:  # torch raises a dozen types on damaged files
@@ -149,7 +152,7 @@ class TrainingState:
 
     def collect(self) -> dict[str, Any]:
         """Return tensors and plain values, for :meth:`Checkpoint.save`; frozen parameters are not among them."""
-        frozen = {name for name, parameter in self.module.named_parameters() if not parameter.requires_grad}
+        frozen = self._frozen()
         return {
             "module": {name: value for name, value in self.module.state_dict().items() if name not in frozen},
             "optimizer": self.optimizer.state_dict(),
@@ -162,14 +165,18 @@ class TrainingState:
             "average": self.average and self.average.state_dict(),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any], path: Path | None = None) -> None:
         """Become what :meth:`collect` returned.
 
+        Args:
+            state: The result of :meth:`collect`.
+            path: Where it was read from, for the error.
+
         Raises:
-            RunError: The state is that of another training.
+            ResultError: The state is that of another training.
         """
         try:
-            self.module.load_state_dict(state["module"], strict=False)
+            self._load_module(state["module"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
             _set_random_state(state["random"])
@@ -179,9 +186,19 @@ class TrainingState:
             self.history[:] = state["history"]
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise RunError(f"the checkpoint does not fit this training ({reason}): delete it") from error
+            raise ResultError(f"{path}: the checkpoint does not fit this training ({reason}): delete it") from error
+
+    def _load_module(self, tensors: Mapping[str, Tensor]) -> None:
+        """Load what :meth:`collect` took of the module: everything but frozen parameters."""
+        missing, unknown = self.module.load_state_dict(tensors, strict=False)
+        lacking = set(missing) - self._frozen()
+        if lacking or unknown:
+            raise ValueError(f"it lacks {sorted(lacking)[:3]} and has unknown {unknown[:3]}")
+
+    def _frozen(self) -> set[str]:
+        return {name for name, parameter in self.module.named_parameters() if not parameter.requires_grad}
 
 
 def _random_state() -> dict[str, Any]:

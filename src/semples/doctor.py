@@ -17,6 +17,8 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 
 from semples.config import Config
+from semples.data.checking import BadImages
+from semples.data.images import image_size
 from semples.errors import SemplesError
 from semples.models import backbones, segmentation, vision_language
 from semples.models.loading import resolve
@@ -147,12 +149,17 @@ def _data_and_disk(config: Config, out: Path) -> Iterator[Finding]:
         yield Finding("data", "ok", f"{count} training and {config.data.val_size} held-out scenes, to be drawn")
         pixels = [(size * size, 2)] * count
     else:
+        bad = BadImages()
         try:
-            dataset = read_dataset(config, out)
+            dataset = read_dataset(config, out, bad.size_of if config.data.skip_bad_images else image_size)
         except SemplesError as error:
             yield Finding("data", "problem", str(error), "see docs/own-data.md")
             return
         yield _data(dataset)
+        if bad.reasons:
+            yield Finding(
+                "bad images", "note", f"{len(bad.reasons)} would be left out: {next(iter(bad.reasons.values()))}"
+            )
         pixels = [(sample.size[0] * sample.size[1], len(sample.tags)) for sample in dataset.train]
     yield _disk(out, run_bytes(pixels, config.guidance.enabled))
 

@@ -38,6 +38,12 @@ class RunError(SemplesError):
     """A run that cannot go on, for example a non-finite loss or a full disk."""
 
 
+class ResultError(RunError):
+    """What an earlier stage left in the run directory is missing, damaged, or was changed by hand."""
+
+    exit_status = 2
+
+
 class BusyError(SemplesError):
     """A run directory in which another run is at work."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pycocotools import mask as rle
 
 from semples.data.catalogues import voc_palette
 from semples.data.images import read_mask, write_mask
+from semples.data.index import read_dataset_index
 from semples.errors import DataError
 from semples.files import read_json, replacing, write_text
 from semples.records import IGNORE_INDEX
@@ -154,15 +155,13 @@ def _label_map(classes: Sequence[str]) -> str:
 def _read_run(run: Path) -> tuple[list[str], list[int], list[MaskedImage]]:
     """Class names, category ids, and the training images of a run whose pseudo masks are done."""
     require_stage(run, MASKS)
-    index = read_json(run / "dataset.json")
-    classes = [str(name) for name in index["classes"]]
-    categories = [int(category) for category in index.get("category_ids") or range(1, len(classes) + 1)]
-    return classes, categories, [_masked_image(run, entry) for entry in index["train"]]
-
-
-def _masked_image(run: Path, entry: Mapping[str, Any]) -> MaskedImage:
-    mask_path = run / MASKS / f"{entry['id']}.png"
-    return MaskedImage(entry["id"], Path(entry["path"]), (entry["height"], entry["width"]), mask_path)
+    dataset = read_dataset_index(run / "dataset.json")
+    classes = list(dataset.catalogue.names)
+    categories = list(dataset.catalogue.category_ids or range(1, len(classes) + 1))
+    images = [
+        MaskedImage(sample.id, sample.path, sample.size, run / MASKS / f"{sample.id}.png") for sample in dataset.train
+    ]
+    return classes, categories, images
 
 
 def require_stage(run: Path, folder: str) -> None:
@@ -170,10 +169,17 @@ def require_stage(run: Path, folder: str) -> None:
     for name in ("dataset.json", "manifest.json"):
         if not (run / name).is_file():
             raise DataError(f"{run} is no run directory: it has no {name}")
-    status = read_json(run / "manifest.json")["stages"].get(folder, {}).get("status", "not run")
+    status = _status(run / "manifest.json", folder)
     if status != "done":
         stage = folder.partition("-")[2]
         raise DataError(f"{run} has not finished stage {stage} ({status}): go on with the same `semples run` command")
+
+
+def _status(manifest: Path, folder: str) -> str:
+    try:
+        return str(read_json(manifest)["stages"].get(folder, {}).get("status", "not run"))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{manifest} is no manifest of a run ({error}): put a good copy back, or run again") from error
 
 
 def _copy_images(images: Sequence[MaskedImage], folder: Path) -> None:

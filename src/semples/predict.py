@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
+from semples.data.checking import SizeOf
 from semples.data.folder import IMAGE_SUFFIXES
-from semples.data.images import image_size, read_image, write_image, write_mask
+from semples.data.images import read_image, write_image, write_mask
 from semples.data.loading import to_pixels
 from semples.data.overlays import mask_overlay
 from semples.errors import DataError
@@ -17,6 +18,7 @@ from semples.models.segmentation import load_segmentation_network
 from semples.progress import TrainingLog
 from semples.records import Sample
 from semples.stages.inference import predict_labels, prediction_batches
+from semples.stages.skipping import SKIPPED_FILE, record_skipped, skipping
 
 _SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 
@@ -27,6 +29,7 @@ def predict(
     out: Path | str,
     overlays: bool = True,
     quiet: bool = False,
+    skip_bad_images: bool = False,
 ) -> list[Path]:
     """Write ``NAME.png`` (mask) and ``NAME-overlay.jpg`` for every image.
 
@@ -40,6 +43,8 @@ def predict(
         out: Folder for the results.
         overlays: Write the overlays too.
         quiet: Nothing on standard error.
+        skip_bad_images: Read all images first, leave out those that cannot be read, and list them in
+            ``skipped.json`` beside the masks; else the first of them is an error.
 
     Returns:
         Paths of the masks, in the order of the images: palette PNG, uint8, 0 background, k + 1 for class k,
@@ -50,13 +55,16 @@ def predict(
         ModelError: No model there.
     """
     model, out = Path(model), Path(out)
-    samples = _samples([images] if isinstance(images, Path | str) else images)
+    log = TrainingLog(quiet=quiet)
+    with skipping(skip_bad_images, log) as (size_of, bad):
+        samples = _samples([images] if isinstance(images, Path | str) else images, size_of)
     targets = [out / f"{sample.id}.png" for sample in samples]
     _refuse_overwriting(out, [*targets, *(_overlay_path(path) for path in targets)], samples)
     inner = model / "5-segment" / "model"
     network = load_segmentation_network(inner if inner.is_dir() else model)
     batches = list(prediction_batches(network, samples))
-    for indices in TrainingLog(quiet=quiet).track(batches, "predict"):
+    record_skipped(out / SKIPPED_FILE, bad, log)
+    for indices in log.track(batches, "predict"):
         photographs = [read_image(samples[index].path) for index in indices]
         pixels = torch.stack([to_pixels(photograph) for photograph in photographs]).to(network.mean.device)
         for index, photograph, mask in zip(indices, photographs, predict_labels(network, pixels), strict=True):
@@ -66,12 +74,22 @@ def predict(
     return targets
 
 
-def _samples(images: Sequence[Path | str]) -> list[Sample]:
+def _samples(images: Sequence[Path | str], size_of: SizeOf) -> list[Sample]:
     """One record for each image, with the name of its results as id; every header has been read."""
     paths = list({path.resolve(): path for given in images for path in _image_files(Path(given).expanduser())}.values())
     if not paths:
         raise DataError(f"no images in {', '.join(map(str, images))}: expected {_SUFFIXES}")
-    return [Sample(name, path, image_size(path), ()) for name, path in zip(_names(paths), paths, strict=True)]
+    samples = [
+        Sample(name, path, size, ())
+        for name, path in zip(_names(paths), paths, strict=True)
+        if (size := size_of(path)) is not None
+    ]
+    if not samples:
+        raise DataError(
+            f"none of the {len(paths)} images can be read, such as {paths[0]}: download them again, or run without "
+            "--skip-bad-images to learn why"
+        )
+    return samples
 
 
 def _image_files(given: Path) -> Iterator[Path]:

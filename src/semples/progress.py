@@ -59,7 +59,7 @@ class TrainingLog:
         """Forget the lines of an earlier training of this stage, but for the first epochs of one that goes on."""
         if self.path is None or not self.path.is_file():
             return
-        known = ((line, _stage_and_epoch(line)) for line in self.path.read_text(encoding="utf-8").splitlines())
+        known = ((line, _stage_and_epoch(line)) for line in _read_lines(self.path))
         kept = [line for line, (name, epoch) in known if name and (name != stage or epoch <= epochs)]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
@@ -163,6 +163,11 @@ def losses_line(means: Mapping[str, Mapping[str, float]]) -> str:
     """
     parts = " + ".join(f"{name} {value:.3g}" for name, value in means["parts"].items())
     return f"loss {means['loss']['loss']:.3g} = {parts}"
+
+
+def _read_lines(path: Path) -> list[str]:
+    """Lines of the log; what is no text in it makes a line that is about nothing."""
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _stage_and_epoch(line: str) -> tuple[str, int]:

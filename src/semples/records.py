@@ -74,7 +74,9 @@ class ClassCatalogue:
         if len(self.names) > 254:
             raise ValueError(f"{len(self.names)} classes, but 8-bit masks hold at most 254")
         if len(set(self.names)) != len(self.names):
-            raise ValueError(f"class names repeat: {sorted(n for n in self.names if self.names.count(n) > 1)}")
+            raise ValueError(
+                f"class names repeat: {sorted(n for n in self.names if self.names.count(n) > 1)}; give each its own"
+            )
         if len(self.prompt_names) != len(self.names):
             raise ValueError(f"{len(self.prompt_names)} prompt names for {len(self.names)} classes")
         if self.category_ids and len(set(self.category_ids)) != len(self.names):

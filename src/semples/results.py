@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from semples.data.index import read_dataset_index
 from semples.errors import DataError
 from semples.files import read_json
+from semples.records import Dataset
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class RunResult:
         Raises:
             DataError: This is no run directory.
         """
-        return tuple(self._index()["classes"])
+        return self._index().catalogue.names
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
@@ -64,15 +66,15 @@ class RunResult:
         Raises:
             DataError: This is no run directory.
         """
-        paths = {sample["id"]: self.mask(sample["id"]) for sample in self._index()["train"]}
+        paths = {sample.id: self.mask(sample.id) for sample in self._index().train}
         return {id: path for id, path in paths.items() if path.is_file()}
 
     def mask(self, id: str) -> Path:
         """Where the pseudo mask of a training image is."""
         return self.directory / "4-pseudo-masks" / f"{id}.png"
 
-    def _index(self) -> dict[str, Any]:
+    def _index(self) -> Dataset:
         path = self.directory / "dataset.json"
         if not path.is_file():
             raise DataError(f"{self.directory} is no run directory: it has no dataset.json")
-        return dict(read_json(path))
+        return read_dataset_index(path)

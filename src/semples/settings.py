@@ -154,18 +154,19 @@ def _read_file(file: Path, problems: list[str]) -> list[_Given]:
     try:
         text = file.read_text(encoding="utf-8")
         values = yaml.safe_load(text)
+        root = yaml.compose(text, yaml.SafeLoader)
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror}): give a YAML file of settings") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(_yaml_problem(file, error)) from error
     if values is None:
         return []
     if not isinstance(values, dict):
         raise ConfigError(f'{file} is not a mapping, expected settings such as "seed: 0"')
     lines: dict[str, int] = {}
-    for key, line in _lines(yaml.compose(text, yaml.SafeLoader), ""):
+    for key, line in _lines(root, ""):
         if key in lines:
-            problems.append(f"{file}:{line}: {key} is given twice, first in line {lines[key]}")
+            problems.append(f"{file}:{line}: {key} is given twice, first in line {lines[key]}; keep one of them")
         lines[key] = line
     values.pop(ENVIRONMENT, None)
     return _flatten(values, lambda key: f"{file}:{lines[key]}: {key}" if key in lines else f"{file}: {key}", problems)
@@ -173,8 +174,10 @@ def _read_file(file: Path, problems: list[str]) -> list[_Given]:
 
 def _yaml_problem(file: Path, error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        return f"{file}:{error.problem_mark.line + 1}: not valid YAML: {error.problem}"
-    return f"{file}: not valid YAML: {' '.join(str(error).split())}"
+        return f"{file}:{error.problem_mark.line + 1}: not valid YAML: {error.problem}; correct that line"
+    if isinstance(error, RecursionError):
+        return f"{file}: not valid YAML: nested too deep, expected sections with settings in them"
+    return f"{file}: not valid YAML: {' '.join(str(error).split())}; correct it, or save it as UTF-8"
 
 
 def _lines(node: yaml.Node | None, prefix: str) -> Iterator[tuple[str, int]]:
@@ -229,7 +232,8 @@ def _unknown(given: _Given) -> str:
     section, _, name = given.key.partition(".")
     if section not in _SECTIONS:
         nearest = did_you_mean(given.key, [*SETTING_KEYS, *_SECTIONS])
-        return f"{given.place} is not a setting{nearest and '.'}{nearest}"
+        hint = nearest and f".{nearest}"
+        return f"{given.place} is not a setting{hint or ', expected one of those that run --print_config lists'}"
     names = list(get_type_hints(_SECTIONS[section]))
     if not name:
         return f"{given.place} is a section, expected one of its settings: {', '.join(names)}"

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from semples.averages import MovingAverage
 from semples.checkpoints import Checkpoint, TrainingState
-from semples.errors import RunError
+from semples.errors import ConfigError, RunError
 from semples.progress import TrainingLog
 
 Schedule = Literal["cosine", "poly"]
@@ -63,12 +63,24 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
     Args:
         device: "auto", "cpu", "cuda" or "mps".
         precision: "auto", "fp32" or "bf16".
+
+    Raises:
+        ConfigError: This machine has no such device.
     """
+    _require_device(device)
     on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
     if precision == "auto":
         has_bf16 = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
         precision = "bf16" if has_bf16 else "fp32"
     return Accelerator(cpu=on_cpu, mixed_precision="no" if precision == "fp32" else precision)
+
+
+def _require_device(device: str) -> None:
+    kind, _, number = device.partition(":")
+    there = {"auto": 1, "cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if not (number.isdecimal() or device == kind) or int(number or 0) >= there.get(kind, 0):
+        known = ", ".join(name for name, count in there.items() if count)
+        raise ConfigError(f'device is "{device}", which is not there: set device to one of {known}')
 
 
 def set_seed(seed: int) -> None:
@@ -190,7 +202,7 @@ def _go_on(stage: str, state: TrainingState, checkpoint: Checkpoint, log: Traini
     """Take up the last checkpoint, and forget the log's lines of what comes after it."""
     saved = checkpoint.load(log.tell)
     if saved is not None:
-        state.restore(saved)
+        state.restore(saved, checkpoint.path)
         log.tell(f"{stage:16} goes on after epoch {state.epoch}, step {state.step}")
     log.start(stage, state.epoch)
 

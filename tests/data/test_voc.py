@@ -203,7 +203,7 @@ def test_unknown_split_names_those_there_are(root: Path) -> None:
     assert 'trian.txt: there is no split "trian"; the splits there are train, val. Did you mean "train"?' in text
     (root / "ImageSets/Segmentation/train.txt").unlink()
     (root / "ImageSets/Segmentation/val.txt").unlink()
-    assert 'there is no split "train"; it is a list of ids, one a line' in data_error(lambda: read_voc(root))
+    assert 'there is no split "train"; expected a list of ids, one a line' in data_error(lambda: read_voc(root))
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,10 @@ from semples.models.segmentation import (
     has_weights,
     load_segmentation_network,
 )
+from semples.progress import TrainingLog
 from semples.stages.inference import predict_labels
 from semples.stages.segment import _step
-from semples.training import Fitting, TrainingLog, fit, make_accelerator
+from semples.training import Fitting, fit, make_accelerator
 from tiny_segmenters import CONFIGS
 
 torch.set_num_threads(1)

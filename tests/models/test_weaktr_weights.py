@@ -127,7 +127,7 @@ def without(name: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("tensors", "problem"),
     [
-        (without("blocks.1.attn.proj.bias"), "lacks blocks.1.attn.proj.bias: is it a WeakTr checkpoint"),
+        (without("blocks.1.attn.proj.bias"), "lacks blocks.1.attn.proj.bias: expected a WeakTr checkpoint"),
         (published() | {"decoder.weight": torch.zeros(1)}, "has unknown decoder.weight"),
         (
             published() | {"head.weight": torch.zeros(20, WIDTH, 3, 3)},

@@ -22,7 +22,7 @@ from semples.cli.parser import (
     read_pairings,
     stage_name,
 )
-from semples.errors import ConfigError
+from semples.errors import ConfigError, DataError
 from semples.settings import config_to_yaml, load_config
 
 if TYPE_CHECKING:
@@ -51,11 +51,13 @@ def _run_arguments(parser: Parser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/NAME of FILE)")
     parser.add_argument("--until", type=stage_name, metavar="STAGE", help="stop after this stage")
     _add_run_options(parser)
+    _add_skip_bad_images(parser)
     parser.add_argument("--print_config", action="store_true", help="print the settings, defaults included, and stop")
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    config = load_config(arguments.config, arguments.settings)
+    flag = ["--data.skip_bad_images=true"] if arguments.skip_bad_images else []
+    config = load_config(arguments.config, [*arguments.settings, *flag])
     if arguments.print_config:
         print(config_to_yaml(config), end="")
         return
@@ -79,6 +81,7 @@ def _predict_arguments(parser: Parser) -> None:
     )
     _add_out(parser, "folder for masks and overlays")
     parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="write the masks alone")
+    _add_skip_bad_images(parser)
     _add_output_options(parser, "no progress, only the result")
 
 
@@ -91,6 +94,7 @@ def _predict(arguments: argparse.Namespace) -> None:
         out=arguments.out,
         overlays=arguments.overlays,
         quiet=arguments.quiet,
+        skip_bad_images=arguments.skip_bad_images,
     )
     if arguments.json:
         _print_json({"out": arguments.out, "masks": written})
@@ -250,6 +254,11 @@ def _add_json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables (docs/artefacts.md)")
 
 
+def _add_skip_bad_images(parser: Parser) -> None:
+    help = "read all images first, leave out those that cannot be read, and list them in skipped.json"
+    parser.add_argument("--skip-bad-images", action="store_true", help=help)
+
+
 def _add_run_directory(parser: Parser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
 
@@ -272,8 +281,13 @@ def _show_run(run: Path, arguments: argparse.Namespace) -> None:
     if arguments.json:
         _print_json({"event": "result", "run": run, "report": report, "evaluation": result.evaluation})
     elif not arguments.quiet:
-        if result.evaluation is not None:
-            _print_table(tables.evaluation_table(result.evaluation))
+        if (evaluation := result.evaluation) is not None:
+            try:
+                table = tables.evaluation_table(evaluation)
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                path = run / "evaluation.json"
+                raise DataError(f"{path} is no evaluation ({error}): --force evaluate makes it again") from error
+            _print_table(table)
         elif result.stages:
             _print_table(tables.stages_table(result.stages))
         print(f"report: {report}" if report else f"run directory: {run}")

@@ -84,5 +84,7 @@ class Config:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}, expected 0 or more")
+        if self.seed >= 2**63:
+            raise ConfigError(f"seed is {self.seed}, expected less than 2^63")
         if self.checkpoint_seconds < 0:
             raise ConfigError(f"checkpoint_seconds is {self.checkpoint_seconds}, expected 0 or more")

@@ -69,6 +69,8 @@ class DataConfig:
     """Decoded images are kept in memory up to this many megabytes."""
     workers: int = 0
     """Processes that decode images beside the training process."""
+    skip_bad_images: bool = False
+    """Read every image once at the start, and leave out those that cannot be read (--skip-bad-images)."""
 
     def __post_init__(self) -> None:
         if self.reader not in READERS and not re.fullmatch(r"(\w+\.)+\w+", self.reader):

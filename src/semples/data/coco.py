@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 from semples.data.catalogues import COCO, catalogue_from_names
+from semples.data.checking import SizeOf, require_some
 from semples.data.coco_masks import CocoMasks
 from semples.data.coco_table import CocoImage, CocoTable, read_table
 from semples.data.images import image_size
@@ -37,6 +38,7 @@ def read_coco(
     val_images: str = AUTO,
     labels: str = AUTO,
     prompt_names: Mapping[str, str] | None = None,
+    size_of: SizeOf = image_size,
 ) -> Dataset:
     """Read the samples of a data set in COCO's layout; images are looked at no further than their headers.
 
@@ -56,6 +58,7 @@ def read_coco(
         labels: "auto": from the annotations. "npy": from ``cls_labels_coco.npy``, a dict of image id -> a flag for
             each class; an image that is not in it has no label, as such files leave those out.
         prompt_names: Class name -> words for it in prompts, where a class has better ones than in ``catalogues.COCO``.
+        size_of: Gives the size of an image; None for one to leave out (:class:`semples.data.checking.BadImages`).
 
     Raises:
         DataError: If a file or folder is missing, unreadable or outside its folder, an id is used twice, an
@@ -69,13 +72,18 @@ def read_coco(
     table = read_table(train_path)
     catalogue = _catalogue(table, prompt_names or {})
     labels_of = _labels(root, labels, catalogue)
-    train = _samples(table, _images_folder(root, train_path, train_images, "train_images"), catalogue, labels_of)
+    folder = _images_folder(root, train_path, train_images, "train_images")
+    train = _samples(table, folder, catalogue, labels_of, size_of)
+    require_some(train, root)
     if not any(sample.tags for sample in train):
-        raise DataError(f"{train_path}: none of its images has a label (data.labels is {labels})")
+        raise DataError(
+            f"{train_path}: none of its images has a label (data.labels is {labels}): add annotations or give others"
+        )
     val: tuple[Sample, ...] = ()
     if val_path is not None:
         table = read_table(val_path, table)
-        val = _samples(table, _images_folder(root, val_path, val_images, "val_images"), catalogue, labels_of)
+        folder = _images_folder(root, val_path, val_images, "val_images")
+        val = _samples(table, folder, catalogue, labels_of, size_of)
     return Dataset(catalogue, tuple(sample for sample in train if sample.tags), val)
 
 
@@ -137,7 +145,9 @@ def _labels(root: Path, source: str, catalogue: ClassCatalogue) -> Labels:
     return labels
 
 
-def _samples(table: CocoTable, folder: Path, catalogue: ClassCatalogue, labels_of: Labels) -> tuple[Sample, ...]:
+def _samples(
+    table: CocoTable, folder: Path, catalogue: ClassCatalogue, labels_of: Labels, size_of: SizeOf
+) -> tuple[Sample, ...]:
     values = {category: index + 1 for index, category in enumerate(catalogue.category_ids)}
     image_ids: dict[str, int] = {}
     masks = CocoMasks(table.path, image_ids, values)
@@ -146,19 +156,23 @@ def _samples(table: CocoTable, folder: Path, catalogue: ClassCatalogue, labels_o
         where = f"{table.path}, image {image.id}"
         sample_id = PurePosixPath(image.file_name).with_suffix("").as_posix()
         if sample_id in image_ids:
-            raise DataError(f'{where}: image {image_ids[sample_id]} has the same file name, "{sample_id}"')
+            raise DataError(f'{where}: image {image_ids[sample_id]} has the same file name, "{sample_id}"; rename one')
         image_ids[sample_id] = image.id
         path = folder / image.file_name
-        _check_file(path, folder, image.size, where)
+        if not _is_usable(path, folder, image.size, size_of, where):
+            continue
         truth = (table.path, masks) if table.has_masks and image.is_drawn else (None, None)
         samples.append(Sample(sample_id, path, image.size, labels_of(image), *truth))
     return tuple(samples)
 
 
-def _check_file(path: Path, folder: Path, size: tuple[int, int], where: str) -> None:
+def _is_usable(path: Path, folder: Path, size: tuple[int, int], size_of: SizeOf, where: str) -> bool:
+    """Whether an image is to be taken; its file must be there and have the size that the annotations say."""
     if not path.is_file():
         raise DataError(f"{where}: there is no file {path}; add it, or set the folder (data.train_images, val_images)")
     require_inside(folder, path)
-    if image_size(path) != size:
-        came = " x ".join(map(str, image_size(path)))
-        raise DataError(f"{where}: height x width {size[0]} x {size[1]}, but {path} has {came}; correct one of them")
+    came = size_of(path)
+    if came not in (size, None):
+        shown = " x ".join(map(str, came))
+        raise DataError(f"{where}: height x width {size[0]} x {size[1]}, but {path} has {shown}; correct one of them")
+    return came is not None

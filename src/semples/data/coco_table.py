@@ -98,7 +98,7 @@ def _mark(
             raise DataError(f"{where}: image_id {entry['image_id']} is none of the images; correct or remove it")
         if category not in categories:
             known = ", ".join(f"{number} ({name})" for number, name in list(categories.items())[:5])
-            raise DataError(f"{where}: category_id {category} is no category; the file has {known}, ...")
+            raise DataError(f"{where}: category_id {category} is no category, expected one of {known}, ...")
         image.categories.add(category)
         image.is_drawn &= bool(entry.get(_SEGMENTATION))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from semples.data.catalogues import catalogue_from_names
+from semples.data.checking import SizeOf, require_some
 from semples.data.images import image_size
 from semples.data.tags import read_tags_csv, relative_name, require_inside, require_tags, tag_indices
 from semples.errors import ConfigError, DataError, did_you_mean
@@ -24,6 +25,7 @@ def read_folder(
     prompt_names: Mapping[str, str] | None = None,
     val_fraction: float = 0.1,
     seed: int = 0,
+    size_of: SizeOf = image_size,
 ) -> Dataset:
     """Read the samples of a folder; images are looked at no further than their headers, masks not at all.
 
@@ -39,6 +41,7 @@ def read_folder(
             the seed, so that new images leave the old ones where they are. Above 0, and with 2 images or
             more, at least one image is held out and at least one is left.
         seed: Of the draw.
+        size_of: Gives the size of an image; None for one to leave out (:class:`semples.data.checking.BadImages`).
 
     Raises:
         DataError: If a file or folder is missing, unreadable or outside the root, an image has no tag, a tag
@@ -57,7 +60,9 @@ def read_folder(
     samples = []
     for image, (path, tags) in tagged.items():
         indices = tag_indices(tags, catalogue, f"{where}, image {path.name}")
-        samples.append(Sample(image, path, image_size(path), indices, _mask_path(root, image)))
+        if (size := size_of(path)) is not None:
+            samples.append(Sample(image, path, size, indices, _mask_path(root, image)))
+    require_some(samples, root)
     held_out = _held_out([sample.id for sample in samples], val_fraction, seed)
     train = tuple(sample for sample in samples if sample.id not in held_out)
     return Dataset(catalogue, train, tuple(sample for sample in samples if sample.id in held_out))

@@ -5,6 +5,7 @@ Masks are uint8 [H, W]: 0 = background, k + 1 = class k of the catalogue, 255 = 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,7 +88,9 @@ def read_mask(
             raise DataError(f"{path}: {_why_no_index_mask(image)}")
         mask = np.array(image)
     if size is not None and mask.shape != size:
-        raise DataError(f"{path}: {_by(mask.shape)} pixels (height x width), but its image has {_by(size)}")
+        raise DataError(
+            f"{path}: {_by(mask.shape)} pixels (height x width), but its image has {_by(size)}; {_MASK_FIX}"
+        )
     if map_values:
         mask = np.array([map_values.get(value, value) for value in range(256)], dtype=np.uint8)[mask]
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
@@ -161,8 +164,11 @@ def indices_from_voc_colours(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8
 def _opened(path: Path, formats: tuple[str, ...], fix: str) -> Iterator[Image.Image]:
     """Open an image by its content, and turn whatever Pillow raises on damaged files into a DataError."""
     try:
-        with Image.open(path, formats=formats) as image:
-            yield image
+        # What Pillow only warns of (large images, damaged metadata) is read, or is an error of its own below.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=formats) as image:
+                yield image
     except DataError:
         raise
     except UnidentifiedImageError as error:

@@ -15,6 +15,8 @@ from semples.errors import DataError, did_you_mean
 from semples.records import ClassCatalogue
 
 _HEADER = ["image", "tags"]
+_LONGEST_NAME, _LONGEST_PATH = 250, 1000
+"""Bytes of a file name, and characters of a path, that all usual file systems take, a suffix of ours included."""
 
 
 def read_tags_csv(path: Path) -> dict[str, tuple[str, ...]]:
@@ -63,7 +65,7 @@ def tag_indices(tags: Iterable[str], catalogue: ClassCatalogue, where: str) -> t
     found = set()
     for tag in tags:
         if tag not in indices:
-            hint = did_you_mean(tag, catalogue.names) or f" The classes are {', '.join(catalogue.names)}."
+            hint = did_you_mean(tag, catalogue.names) or f" Expected any of {', '.join(catalogue.names)}."
             raise DataError(f'{where}: tag "{tag}" is no class.{hint}')
         found.add(indices[tag])
     return tuple(sorted(found))
@@ -84,7 +86,7 @@ def relative_name(name: str, where: str) -> str:
 
     Raises:
         DataError: If it is empty, absolute, leaves its folder by ``..``, or has control characters or bytes
-            that are not UTF-8.
+            that are not UTF-8, or is longer than file systems take.
     """
     name = name.strip()
     path = PurePosixPath(name)
@@ -94,6 +96,8 @@ def relative_name(name: str, where: str) -> str:
         raise DataError(f'{where}: "{name}" leaves the data folder; write it relative to that, without ".."')
     if not path.name or any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
         raise DataError(f"{where}: {name!r} is no usable file name; rename the image")
+    if len(name) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_NAME for part in path.parts):
+        raise DataError(f'{where}: "{name[:40]}..." is too long for a file name; rename the image')
     return path.as_posix()
 
 
@@ -116,7 +120,7 @@ def flag_indices(flags: npt.NDArray[Any], catalogue: ClassCatalogue, where: str)
     if flags.shape != (len(catalogue),):
         raise DataError(f"{where} has {list(flags.shape)} flags, expected {len(catalogue)}")
     if not ((flags == 0) | (flags == 1)).all():
-        raise DataError(f"{where} has flags other than 0 and 1")
+        raise DataError(f"{where} has flags other than 0 and 1; write 1 for each class that is there, else 0")
     return tuple(int(index) for index in flags.nonzero()[0])
 
 

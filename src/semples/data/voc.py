@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from semples.data.catalogues import VOC
+from semples.data.checking import SizeOf, require_some
 from semples.data.images import image_size
 from semples.data.restricted_npy import read_class_labels
 from semples.data.tags import flag_indices, read_tags_csv, read_utf8, relative_name, require_tags, tag_indices
@@ -31,6 +32,7 @@ def read_voc(
     labels: str = "auto",
     masks_folder: str = "auto",
     catalogue: ClassCatalogue = VOC,
+    size_of: SizeOf = image_size,
 ) -> Dataset:
     """Read the samples of a data set in the VOC layout; images are looked at no further than their headers.
 
@@ -43,6 +45,7 @@ def read_voc(
         masks_folder: Name of the folder of ground-truth masks, or "auto": SegmentationClassAug, then
             SegmentationClass. An image without a mask there has none.
         catalogue: The classes; ``cls_labels.npy`` has one flag for each, in their order.
+        size_of: Gives the size of an image; None for one to leave out (:class:`semples.data.checking.BadImages`).
 
     Raises:
         DataError: If a folder, split, image or label is missing or unreadable, a label is no class, or a
@@ -52,10 +55,11 @@ def read_voc(
     _require_images_folder(root)
     labels_of = _labels(root, labels, catalogue)
     masks = _masks(root, masks_folder)
-    train = _read_split(root, train_split, labels_of, masks)
+    train = _read_split(root, train_split, labels_of, masks, size_of)
+    require_some(train, root)
     for sample in train:
         require_tags(sample.tags, sample.id, str(root / _SPLITS / f"{train_split}.txt"))
-    val = _read_split(root, val_split, labels_of, masks) if val_split else ()
+    val = _read_split(root, val_split, labels_of, masks, size_of) if val_split else ()
     return Dataset(catalogue, train, val)
 
 
@@ -67,11 +71,14 @@ def _require_images_folder(root: Path) -> None:
     raise DataError(f"{root}: no VOC data set, there is no folder {_IMAGES}; {hint}")
 
 
-def _read_split(root: Path, split: str, labels_of: Labels, masks: dict[str, Path]) -> tuple[Sample, ...]:
+def _read_split(
+    root: Path, split: str, labels_of: Labels, masks: dict[str, Path], size_of: SizeOf
+) -> tuple[Sample, ...]:
     return tuple(
-        Sample(image, path, image_size(path), labels_of(image), masks.get(image))
+        Sample(image, path, size, labels_of(image), masks.get(image))
         for image in _split_ids(root, split)
         for path in [root / _IMAGES / f"{image}.jpg"]
+        if (size := size_of(path)) is not None
     )
 
 
@@ -80,7 +87,7 @@ def _split_ids(root: Path, split: str) -> list[str]:
     path = root / _SPLITS / f"{split}.txt"
     if not path.is_file():
         known = sorted(other.stem for other in path.parent.glob("*.txt"))
-        there = f"the splits there are {', '.join(known)}" if known else "it is a list of ids, one a line"
+        there = f"the splits there are {', '.join(known)}" if known else "expected a list of ids, one a line"
         raise DataError(f'{path}: there is no split "{split}"; {there}.{did_you_mean(split, known)}')
     lines: dict[str, int] = {}
     for number, line in enumerate(read_utf8(path, "image ids").splitlines(), start=1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -117,16 +118,33 @@ def image_statistics(
     """Mean and standard deviation (RGB, in units of [0, 1] pixels) from preprocessor_config.json.
 
     A checkpoint without that file gets the default: ImageNet's is what backbones without one were trained with.
+
+    Raises:
+        ModelError: The file is damaged, or holds something else.
     """
     config = _preprocessor_config(source)
     mean, std = config.get("image_mean", default[0]), config.get("image_std", default[1])
+    if not (_is_colour(mean) and _is_colour(std) and min(std) > 0):
+        raise ModelError(
+            f"{source}: image_mean is {mean} and image_std {std}, expected three numbers each, the latter above 0: "
+            "correct preprocessor_config.json"
+        )
     return tuple(float(value) for value in mean), tuple(float(value) for value in std)
+
+
+def _is_colour(value: Any) -> bool:
+    is_list = isinstance(value, (list, tuple)) and len(value) == 3
+    return is_list and all(isinstance(number, (int, float)) and math.isfinite(number) for number in value)
 
 
 def image_short_side(source: str) -> int:
     """Length in pixels that preprocessor_config.json resizes the short side of images to."""
     size = _preprocessor_config(source).get("size", {})
-    return int(size.get("shortest_edge") or min(size.values(), default=512))
+    if isinstance(size, dict):
+        size = size.get("shortest_edge") or min(size.values(), default=512)
+    if not isinstance(size, int) or size < 1:
+        raise ModelError(f"{source}: size is {size!r}, expected pixels: correct preprocessor_config.json")
+    return size
 
 
 def _preprocessor_config(source: str) -> dict[str, Any]:
@@ -136,8 +154,7 @@ def _preprocessor_config(source: str) -> dict[str, Any]:
     if folder.is_dir():
         paths = [folder / "preprocessor_config.json", folder / "processor_config.json"]
         found = next((path for path in paths if path.is_file()), None)
-        content = json.loads(found.read_text(encoding="utf-8")) if found else {}
-        return dict(content.get("image_processor", content))
+        return _read_preprocessor(found) if found else {}
     import transformers
 
     try:
@@ -148,10 +165,18 @@ def _preprocessor_config(source: str) -> dict[str, Any]:
         ) from error
 
 
+def _read_preprocessor(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return dict(content.get("image_processor", content))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged ({error}): put that of the checkpoint back") from error
+
+
 def _way_out(source: str) -> str:
-    """What to do about a hub name that cannot be had."""
+    """What to do about a checkpoint that cannot be had."""
     if Path(source).is_dir():
-        return ""
+        return " (download that folder again, or give another)"
     from transformers.utils.hub import is_offline_mode
 
     if is_offline_mode():

@@ -196,7 +196,7 @@ def mask_generator_class(name: str) -> type[MaskGenerator]:
     """
     found: Any = _import_class(BY_NAME.get(name, name))
     if not isinstance(found, type) or not issubclass(found, MaskGenerator):
-        raise ConfigError(f"mask_generator.name: {name} is no subclass of semples.models.mask_generators.MaskGenerator")
+        raise ConfigError(f"mask_generator.name: {name} is no subclass of MaskGenerator: give one (docs/extending.md)")
     return found
 
 
@@ -226,4 +226,6 @@ def _import_class(path: str) -> Any:
     try:
         return getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"mask_generator.name: cannot import {path}: {error}") from error
+        raise ConfigError(
+            f"mask_generator.name: cannot import {path} ({error}): correct the name or PYTHONPATH"
+        ) from error

@@ -7,6 +7,7 @@ numbers. ``{i}`` stands for the layer; one name of theirs may hold several tenso
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -103,11 +104,13 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):  # their files keep the command line beside
+        # Their files keep the command line beside. Of strange files torch warns before it refuses them.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many types on damaged files
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"cannot read checkpoint {path}: {first_line}") from error
+        raise ModelError(f"cannot read checkpoint {path}: {first_line}; download it again") from error
     content = content.get("model", content) if isinstance(content, Mapping) else content
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ModelError(f"checkpoint {path} holds no tensors by name, expected a state dict, plain or under model")
@@ -128,7 +131,7 @@ def _check_names(tensors: Mapping[str, Tensor], names: Names, path: Path | str) 
         if odd:
             listed = ", ".join(sorted(odd)[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
             raise ModelError(
-                f"checkpoint {path} {problem} {listed}: is it a WeakTr checkpoint of the backbone's depth?"
+                f"checkpoint {path} {problem} {listed}: expected a WeakTr checkpoint of the backbone's depth"
             )
 
 

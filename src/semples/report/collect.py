@@ -12,16 +12,18 @@ from typing import Any, TypeVar
 import yaml
 
 from semples.config import PseudoMasksConfig, ReportConfig
+from semples.data.index import parse_dataset
 from semples.data.shown import evenly
 from semples.errors import DataError
-from semples.records import ClassCatalogue, Dataset, Sample
+from semples.records import Dataset
 from semples.report.scores import Evaluation, Score, read_evaluation
+from semples.report.skipped import Skipped, parse_skipped
 
 STAGES = ("0-classify", "1-match", "2-prompts", "3-refine", "4-pseudo-masks", "5-segment", "6-evaluate")
 """Stage folders of a run, in order."""
 
 _TRACES = ("manifest.json", "dataset.json", "config.yaml", "metrics.jsonl", "evaluation.json")
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, yaml.YAMLError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, yaml.YAMLError)
 
 Parsed = TypeVar("Parsed")
 
@@ -71,6 +73,7 @@ class Run:
         words: Learned words, or None.
         scores: Results of the evaluation that are there, in the order of the stages.
         shown: Ids of the images to show, by split.
+        skipped: Images that the run left out.
         config_text: ``config.yaml`` as it is, or empty.
         settings: What it says.
         problems: One sentence for each file that could not be read.
@@ -84,6 +87,7 @@ class Run:
     words: LearnedWords | None
     scores: tuple[Score, ...]
     shown: Mapping[str, tuple[str, ...]]
+    skipped: Skipped
     config_text: str
     settings: Mapping[str, Any]
     problems: tuple[str, ...]
@@ -121,6 +125,7 @@ def collect(directory: Path) -> Run:
         words=read("2-prompts/words.json", parse_words, None),
         scores=evaluation.scores,
         shown=read("6-evaluate/samples.json", parse_shown, _spread_over(dataset, count)),
+        skipped=read("skipped.json", parse_skipped, Skipped()),
         config_text=_read(directory / "config.yaml", "config.yaml", str, "", []),
         settings=settings,
         problems=tuple(problems),
@@ -137,19 +142,12 @@ def parse_object(text: str) -> dict[str, Any]:
 
 def parse_settings(text: str) -> Mapping[str, Any]:
     """Parse ``config.yaml``: settings in sections, and under "environment" what the run was made with."""
-    value = yaml.safe_load(text) or {}
+    value = yaml.safe_load(text)
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise ValueError(f"expected settings in sections, got {type(value).__name__}")
     return value
-
-
-def parse_dataset(text: str) -> Dataset:
-    """Parse and check the classes and both splits of ``dataset.json``."""
-    value = parse_object(text)
-    names = tuple(str(name) for name in value["classes"])
-    prompt_names = tuple(str(name) for name in value.get("prompt_names") or names)
-    train, val = (tuple(_sample(entry) for entry in value.get(split) or ()) for split in ("train", "val"))
-    return Dataset(ClassCatalogue(names, prompt_names), train, val)
 
 
 def parse_manifest(text: str) -> tuple[Stage, ...]:
@@ -220,11 +218,6 @@ def _read(path: Path, name: str, parse: Callable[[str], Parsed], default: Parsed
         detail = f"missing {error}" if isinstance(error, KeyError) else str(error)
         problems.append(f"{name} could not be read ({detail}): its part of this report is left out.")
         return default
-
-
-def _sample(entry: Mapping[str, Any]) -> Sample:
-    tags = tuple(sorted({int(tag) for tag in entry["tags"]}))
-    return Sample(str(entry["id"]), Path(entry["path"]), (int(entry["height"]), int(entry["width"])), tags)
 
 
 def _epoch(line: Mapping[str, Any]) -> Epoch:

@@ -13,12 +13,20 @@ NAMED_PICTURES = 5
 
 def warnings(run: Run, shots: Sequence[Shot]) -> list[str]:
     """List sentences on damaged files, unfinished stages, and what the stages themselves were warned of."""
-    return [*run.problems, *_lost_pictures(shots), *_unfinished(run), *_noted(run)]
+    return [*run.problems, *_skipped(run), *_lost_pictures(shots), *_unfinished(run), *_noted(run)]
 
 
 def missing_stages(run: Run) -> list[str]:
     """List the stages that this run has not started."""
     return [stage.name for stage in run.stages if stage.status not in ("done", "skipped", "running")]
+
+
+def _skipped(run: Run) -> Iterator[str]:
+    if count := len(run.skipped.images):
+        images = "1 image that cannot be read was" if count == 1 else f"{count} images that cannot be read were"
+        yield f"{images} left out: see Skipped images."
+    if run.skipped.classes:
+        yield f"No training image is left of {', '.join(run.skipped.classes)}: nothing was learned of them."
 
 
 def _lost_pictures(shots: Sequence[Shot]) -> Iterator[str]:

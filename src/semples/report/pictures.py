@@ -78,7 +78,7 @@ def read_cams(path: Path, num_classes: int) -> dict[int, Pixels] | None:
             return None
         maps = {int(index): cam for index, cam in zip(classes, cams, strict=True)}
         return maps if all(0 <= index < num_classes for index in maps) else None
-    except (OSError, ValueError, KeyError, SafetensorError):
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None
 
 

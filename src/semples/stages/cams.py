@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from semples.data.loading import to_pixels
-from semples.errors import RunError
+from semples.errors import ResultError
 from semples.masks import INFERENCE_EPS, merge_multiscale_cams, spread_cams, upsample_cams
 from semples.models.mask_generators import MaskGeneratorOutput
 from semples.records import Sample
@@ -164,12 +165,24 @@ def read_cams(folder: Path, sample: Sample) -> tuple[NDArray[np.uint8], NDArray[
     """Read the maps [P, H, W] and classes [P] that :func:`write_cams` wrote for a sample.
 
     Raises:
-        RunError: The file is missing or damaged.
+        ResultError: The file is missing, damaged, or not that of this sample.
     """
     path = folder / "cams" / f"{sample.id}.safetensors"
     try:
         tensors = load_file(path)
-        return tensors["cams"], tensors["classes"]
-    except (FileNotFoundError, SafetensorError, KeyError) as error:
+        return _checked_cams(tensors["cams"], tensors["classes"], sample)
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError, TypeError) as error:
         problem = "not there" if isinstance(error, FileNotFoundError) else f"damaged ({error})"
-        raise RunError(f"{path} is {problem}: run again with --force {folder.name.partition('-')[2]}") from error
+        raise ResultError(f"{path} is {problem}: run again with --force {folder.name.partition('-')[2]}") from error
+
+
+def _checked_cams(
+    cams: NDArray[Any], classes: NDArray[Any], sample: Sample
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Raise ValueError unless the maps and classes are those of the sample's tags, at its size."""
+    shape = (len(sample.tags), *sample.size)
+    if cams.dtype != np.uint8 or cams.shape != shape:
+        raise ValueError(f"cams: came {cams.dtype} {list(cams.shape)}, expected uint8 {list(shape)}")
+    if classes.tolist() != list(sample.tags):
+        raise ValueError(f"classes: came {classes.tolist()}, expected {list(sample.tags)}, the tags of the image")
+    return cams, classes

@@ -20,7 +20,7 @@ from semples.models.mask_generators import FoundationGenerator
 from semples.models.vision_language import VisionLanguageModel
 from semples.stages.cams import write_cams
 from semples.stages.classify import training_crops
-from semples.stages.run import PROMPTS_FILE, Run, fitting
+from semples.stages.run import Run, fitting
 from semples.training import StepResult, fit, set_seed
 
 TRAINING_EPS = 0.1
@@ -34,7 +34,7 @@ def match(run: Run) -> None:
 
 def refine(run: Run) -> None:
     """Stage 3: prompt-guided refinement, restarted from stage 0."""
-    vectors = run.finished_tensors("prompts", PROMPTS_FILE)["vectors"]
+    vectors = run.load_prompts()
     with torch.no_grad():
         prompts = run.vision_language.encode_prompts(vectors)
     leave_out(run, "refine", prompts)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from semples.config import Config
 from semples.data.catalogues import VOC, catalogue_from_names
+from semples.data.checking import SizeOf
 from semples.data.coco import read_coco
 from semples.data.folder import read_folder
+from semples.data.images import image_size
+from semples.data.index import read_dataset_index
 from semples.data.own import read_own
 from semples.data.scenes.reader import SceneSettings, read_scenes
 from semples.data.voc import read_voc
 from semples.errors import DataError
-from semples.files import read_json, write_json
+from semples.files import write_json
 from semples.progress import TrainingLog
-from semples.records import ClassCatalogue, Dataset, Sample
+from semples.records import Dataset, Sample
 from semples.refinement import load_dense_crf
 from semples.settings import load_config, save_config
 from semples.stages.run import Run
+from semples.stages.skipping import SKIPPED_FILE, record_skipped, skipping
 from semples.training import make_accelerator
 
 
@@ -31,15 +35,18 @@ def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
 
     Nothing is written before the data set has been read without an error (scenes are drawn into it first).
     """
-    dataset = read_dataset(config, directory)
     accelerator = make_accelerator(config.device, config.precision)
-    run = Run(directory, config, dataset, accelerator, TrainingLog(directory / "metrics.jsonl", quiet))
+    log = TrainingLog(directory / "metrics.jsonl", quiet)
+    with skipping(config.data.skip_bad_images, log) as (size_of, skipped):
+        dataset = read_dataset(config, directory, size_of)
+    run = Run(directory, config, dataset, accelerator, log)
     # A wrong name or a missing package is told now, not after an hour of training.
     _ = run.averaged_labels, run.given_words, run.trains_generator
     if "dense_crf" in config.pseudo_masks.refinement:
         load_dense_crf()
     save_config(config, directory / "config.yaml", _environment(run))
     write_json(directory / "dataset.json", _index(dataset))
+    record_skipped(directory / SKIPPED_FILE, skipped, log, dataset)
     return run
 
 
@@ -57,20 +64,11 @@ def reopen_run(directory: Path, device: str | None = None) -> Run:
         if not (directory / name).is_file():
             raise DataError(f"{directory} is no run directory: it has no {name}")
     config = load_config(directory / "config.yaml", {} if device is None else {"device": device})
-    index = read_json(directory / "dataset.json")
-    names, prompt_names, category_ids = (tuple(index[key]) for key in ("classes", "prompt_names", "category_ids"))
-    train, val = (tuple(map(_recorded, index[split])) for split in ("train", "val"))
-    dataset = Dataset(ClassCatalogue(names, prompt_names, category_ids), train, val)
+    dataset = read_dataset_index(directory / "dataset.json")
     return Run(directory, config, dataset, make_accelerator(config.device, config.precision), TrainingLog())
 
 
-def _recorded(entry: Mapping[str, Any]) -> Sample:
-    """Return the sample of an entry of dataset.json, which knows of no mask."""
-    size = (entry["height"], entry["width"])
-    return Sample(entry["id"], Path(entry["path"]), size, tuple(entry["tags"]))
-
-
-def read_dataset(config: Config, directory: Path) -> Dataset:
+def read_dataset(config: Config, directory: Path, size_of: SizeOf = image_size) -> Dataset:
     """Read the data set that the config names; scenes without a root are drawn inside the run directory."""
     data = config.data
     if data.reader == "scenes":
@@ -81,7 +79,7 @@ def read_dataset(config: Config, directory: Path) -> Dataset:
     if data.reader == "voc":
         words = dict(zip(VOC.names, VOC.prompt_names, strict=True)) | data.prompt_names
         catalogue = catalogue_from_names(VOC.names, words)
-        return read_voc(root, data.train_split, data.val_split, data.labels, catalogue=catalogue)
+        return read_voc(root, data.train_split, data.val_split, data.labels, catalogue=catalogue, size_of=size_of)
     if data.reader == "coco":
         return read_coco(
             root,
@@ -91,10 +89,11 @@ def read_dataset(config: Config, directory: Path) -> Dataset:
             data.val_images,
             data.labels,
             data.prompt_names,
+            size_of,
         )
     if data.reader != "folder":
         return read_own(data.reader, root, data.prompt_names)
-    return read_folder(root, data.classes, data.prompt_names, data.val_fraction, config.seed)
+    return read_folder(root, data.classes, data.prompt_names, data.val_fraction, config.seed, size_of)
 
 
 def _environment(run: Run) -> dict[str, Any]:

@@ -33,6 +33,9 @@ GENERATOR = ("seed", "data", "mask_generator")
 MASKS = ("pseudo_masks", "pixel_adaptive", "dense_crf")
 GUIDED = ("vision_language", "augmentation")
 
+WITHOUT_EFFECT = ("root", "cache_mb", "workers", "skip_bad_images")
+"""Settings of the data that leave a result as it is, given the same images."""
+
 _MANIFEST_FIX = "put a good copy back, or delete it to run every stage again"
 
 
@@ -162,7 +165,7 @@ def _remove(folder: Path) -> None:
 def stage_digest(stage: Stage, run: Run, manifest: Manifest) -> str:
     """Digest of what a stage's result depends on: settings, images and tags, and the results it reads."""
     config = asdict(run.config)
-    config["data"] = {key: value for key, value in config["data"].items() if key not in ("root", "cache_mb", "workers")}
+    config["data"] = {key: value for key, value in config["data"].items() if key not in WITHOUT_EFFECT}
     sections = stage.settings
     if "mask_generator" in sections and not run.trains_generator:
         sections = (*sections, *GUIDED)  # such a generator is made from the vision-language model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from safetensors.torch import load_file
 
 from semples.data.loading import to_pixels
 from semples.data.shown import evenly
@@ -11,7 +10,7 @@ from semples.masks import upsample_cams
 from semples.models.clip_generator import grad_cams
 from semples.models.image_towers import cut_forward
 from semples.stages.cams import image_labels
-from semples.stages.run import PROMPTS_FILE, Run, save_tensors
+from semples.stages.run import Run, save_tensors
 
 
 def prompt_maps(run: Run) -> None:
@@ -21,7 +20,7 @@ def prompt_maps(run: Run) -> None:
     the prompt and not for an object. Its maximum is 1.
     """
     vision_language = run.vision_language
-    vectors = load_file(run.finished_file("prompts", PROMPTS_FILE), device=str(run.device))["vectors"]
+    vectors = run.load_prompts()
     with torch.no_grad():
         prompts = vision_language.encode_prompts(vectors)
         texts = vision_language.encode_classes(list(run.dataset.catalogue.prompt_names))

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 from semples.checkpoints import Checkpoint
 from semples.config import Config, OptimizerConfig
 from semples.data.loading import ImageCache
-from semples.errors import ConfigError, DataError, ModelError, RunError, did_you_mean
+from semples.errors import ConfigError, DataError, ModelError, ResultError, did_you_mean
 from semples.files import replacing
 from semples.losses import MatchScore
 from semples.models import segmentation, vision_language
@@ -203,8 +203,31 @@ class Run:
     def load_generator(self, stage: str) -> MaskGenerator:
         """Load the mask generator that a stage left, on the device and ready for inference."""
         generator = self.build_generator()
-        generator.load_state_dict(self.finished_tensors(stage, GENERATOR_FILE))
+        tensors = self.finished_tensors(stage, GENERATOR_FILE)
+        try:
+            generator.load_state_dict(tensors)
+        except RuntimeError as error:  # missing or unknown names, or other shapes
+            reason = " ".join(str(error).split())[:200]
+            raise self._foreign(stage, GENERATOR_FILE, reason) from error
         return generator.eval()
+
+    def load_prompts(self) -> torch.Tensor:
+        """Load the prompt vectors [K, L, W] that stage 2 left, on the device.
+
+        Raises:
+            ResultError: They are not there, damaged, or those of other settings.
+        """
+        tensors = self.finished_tensors("prompts", PROMPTS_FILE)
+        expected = [self.num_classes, self.config.prompts.length, self.vision_language.prompt_width]
+        vectors = tensors.get("vectors")
+        if vectors is None or list(vectors.shape) != expected or not vectors.is_floating_point():
+            came = "nothing" if vectors is None else f"{vectors.dtype} {list(vectors.shape)}"
+            raise self._foreign("prompts", PROMPTS_FILE, f"vectors: came {came}, expected float {expected}")
+        return vectors
+
+    def _foreign(self, stage: str, name: str, reason: str) -> ResultError:
+        path = self.folder(stage) / name
+        return ResultError(f"{path} is not that of this run ({reason}): --force {stage} makes it again")
 
     def save_generator(self, stage: str, generator: MaskGenerator) -> None:
         """Write the mask generator of a stage."""
@@ -214,24 +237,24 @@ class Run:
         """Path of a file that a stage left.
 
         Raises:
-            RunError: It is not there.
+            ResultError: It is not there.
         """
         path = self.folder(stage) / name
         if not path.is_file():
-            raise RunError(f"{path} is not there: run stage {stage} first (--force {stage} makes it again)")
+            raise ResultError(f"{path} is not there: run stage {stage} first (--force {stage} makes it again)")
         return path
 
     def finished_tensors(self, stage: str, name: str) -> dict[str, torch.Tensor]:
         """Tensors of a safetensors file that a stage left, on the device.
 
         Raises:
-            RunError: It is not there, or damaged.
+            ResultError: It is not there, or damaged.
         """
         path = self.finished_file(stage, name)
         try:
             return load_file(path, device=str(self.device))
         except SafetensorError as error:
-            raise RunError(f"{path} is damaged ({error}): --force {stage} makes it again") from error
+            raise ResultError(f"{path} is damaged ({error}): --force {stage} makes it again") from error
 
 
 @contextmanager
@@ -239,12 +262,12 @@ def result_of(stage: str) -> Iterator[None]:
     """Say which stage makes a result again that turns out to be missing or damaged.
 
     Raises:
-        RunError: In place of a DataError or ModelError.
+        ResultError: In place of a DataError or ModelError.
     """
     try:
         yield
     except (DataError, ModelError) as error:
-        raise RunError(f"{error} (--force {stage} makes it again)") from error
+        raise ResultError(f"{error} (--force {stage} makes it again)") from error
 
 
 def _read_words(path: Path) -> list[str]:

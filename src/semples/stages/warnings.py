@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 
 from semples.files import read_json
 from semples.stages.run import Run
@@ -25,19 +26,29 @@ def stage_warnings(run: Run, stage: str) -> list[str]:
 
 def _clamped_scores(run: Run, stage: str) -> Iterator[str]:
     path = run.directory / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     worst: dict[str, tuple[float, int]] = {}
-    for line in map(json.loads, lines):
-        for name, share in line.get("figures", {}).items() if line["stage"] == stage else ():
-            kind, _, loss = name.partition("/")
-            if kind == "clamped":
-                worst[loss] = max(worst.get(loss, (0.0, 0)), (share, line["epoch"]))
+    for epoch, name, share in chain.from_iterable(_figures(line, stage) for line in lines):
+        kind, _, loss = name.partition("/")
+        if kind == "clamped":
+            worst[loss] = max(worst.get(loss, (0.0, 0)), (share, epoch))
     for loss, (share, epoch) in worst.items():
         if share > CLAMPED_SHARE:
             yield (
                 f"{100 * share:.0f} % of the scores of loss {loss} were clamped in epoch {epoch} and gave no gradient "
                 f"(up to {100 * CLAMPED_SHARE:.0f} % is harmless): {_FIXES.get(loss, _OTHER_SCORE)}"
             )
+
+
+def _figures(line: str, stage: str) -> list[tuple[int, str, float]]:
+    """Read (epoch, name, value) of the figures in a line of the log; a damaged line has none."""
+    try:
+        values = json.loads(line)
+        if values["stage"] != stage:
+            return []
+        return [(int(values["epoch"]), name, float(figure)) for name, figure in values.get("figures", {}).items()]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
 
 
 def _diverged_prompts(run: Run) -> Iterator[str]:

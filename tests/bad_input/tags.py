@@ -1,0 +1,320 @@
+"""Tables of tags, lists of images, annotations and class labels that are wrong, hostile or contradict the images."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .case import Case
+from .files import SIZE, encoded, payload, photos, run_of
+
+GOOD = "image,tags\n0.png,boat\n1.png,train\n2.png,boat\n3.png,train\n"
+
+
+def _table(what: str, text: str | bytes, *says: str) -> Case:
+    def build(folder: Path) -> Sequence[str]:
+        root = photos(folder)
+        (root / "tags.csv").write_bytes(text.encode() if isinstance(text, str) else text)
+        return run_of(folder, root)
+
+    return Case("tag files", what, build, ("tags.csv", *says))
+
+
+def _line(what: str, line: str, *says: str) -> Case:
+    return _table(what, f"{GOOD}{line}\n", *says)
+
+
+def _spoiled(what: str, spoil: Callable[[Path, Path], None], *says: str, kind: str = "tag files") -> Case:
+    """A case in which ``spoil`` gets the folder of the case and the photographs in it."""
+
+    def build(folder: Path) -> Sequence[str]:
+        root = photos(folder)
+        spoil(folder, root)
+        return run_of(folder, root)
+
+    return Case(kind, what, build, says)
+
+
+def _file_link_out(folder: Path, root: Path) -> None:
+    (folder / "secret.png").write_bytes((root / "0.png").read_bytes())
+    (root / "0.png").unlink()
+    (root / "0.png").symlink_to(folder / "secret.png")
+
+
+def _folder_link_out(folder: Path, root: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    shutil.move(root / "3.png", folder / "elsewhere" / "3.png")
+    (root / "sub").symlink_to(folder / "elsewhere")
+    (root / "tags.csv").write_text(GOOD.replace("3.png", "sub/3.png"))
+
+
+def _mask_link_out(folder: Path, root: Path) -> None:
+    (folder / "secret.png").write_bytes((root / "masks" / "0.png").read_bytes())
+    (root / "masks" / "0.png").unlink()
+    (root / "masks" / "0.png").symlink_to(folder / "secret.png")
+
+
+def _link_loop(_: Path, root: Path) -> None:
+    (root / "0.png").unlink()
+    (root / "0.png").symlink_to(root / "0.png")
+
+
+def _class_folders(_: Path, root: Path) -> None:
+    (root / "tags.csv").unlink()
+    for index, name in ((0, "boat"), (1, "train")):
+        (root / name).mkdir()
+        shutil.move(root / f"{index}.png", root / name / f"{index}.png")
+
+
+def _empty_class(folder: Path, root: Path) -> None:
+    _class_folders(folder, root)
+    (root / "boat" / "0.png").unlink()
+
+
+def _nested_class(folder: Path, root: Path) -> None:
+    _class_folders(folder, root)
+    (root / "boat" / "more").mkdir()
+
+
+def _foreign_class(folder: Path, root: Path) -> None:
+    _class_folders(folder, root)
+    (root / "boat").rename(root / "bota")
+
+
+def _class_folder_out(folder: Path, root: Path) -> None:
+    _class_folders(folder, root)
+    shutil.move(root / "boat", folder / "boat")
+    (root / "boat").symlink_to(folder / "boat")
+
+
+def _nothing(_: Path, root: Path) -> None:
+    shutil.rmtree(root)
+    root.mkdir()
+
+
+def _table_is_folder(_: Path, root: Path) -> None:
+    (root / "tags.csv").unlink()
+    (root / "tags.csv").mkdir()
+
+
+def _same_stem(_: Path, root: Path) -> None:
+    shutil.copy(root / "0.png", root / "0.jpg")
+    (root / "tags.csv").write_text(GOOD + "0.jpg,boat\n")
+
+
+TABLES = [
+    _table("empty", "", 'expected the header "image,tags"'),
+    _table("no header", GOOD.removeprefix("image,tags\n"), 'expected the header "image,tags"'),
+    _table("header alone", "image,tags\n", "no images below the header"),
+    _table("semicolons", GOOD.replace(",", ";"), 'separate the columns by ","'),
+    _table("tabs", GOOD.replace(",", "\t"), 'expected the header "image,tags"'),
+    _table("other columns", GOOD.replace("image,tags", "file,label"), 'expected the header "image,tags"'),
+    _table("UTF-16", GOOD.encode("utf-16"), "save the file with encoding UTF-8"),
+    _table("UTF-16 without mark", GOOD.encode("utf-16-le"), 'expected the header "image,tags"'),
+    _table("UTF-32", GOOD.encode("utf-32"), "save the file with encoding UTF-8"),
+    _table("Latin-1", (GOOD + "é.png,boat\n").encode("latin-1"), "line 6", "save the file with encoding UTF-8"),
+    _table("Windows-1252", (GOOD + "“.png,boat\n").encode("cp1252"), "line 6", "encoding UTF-8"),
+    _table("a PNG", encoded("PNG"), "save the file with encoding UTF-8"),
+    _table("zeros", bytes(100), 'expected the header "image,tags"'),
+    _table("an open quote", GOOD + '"4.png,boat\n', "check the quotes"),
+    _table("carriage returns inside a name", GOOD + '"4\r.png",boat\n', "rename the image"),
+    _line("an image twice", "0.png,boat", "line 6", "stands on line 2 too", "keep one"),
+    _line("an image twice, written otherwise", "./0.png,boat", "line 6", "keep one of them"),
+    _line("three columns", "4.png,boat,train", "line 6", 'join tags by "|"'),
+    _line("one column", "4.png", "line 6", "expected 2"),
+    _line("no tag", "4.png,", "4.png"),
+    _line("no image", ",boat", "line 6", "rename the image"),
+    _line("no such image", "9.png,boat", "9.png", "add it or remove the line"),
+    _line("a folder as image", "masks,boat", "masks", "add it or remove the line"),
+    _line("a parent folder", "../0.png,boat", "line 6", 'write it relative to that, without ".."'),
+    _line("two parent folders", "../../etc/passwd,boat", "line 6", 'without ".."'),
+    _line("a parent folder inside", "a/../../0.png,boat", "line 6", 'without ".."'),
+    _line("an absolute path", "/etc/passwd,boat", "line 6", "write it relative"),
+    _line("a Windows path", "C:\\photos\\0.png,boat", "line 6", 'with "/"'),
+    _line("a network path", "\\\\server\\0.png,boat", "line 6", 'with "/"'),
+    _line("a drive", "C:0.png,boat", "line 6", 'with "/"'),
+    _line("a zero byte", "4\0.png,boat", "line 6"),
+    _line("an escape sequence", "\x1b[31m4.png,boat", "line 6", "rename the image"),
+    _line("a name of 300 letters", "a" * 300 + ".png,boat", "line 6", "too long", "rename the image"),
+    _line("a path of 5,000 letters", "a/" * 2500 + "b.png,boat", "line 6", "too long", "rename the image"),
+    _line("not an image by its suffix", "tags.csv,boat", "no image suffix"),
+    _table("an unknown tag", GOOD.replace("0.png,boat", "0.png,bota"), '"bota"', 'Did you mean "boat"'),
+    _table("a tag in capitals", GOOD.replace("0.png,boat", "0.png,BOAT"), '"BOAT" is no class'),
+    _table("a tag with a comma for |", GOOD.replace("0.png,boat", "0.png,boat,train"), 'join tags by "|"'),
+    _table("a numeric tag", GOOD.replace("0.png,boat", "0.png,1"), '"1" is no class'),
+    _table("markup as tag", GOOD.replace("0.png,boat", "0.png,<script>"), '"<script>" is no class'),
+    _spoiled("a link out of the root", _file_link_out, "0.png: a link that leaves", "copy the file there"),
+    _spoiled("a folder that leads out of the root", _folder_link_out, "3.png: a link that leaves", "copy the file"),
+    _spoiled("a mask that leads out of the root", _mask_link_out, "0.png: a link that leaves", "copy the file"),
+    _spoiled("a link to itself", _link_loop, "0.png", "add it or remove the line"),
+    _spoiled("a class without images", _empty_class, "boat", "add some or remove the folder"),
+    _spoiled("a folder in a class folder", _nested_class, "more", "move its images up"),
+    _spoiled("a class folder of another name", _foreign_class, '"bota"', 'Did you mean "boat"'),
+    _spoiled("a class folder that leads out of the root", _class_folder_out, "a link that leaves", "copy the file"),
+    _spoiled("an empty folder", _nothing, "photos", "expected a tags.csv"),
+    _spoiled("a folder named tags.csv", _table_is_folder, "tags.csv"),
+    _spoiled("two images of one id", _same_stem, 'has the same id, "0"', "rename one"),
+]
+
+
+# COCO
+
+
+def _coco(folder: Path, change: Callable[[dict[str, Any]], object], labels: str = "auto") -> list[str]:
+    root = photos(folder)
+    height, width = SIZE
+    content: dict[str, Any] = {
+        "images": [{"id": i, "file_name": f"{i}.png", "height": height, "width": width} for i in range(4)],
+        "annotations": [{"id": i, "image_id": i, "category_id": 1 + i % 2} for i in range(4)],
+        "categories": [{"id": 1, "name": "boat"}, {"id": 2, "name": "train"}],
+    }
+    changed = change(content)
+    (root / "annotations").mkdir()
+    text = changed if isinstance(changed, str) else json.dumps(content)
+    (root / "annotations" / "train.json").write_text(text)
+    words = run_of(folder, root, "--data.labels", labels)
+    (folder / "own.yaml").write_text(f"data: {{reader: coco, root: {root}}}\n")
+    return words
+
+
+def _json(what: str, change: Callable[[dict[str, Any]], object], *says: str) -> Case:
+    return Case("annotations", what, lambda folder: _coco(folder, change), ("train.json", *says))
+
+
+def _set(key: str, index: int, **values: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda content: content[key][index].update(values)
+
+
+ANNOTATIONS = [
+    _json("no JSON", lambda _: "{", "download or export it again"),
+    _json("empty", lambda _: "", "download or export it again"),
+    _json("a list", lambda _: "[]", "expected COCO instances"),
+    _json("nested 100,000 deep", lambda _: "[" * 100_000, "download or export it again"),
+    _json("no categories", lambda content: content.pop("categories"), '"categories"', "expected COCO instances"),
+    _json("no images", lambda content: content.pop("images"), '"images"', "expected COCO instances"),
+    _json("annotations of text", lambda content: content.update(annotations="x"), '"annotations"', "expected"),
+    _json("an image id twice", _set("images", 1, id=0), "image 0", "give each image its own"),
+    _json("an image id of text", _set("images", 1, id="1"), "image number 2", "expected a whole number"),
+    _json("an image id true", _set("images", 1, id=True), "image number 2", "expected a whole number"),
+    _json("a category id twice", _set("categories", 1, id=1), "category 1", "give each category its own"),
+    _json("a category without name", lambda content: bool(content["categories"][0].pop("name")), "expected text"),
+    _json("an unknown category", _set("annotations", 0, category_id=7), "category_id 7", "expected one of 1 (boat)"),
+    _json("an unknown image", _set("annotations", 0, image_id=9), "image_id 9", "correct or remove it"),
+    _json("a parent folder", _set("images", 0, file_name="../0.png"), 'without ".."'),
+    _json("an absolute path", _set("images", 0, file_name="/etc/passwd"), "write it relative"),
+    _json("no such file", _set("images", 0, file_name="9.png"), "9.png", "add it"),
+    _json("a file twice", _set("images", 1, file_name="0.png"), "same file name"),
+    _json("another size", _set("images", 0, height=9), "correct one of them"),
+    _json("size 0 x 0", _set("images", 0, height=0, width=0), "correct one of them"),
+    _json("a negative size", _set("images", 0, height=-40), "correct one of them"),
+    _json("a size of text", _set("images", 0, height="40"), "expected a whole number"),
+    _json("no annotation at all", lambda content: content.update(annotations=[]), "none of its images has a label"),
+    _json("a class named background", _set("categories", 0, name="background"), "leave it out"),
+    _json("two classes of one name", _set("categories", 0, name="train"), "class names repeat"),
+]
+
+
+# VOC
+
+
+def _voc(folder: Path, spoil: Callable[[Path], object]) -> list[str]:
+    photos(folder)
+    root = folder / "voc"
+    for name in ("JPEGImages", "ImageSets/Segmentation", "Annotations"):
+        (root / name).mkdir(parents=True)
+    for index in range(2):
+        (root / "JPEGImages" / f"{index}.jpg").write_bytes(encoded("JPEG"))
+        xml = f"<annotation><object><name>{('boat', 'train')[index]}</name></object></annotation>"
+        (root / "Annotations" / f"{index}.xml").write_text(xml)
+    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("0\n1\n")
+    spoil(root)
+    words = run_of(folder, root)
+    (folder / "own.yaml").write_text(f"data: {{reader: voc, root: {root}, val_split: null}}\n")
+    return words
+
+
+def _layout(what: str, spoil: Callable[[Path], object], *says: str) -> Case:
+    return Case("VOC folders", what, lambda folder: _voc(folder, spoil), says)
+
+
+def _split(text: str | bytes) -> Callable[[Path], object]:
+    content = text.encode() if isinstance(text, str) else text
+    return lambda root: (root / "ImageSets/Segmentation/train.txt").write_bytes(content)
+
+
+def _xml(text: str) -> Callable[[Path], object]:
+    return lambda root: (root / "Annotations/0.xml").write_text(text)
+
+
+def _npy(content: bytes) -> Callable[[Path], object]:
+    def spoil(root: Path) -> None:
+        shutil.rmtree(root / "Annotations")
+        (root / "cls_labels.npy").write_bytes(content)
+
+    return spoil
+
+
+def _object_npy(data: bytes) -> bytes:
+    """An .npy file of objects with any pickle inside."""
+    buffer = io.BytesIO()
+    header = {"descr": "|O", "fortran_order": False, "shape": ()}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue() + data
+
+
+def _saved(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, value, allow_pickle=True)
+    return buffer.getvalue()
+
+
+_ENTITIES = '<!DOCTYPE a [<!ENTITY x "boat">]><annotation><object><name>&x;</name></object></annotation>'
+_FILE = (
+    '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><object><name>&x;</name></object></annotation>'
+)
+_NPY_FIX = ("cls_labels.npy", "nothing in the file was executed", "write the labels as tags.csv")
+
+VOC = [
+    _layout("no images", lambda root: shutil.rmtree(root / "JPEGImages"), "no folder JPEGImages", "expected a"),
+    _layout(
+        "no split", lambda root: (root / "ImageSets/Segmentation/train.txt").unlink(), 'no split "train"', "a list"
+    ),
+    _layout("an empty split", _split("\n\n"), "the split is empty", "expected image ids"),
+    _layout("an image that is not there", _split("0\n7\n"), "7.jpg", "download it again"),
+    _layout("an id twice", _split("0\n0\n"), "line 2", "keep one of them"),
+    _layout("ids with flags", _split("0 1\n1 -1\n"), "line 1", "expected an image id alone"),
+    _layout("file names for ids", _split("0.jpg\n"), "line 1", "expected an image id alone"),
+    _layout("a parent folder", _split("../0\n"), "line 1", 'without ".."'),
+    _layout("an absolute path", _split("/etc/passwd\n"), "line 1", "write it relative"),
+    _layout("UTF-16", _split("0\n1\n".encode("utf-16")), "train.txt", "encoding UTF-8"),
+    _layout("XML cut short", _xml("<annotation><object>"), "0.xml", "download it again"),
+    _layout("empty XML", _xml(""), "0.xml", "download it again"),
+    _layout("XML with entities", _xml(_ENTITIES), "0.xml", "DOCTYPE", "use tags.csv"),
+    _layout("XML that names a file", _xml(_FILE), "0.xml", "DOCTYPE", "use tags.csv"),
+    _layout(
+        "XML in an unknown encoding",
+        _xml("<?xml version='1.0' encoding='x'?><a/>"),
+        "0.xml",
+        "use tags.csv",
+    ),
+    _layout("XML without objects", _xml("<annotation/>"), "has no tags", "give it one"),
+    _layout("XML with an unknown class", _xml(_ENTITIES.split("]>")[1].replace("&x;", "bota")), "0.xml", '"boat"'),
+    _layout("no XML of an image", lambda root: (root / "Annotations/0.xml").unlink(), "0.xml", "use tags.csv"),
+    _layout("labels: a pickle that runs code", _npy(_object_npy(payload())), "posix.mkdir", *_NPY_FIX),
+    _layout("labels: a bare pickle", _npy(payload()), *_NPY_FIX),
+    _layout("labels: numbers without ids", _npy(_saved(np.zeros(3))), "without image ids", *_NPY_FIX),
+    _layout("labels: cut short", _npy(_saved({"0": np.zeros(20), "1": np.zeros(20)})[:-40]), *_NPY_FIX),
+    _layout("labels: too few flags", _npy(_saved({"0": np.ones(3), "1": np.ones(3)})), "has [3] flags, expected 20"),
+    _layout("labels: other values", _npy(_saved({"0": np.full(20, 7.0)})), "flags other than 0 and 1"),
+    _layout("labels: an image without entry", _npy(_saved({"0": np.eye(20)[0]})), "image 1 has no entry", "add one"),
+    _layout("labels: objects in arrays", _npy(_saved({"0": np.array([None])})), *_NPY_FIX),
+    _layout("labels: zero bytes", _npy(b""), *_NPY_FIX),
+]
+
+CASES = [*TABLES, *ANNOTATIONS, *VOC]
