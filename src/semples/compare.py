@@ -129,7 +129,7 @@ def _scored(run: Run, stage: str) -> dict[str, float] | None:
 
     None where the generator has nothing to train and the stage was skipped.
     """
-    scores = score_cams(run, run.folder(stage), run.config.pseudo_masks.threshold)
+    scores = score_cams(run, stage)
     if scores is None:
         return None
     return {

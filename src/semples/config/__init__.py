@@ -86,3 +86,7 @@ class Config:
             raise ConfigError(f"seed is {self.seed}, expected 0 or more")
         if self.checkpoint_seconds < 0:
             raise ConfigError(f"checkpoint_seconds is {self.checkpoint_seconds}, expected 0 or more")
+        if self.pseudo_masks.criterion == "prompts" and not self.guidance.enabled:
+            raise ConfigError(
+                "pseudo_masks.criterion is prompts, but guidance.enabled is false: set it to auto or otsu"
+            )

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from semples.config import PseudoMasksConfig, ReportConfig
+from semples.config import ReportConfig
 from semples.data.shown import evenly
 from semples.errors import DataError
 from semples.records import ClassCatalogue, Dataset, Sample
@@ -22,6 +22,9 @@ STAGES = ("0-classify", "1-match", "2-prompts", "3-refine", "4-pseudo-masks", "5
 
 _TRACES = ("manifest.json", "dataset.json", "config.yaml", "metrics.jsonl", "evaluation.json")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, yaml.YAMLError)
+
+DEFAULT_THRESHOLD = 0.4
+"""Where the maps of a run are cut at first that says nothing of it."""
 
 Parsed = TypeVar("Parsed")
 
@@ -74,6 +77,7 @@ class Run:
         config_text: ``config.yaml`` as it is, or empty.
         settings: What it says.
         problems: One sentence for each file that could not be read.
+        choice: Threshold that the pseudo masks were cut at, or None.
     """
 
     directory: Path
@@ -87,12 +91,14 @@ class Run:
     config_text: str
     settings: Mapping[str, Any]
     problems: tuple[str, ...]
+    choice: float | None
 
     @property
     def threshold(self) -> float:
-        """CAM value at which the run cut its maps: as evaluated, else as set."""
+        """CAM value at which the run cut its maps: as evaluated, else as chosen for the pseudo masks, else as set."""
         evaluated = (score.threshold for score in self.scores if score.threshold is not None)
-        return next(evaluated, _setting(self.settings, "pseudo_masks", "threshold", PseudoMasksConfig().threshold))
+        chosen = DEFAULT_THRESHOLD if self.choice is None else self.choice
+        return next(evaluated, _setting(self.settings, "pseudo_masks", "threshold", chosen))
 
 
 def collect(directory: Path) -> Run:
@@ -119,6 +125,7 @@ def collect(directory: Path) -> Run:
         stages=read("manifest.json", parse_manifest, tuple(Stage(name) for name in STAGES)),
         epochs=read("metrics.jsonl", lambda text: parse_metrics(text, problems), ()),
         words=read("2-prompts/words.json", parse_words, None),
+        choice=read("4-pseudo-masks/threshold.json", lambda text: float(parse_object(text)["threshold"]), None),
         scores=evaluation.scores,
         shown=read("6-evaluate/samples.json", parse_shown, _spread_over(dataset, count)),
         config_text=_read(directory / "config.yaml", "config.yaml", str, "", []),

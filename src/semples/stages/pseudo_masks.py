@@ -12,11 +12,13 @@ from torch import Tensor
 from semples.config import Config
 from semples.data.images import write_mask
 from semples.data.loading import to_pixels
+from semples.files import read_json, write_json
 from semples.masks import winning_labels, with_background
 from semples.records import IGNORE_INDEX
 from semples.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
 from semples.stages.cams import read_cams
 from semples.stages.run import Run
+from semples.stages.thresholds import THRESHOLD_FILE, choose_threshold
 
 RefinementStep = Callable[[Tensor, Tensor], Tensor]
 """Image [3, H, W] in [0, 1] and scores [K'+1, H, W] in, scores out (:mod:`semples.refinement`)."""
@@ -37,11 +39,13 @@ def step_folders(run: Run) -> dict[str, Path]:
 def pseudo_masks(run: Run) -> None:
     """Write ``ID.png`` for every training image that has none: 0 background, k + 1 for class k, 255 in the ignore band.
 
-    Each refinement step leaves its masks too, so that it can be judged (:func:`step_folders`).
+    Each refinement step leaves its masks too, so that it can be judged (:func:`step_folders`). What they are cut at
+    stands in ``threshold.json``.
     """
     source, final = run.folder(final_generator(run.config.guidance.enabled)), run.folder("pseudo-masks")
     settings, steps = run.config.pseudo_masks, refinement_steps(run.config)
-    low, high = band_ends(settings.threshold, settings.ignore_band)
+    threshold = _threshold(run)
+    low, high = band_ends(threshold, settings.ignore_band)
     samples = run.dataset.train
     missing = [i for i, sample in enumerate(samples) if not (final / f"{sample.id}.png").is_file()]
     for index in run.log.track(missing, "pseudo masks"):
@@ -49,13 +53,21 @@ def pseudo_masks(run: Run) -> None:
         cams, classes = (torch.from_numpy(array).to(run.device) for array in read_cams(source, sample))
         image = to_pixels(run.train_images[index]).to(run.device)
         label_maps = partial(refined_label_maps, image, cams.float() / 255, classes, list(steps.values()))
-        after_step = label_maps(settings.threshold)
+        after_step = label_maps(threshold)
         mask = after_step[-1]
         if settings.ignore_band:
             mask = ignore_band(label_maps(low)[-1], label_maps(high)[-1], IGNORE_INDEX)
         masks = dict(zip(step_folders(run).values(), after_step[1:], strict=True))
         for folder, labels in (masks | {final: mask}).items():  # the final one comes last
             write_mask(folder / f"{sample.id}.png", labels.cpu().numpy())
+
+
+def _threshold(run: Run) -> float:
+    """Threshold that a stopped run began with, or else one that is chosen and written now."""
+    path = run.folder("pseudo-masks") / THRESHOLD_FILE
+    if not path.is_file():
+        write_json(path, choose_threshold(run, final_generator(run.config.guidance.enabled), refined=True).record())
+    return float(read_json(path)["threshold"])
 
 
 def refinement_steps(config: Config) -> dict[str, RefinementStep]:
