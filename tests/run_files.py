@@ -17,7 +17,6 @@ SMALL = {
     "cams.scales": [1.0],
     **{f"{stage}.epochs": 2 for stage in TRAININGS},
     **{f"{stage}.batch_size": 2 for stage in TRAININGS},
-    "pseudo_masks.threshold": 0.3,
     "device": "cpu",
 }
 """Settings of a run of seconds through every stage."""

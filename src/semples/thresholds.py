@@ -19,6 +19,9 @@ CANDIDATES = tuple(step / 100 for step in range(10, 75, 8))
 LEVELS = 256
 """Bins of the histograms of :func:`otsu_costs`: those of 8-bit maps."""
 
+_ROUNDING = 1e-6
+"""Costs that differ by no more are equal."""
+
 
 def hard_masks(maps: Tensor, thresholds: Sequence[float] = CANDIDATES) -> Tensor:
     """Cut maps [P, H, W] in [0, 1] at each threshold: masks [P, T, H, W], bool."""
@@ -80,14 +83,14 @@ def lowest(costs: Sequence[float], thresholds: Sequence[float] = CANDIDATES) -> 
         thresholds: Ascending and evenly spaced [T].
 
     Returns:
-        The threshold, rounded to 0.01; None where all costs are equal, so that nothing speaks for any.
+        The threshold, rounded to 0.01; None where all costs are equal up to rounding, and nothing speaks for any.
 
     Raises:
         ValueError: If there is not one cost for each threshold.
     """
     if not len(costs) or len(costs) != len(thresholds):
         raise ValueError(f"{len(costs)} costs for {len(thresholds)} thresholds, expected one for each, at least one")
-    if min(costs) == max(costs):
+    if max(costs) - min(costs) <= _ROUNDING:
         return None
     best = min(range(len(costs)), key=lambda index: costs[index])
     if best in (0, len(costs) - 1):

@@ -32,7 +32,6 @@ SMALL = {
     **{f"{stage}.batch_size": 5 for stage in ("classify", "match", "refine", "segment")},
     "prompts.epochs": 2,
     "prompts.length": 2,
-    "pseudo_masks.threshold": 0.3,
     "pseudo_masks.refinement": [],
     "segment.supervised_bound": False,
     "device": "cpu",
@@ -71,6 +70,7 @@ def test_it_leaves_the_files_of_the_design(finished: Path) -> None:
         *(f"{stage}/cams/{i}.safetensors" for stage in ("0-classify", "1-match", "3-refine") for i in ids),
         *(f"2-prompt-maps/{i}.safetensors" for i in ids),
         *(f"4-pseudo-masks/{i}.png" for i in ids),
+        "4-pseudo-masks/threshold.json",
         *(f"5-segment/predictions/val-{i:05d}.png" for i in range(1, 5)),
     }
     assert set(files(finished)) == expected

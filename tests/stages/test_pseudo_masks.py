@@ -100,7 +100,7 @@ def test_each_step_leaves_its_masks_and_its_scores(copy: Path) -> None:
     assert any((after[name] != before[name]).any() for name in before)
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert list(evaluation["refinements"]) == ["pixel_adaptive", "dense_crf"]
-    assert evaluation["refinements"]["dense_crf"] == evaluation["pseudo_masks"]
+    assert evaluation["refinements"]["dense_crf"].items() <= evaluation["pseudo_masks"].items()
     assert evaluation["refinements"]["pixel_adaptive"]["split"] == "train"
     assert "After pixel_adaptive" in (run / "report.html").read_text()
 
