@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from semples.losses import MatchScore
-from semples.thresholds import CANDIDATES, hard_masks, lowest, otsu_costs, prompt_costs
+from semples.thresholds import CANDIDATES, hard_masks, lowest, otsu_costs, prompt_costs, shrunk_costs
 
 COSINE = MatchScore("cosine")
 
@@ -66,6 +66,19 @@ class TestPromptCosts:
         a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
         cost = prompt_costs(a, b, a, b, score).item()  # all four parts are log(1 + exp(-1))
         assert cost == pytest.approx(4 * math.log(1 + math.exp(-1)), rel=1e-6)
+
+
+class TestShrunkCosts:
+    def test_by_hand(self) -> None:
+        """Class 0 has the mean (2, 4), class 2 only itself; class 1 never occurs."""
+        costs = torch.tensor([[1.0, 3.0], [3.0, 5.0], [7.0, 0.0]])
+        drawn = shrunk_costs(costs, torch.tensor([0, 0, 2]), 10)
+        assert drawn.tolist() == [[21.0, 43.0], [23.0, 45.0], [77.0, 0.0]]
+
+    def test_without_a_prior_each_pair_stands_alone_and_no_pair_is_no_cost(self) -> None:
+        costs = torch.rand(4, 3)
+        assert torch.equal(shrunk_costs(costs, torch.tensor([1, 0, 1, 1]), 0), costs)
+        assert shrunk_costs(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), 10).shape == (0, 3)
 
 
 class TestOtsu:

@@ -50,6 +50,24 @@ def prompt_costs(foreground: Tensor, background: Tensor, texts: Tensor, prompts:
     return -(wanted + unwanted)
 
 
+def shrunk_costs(costs: Tensor, classes: Tensor, prior: float) -> Tensor:
+    """Draw the costs of each pair towards the mean of its class: J_ic + n0 * J_c.
+
+    Args:
+        costs: Costs [P, T].
+        classes: 0-based class of each pair [P], int64.
+        prior: n0, for how many pairs the mean counts; 0 leaves each pair to itself.
+
+    Returns:
+        Costs [P, T].
+    """
+    if not len(classes):
+        return costs
+    counts = torch.bincount(classes).clamp(min=1).to(costs.dtype)
+    sums = costs.new_zeros(len(counts), costs.shape[1]).index_add_(0, classes, costs)
+    return costs + prior * (sums / counts[:, None])[classes]
+
+
 def otsu_costs(histogram: Tensor, thresholds: Sequence[float] = CANDIDATES) -> Tensor:
     """Return the share of the values' variance that is left on the two sides of each threshold.
 

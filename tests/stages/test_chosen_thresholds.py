@@ -20,7 +20,7 @@ from semples.errors import ConfigError
 from semples.settings import load_config
 from semples.stages.opening import open_run
 from semples.stages.run import Run
-from semples.stages.thresholds import FALLBACK, choose_threshold, judged_maps
+from semples.stages.thresholds import FALLBACK, choose_for_masks, choose_threshold, judged_maps
 from semples.thresholds import CANDIDATES, lowest, otsu_costs
 
 torch.set_num_threads(1)
@@ -61,16 +61,23 @@ def put_cams(run: Run, cams: np.ndarray[Any, Any]) -> None:
 
 def test_guided_runs_choose_by_prompts_and_say_so(guided: Path) -> None:
     record = choice(guided)
-    assert record["criterion"] == "prompts"
+    assert record["criterion"] == "prompts_image"
     assert list(record["costs"]) == [f"{t:.2f}" for t in CANDIDATES]
     assert record["threshold"] == pytest.approx(lowest(list(record["costs"].values())), abs=0.01)
 
 
 def test_masks_are_cut_at_the_choice_after_refinement(run: Run) -> None:
-    threshold = choice(run.directory)["threshold"]
+    own = choice(run.directory)["images"]
     for shown in judged_maps(run, "refine", range(len(run.dataset.train)), refined=True):
         mask = np.asarray(Image.open(run.folder("pseudo-masks") / f"{shown.sample.id}.png"))
-        assert ((mask > 0) == (shown.cams.amax(0) > threshold).numpy()).mean() > 0.999  # but for rounding
+        above = shown.cams - torch.tensor(own[shown.sample.id])[:, None, None]
+        assert ((mask > 0) == (above.amax(0) > 0).numpy()).mean() > 0.999  # but for rounding
+
+
+def test_one_threshold_for_all_is_the_mean_of_the_same_costs(guided: Path, run: Run) -> None:
+    one = choose_threshold(with_settings(run, criterion="prompts"), "refine", refined=True)
+    assert one.threshold == choice(guided)["threshold"]
+    assert one.images == {}
 
 
 def test_without_any_mask_the_choice_is_the_same(guided: Path, run: Run) -> None:
@@ -83,7 +90,7 @@ def test_without_any_mask_the_choice_is_the_same(guided: Path, run: Run) -> None
 
 def test_a_number_is_taken_as_it_is(run: Run) -> None:
     chosen = choose_threshold(with_settings(run, threshold=0.25), "refine")
-    assert chosen.record() == {"criterion": "constant", "threshold": 0.25, "costs": {}}
+    assert chosen.record() == {"criterion": "constant", "threshold": 0.25, "costs": {}, "images": {}}
 
 
 def test_otsu_sees_the_values_of_the_maps(run: Run) -> None:
@@ -124,6 +131,7 @@ def test_images_without_a_tag_leave_the_fallback(run: Run, criterion: str) -> No
     untagged = with_settings(replace(run, dataset=replace(run.dataset, train=samples)), criterion=criterion)
     put_cams(untagged, np.zeros((96, 96), np.uint8))
     assert choose_threshold(untagged, "refine").threshold == FALLBACK
+    assert choose_for_masks(untagged, "refine").threshold == FALLBACK
 
 
 def test_prompts_need_guidance() -> None:

@@ -159,3 +159,16 @@ def test_a_missing_package_is_told_before_anything_is_trained(tmp_path: Path, mo
 def test_settings_out_of_range_are_told(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         load_config(overrides=changes)
+
+
+def test_each_class_may_have_a_threshold_of_its_own() -> None:
+    """0.5 is above 0.4 by more than 0.6 is above 0.55; where neither is above its own there is background."""
+    cams = torch.tensor([[[0.6, 0.5, 0.9]], [[0.5, 0.4, 0.2]]])
+    labels = refined_label_maps(torch.zeros(3, 1, 3), cams, torch.tensor([3, 5]), [], torch.tensor([0.55, 0.4]))
+    assert labels[0].tolist() == [[6, 0, 4]]
+
+
+def test_a_band_around_several_thresholds_stays_between_0_and_1() -> None:
+    low, high = band_ends(torch.tensor([0.1, 0.95]), 0.4)
+    assert torch.allclose(low, torch.tensor([0.0, 0.75]))
+    assert torch.allclose(high, torch.tensor([0.3, 1.0]))

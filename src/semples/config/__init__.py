@@ -86,7 +86,6 @@ class Config:
             raise ConfigError(f"seed is {self.seed}, expected 0 or more")
         if self.checkpoint_seconds < 0:
             raise ConfigError(f"checkpoint_seconds is {self.checkpoint_seconds}, expected 0 or more")
-        if self.pseudo_masks.criterion == "prompts" and not self.guidance.enabled:
-            raise ConfigError(
-                "pseudo_masks.criterion is prompts, but guidance.enabled is false: set it to auto or otsu"
-            )
+        criterion = self.pseudo_masks.criterion
+        if criterion.startswith("prompts") and not self.guidance.enabled:
+            raise ConfigError(f"pseudo_masks.criterion is {criterion}, but guidance.enabled is false: set it to auto")

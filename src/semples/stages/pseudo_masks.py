@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,8 +19,9 @@ from semples.records import IGNORE_INDEX
 from semples.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
 from semples.stages.cams import read_cams
 from semples.stages.run import Run
-from semples.stages.thresholds import THRESHOLD_FILE, choose_threshold
+from semples.stages.thresholds import THRESHOLD_FILE, choose_for_masks
 
+Threshold = TypeVar("Threshold", float, Tensor)
 RefinementStep = Callable[[Tensor, Tensor], Tensor]
 """Image [3, H, W] in [0, 1] and scores [K'+1, H, W] in, scores out (:mod:`semples.refinement`)."""
 
@@ -44,8 +46,7 @@ def pseudo_masks(run: Run) -> None:
     """
     source, final = run.folder(final_generator(run.config.guidance.enabled)), run.folder("pseudo-masks")
     settings, steps = run.config.pseudo_masks, refinement_steps(run.config)
-    threshold = _threshold(run)
-    low, high = band_ends(threshold, settings.ignore_band)
+    choice = _choice(run)
     samples = run.dataset.train
     missing = [i for i, sample in enumerate(samples) if not (final / f"{sample.id}.png").is_file()]
     for index in run.log.track(missing, "pseudo masks"):
@@ -53,21 +54,25 @@ def pseudo_masks(run: Run) -> None:
         cams, classes = (torch.from_numpy(array).to(run.device) for array in read_cams(source, sample))
         image = to_pixels(run.train_images[index]).to(run.device)
         label_maps = partial(refined_label_maps, image, cams.float() / 255, classes, list(steps.values()))
+        own = choice["images"].get(sample.id)
+        threshold = choice["threshold"] if own is None else torch.tensor(own, device=run.device)
         after_step = label_maps(threshold)
         mask = after_step[-1]
         if settings.ignore_band:
+            low, high = band_ends(threshold, settings.ignore_band)
             mask = ignore_band(label_maps(low)[-1], label_maps(high)[-1], IGNORE_INDEX)
         masks = dict(zip(step_folders(run).values(), after_step[1:], strict=True))
         for folder, labels in (masks | {final: mask}).items():  # the final one comes last
             write_mask(folder / f"{sample.id}.png", labels.cpu().numpy())
 
 
-def _threshold(run: Run) -> float:
-    """Threshold that a stopped run began with, or else one that is chosen and written now."""
+def _choice(run: Run) -> dict[str, Any]:
+    """The choice that a stopped run began with, or else one that is made and written now."""
     path = run.folder("pseudo-masks") / THRESHOLD_FILE
     if not path.is_file():
-        write_json(path, choose_threshold(run, final_generator(run.config.guidance.enabled), refined=True).record())
-    return float(read_json(path)["threshold"])
+        write_json(path, choose_for_masks(run, final_generator(run.config.guidance.enabled)).record())
+    record: dict[str, Any] = read_json(path)
+    return record
 
 
 def refinement_steps(config: Config) -> dict[str, RefinementStep]:
@@ -80,7 +85,7 @@ def refinement_steps(config: Config) -> dict[str, RefinementStep]:
 
 
 def refined_label_maps(
-    image: Tensor, cams: Tensor, class_ids: Tensor, steps: Sequence[RefinementStep], threshold: float
+    image: Tensor, cams: Tensor, class_ids: Tensor, steps: Sequence[RefinementStep], threshold: float | Tensor
 ) -> list[Tensor]:
     """Cut CAMs before any refinement step and after each.
 
@@ -89,12 +94,16 @@ def refined_label_maps(
         cams: CAMs [K', H, W] in [0, 1] of the classes present.
         class_ids: Their 0-based class indices [K'], int64.
         steps: S refinement steps, done one after the other.
-        threshold: Background score before the first step.
+        threshold: Background score before the first step, for all classes or for each [K']. With several, a pixel has
+            the class that is the furthest above its own.
 
     Returns:
         S + 1 label maps [H, W], uint8: 0 is background, class k is k + 1.
     """
-    scores = with_background(cams, threshold)
+    if isinstance(threshold, Tensor):
+        scores = with_background(cams - threshold[:, None, None], 0.0)
+    else:
+        scores = with_background(cams, threshold)
     labels = [winning_labels(scores, class_ids)]
     for step in steps:
         scores = step(image, scores)
@@ -102,6 +111,8 @@ def refined_label_maps(
     return labels
 
 
-def band_ends(threshold: float, width: float) -> tuple[float, float]:
-    """Lower and upper end, in [0, 1], of the ignore band around a threshold."""
+def band_ends(threshold: Threshold, width: float) -> tuple[Threshold, Threshold]:
+    """Lower and upper end, in [0, 1], of the ignore band around a threshold, or around each of several."""
+    if isinstance(threshold, Tensor):
+        return (threshold - width / 2).clamp(min=0), (threshold + width / 2).clamp(max=1)
     return max(0.0, threshold - width / 2), min(1.0, threshold + width / 2)
