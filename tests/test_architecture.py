@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "masks": {"errors", "records"},
     "refinement": {"errors", "records"},
     "metrics": {"errors", "records"},
+    "thresholds": {"errors", "records", "losses"},
     "training": {"errors", "records", "files", "checkpoints"},
     "stages": {
         *FOUNDATION,
@@ -38,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "masks",
         "refinement",
         "metrics",
+        "thresholds",
         "training",
         "checkpoints",
     },
