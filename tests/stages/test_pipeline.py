@@ -99,7 +99,11 @@ def test_evaluation_has_the_keys_of_the_design(finished: Path) -> None:
         assert 0 <= part["miou"] <= 1
     cam = evaluation["cams"]["refine"]
     assert cam["oracle_miou"] >= cam["miou"]
-    assert evaluation["pseudo_masks"]["miou"] == pytest.approx(cam["miou"])
+    masks = evaluation["pseudo_masks"]
+    assert (cam["criterion"], masks["criterion"]) == ("prompts", "prompts_image")
+    assert masks["oracle_miou"] == cam["oracle_miou"]  # the same maps, as nothing refines them
+    for scores in (cam, masks):
+        assert scores["oracle_distance"] == pytest.approx(scores["oracle_miou"] - scores["miou"])
 
 
 def test_pseudo_masks_hold_tagged_classes_only(finished: Path) -> None:
