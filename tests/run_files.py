@@ -17,7 +17,6 @@ SMALL = {
     "cams.scales": [1.0],
     **{f"{stage}.epochs": 2 for stage in TRAININGS},
     **{f"{stage}.batch_size": 2 for stage in TRAININGS},
-    "pseudo_masks.threshold": 0.3,
     "segment.ema": 0.9,
     "segment.color_jitter": 0.2,
     "segment.confidence_weighting": True,

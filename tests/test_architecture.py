@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {"errors", "records"},
     "progress": {"errors", "files"},
     "training": {"averages", "errors", "records", "files", "checkpoints", "progress"},
+    "thresholds": {"errors", "records", "losses"},
     "stages": {
         *FOUNDATION,
         "config",
@@ -40,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "masks",
         "refinement",
         "metrics",
+        "thresholds",
         "training",
         "progress",
         "checkpoints",

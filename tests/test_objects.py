@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,12 @@ def photograph(run: Path) -> tuple[str, Path, list[str]]:
     return sample["id"], Path(sample["path"]), [index["classes"][tag] for tag in sample["tags"]]
 
 
-def test_masks_are_those_of_the_run(tiny_run: Path, generator: MaskGenerator) -> None:
-    id, path, tags = photograph(tiny_run)
-    written = read_mask(RunResult(tiny_run).mask(id), None, len(generator.classes))
+def test_masks_are_those_of_a_run_with_one_threshold(tiny_run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    api.run(load_config(copy / "config.yaml", {"pseudo_masks.criterion": "prompts"}), copy, "pseudo-masks", quiet=True)
+    generator = MaskGenerator.from_run(copy)
+    id, path, tags = photograph(copy)
+    written = read_mask(RunResult(copy).mask(id), None, len(generator.classes))
     mask = generator.mask(path, tags)
     assert mask.dtype == np.uint8
     assert np.array_equal(mask, written)

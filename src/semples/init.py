@@ -63,7 +63,7 @@ refine:
   learning_rate: 5.0e-4
 
 pseudo_masks:
-  threshold: 0.5  # CAM value from which a pixel belongs to a class; try others with the slider of the report
+  threshold: null  # chosen without masks; or a CAM value, 0 to 1: try some with the slider of the report
 
 segment:
   model: nvidia/mit-b0

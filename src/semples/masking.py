@@ -16,7 +16,7 @@ from semples.errors import ConfigError, DataError, did_you_mean
 from semples.models.mask_generators import MaskGenerator as Network
 from semples.stages.cams import multiscale_cams
 from semples.stages.opening import reopen_run
-from semples.stages.pseudo_masks import final_generator, refined_label_maps, refinement_steps
+from semples.stages.pseudo_masks import final_generator, recorded_choice, refined_label_maps, refinement_steps
 from semples.stages.run import Run
 
 GENERATOR_STAGES = ("classify", "match", "refine")
@@ -80,18 +80,22 @@ class MaskGenerator:
     def mask(self, image: Photograph, tags: Sequence[str]) -> NDArray[np.uint8]:
         """Return the pseudo mask, refined as the run's are: uint8 [H, W], 0 background, k + 1 for class k.
 
+        It is cut at the run's threshold, for all classes; by criterion prompts_image the run itself gives each of its
+        images and classes one of its own.
+
         Args:
             image: The photograph.
             tags: Names of the classes in it.
 
         Raises:
             DataError: The image cannot be read, or a tag is no class.
+            RunError: Stage 4 is not done.
         """
         pixels, indices = _pixels(image), self._indices(tags)
         maps = (self._maps(pixels, indices) * 255).round() / 255  # as the run's files hold them
         steps = list(refinement_steps(self._run.config).values())
         classes = torch.tensor(indices, device=maps.device)
-        threshold = self._run.config.pseudo_masks.threshold
+        threshold = recorded_choice(self._run)["threshold"]
         labels = refined_label_maps(pixels.to(maps.device), maps, classes, steps, threshold)[-1]
         return np.asarray(labels.cpu().numpy())
 

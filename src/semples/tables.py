@@ -62,6 +62,9 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
                 _plain(scores["false_positive"]),
                 _plain(scores["false_negative"]),
             )
+    criterion = (evaluation.get("pseudo_masks") or {}).get("criterion")
+    if criterion:
+        table.caption = f"thresholds: {criterion}"
     return table
 
 

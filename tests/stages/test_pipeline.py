@@ -32,7 +32,6 @@ SMALL = {
     **{f"{stage}.batch_size": 5 for stage in ("classify", "match", "refine", "segment")},
     "prompts.epochs": 2,
     "prompts.length": 2,
-    "pseudo_masks.threshold": 0.3,
     "pseudo_masks.refinement": [],
     "segment.supervised_bound": False,
     "device": "cpu",
@@ -72,6 +71,7 @@ def test_it_leaves_the_files_of_the_design(finished: Path) -> None:
         *(f"{stage}/cams/{i}.safetensors" for stage in ("0-classify", "1-match", "3-refine") for i in ids),
         *(f"2-prompt-maps/{i}.safetensors" for i in ids),
         *(f"4-pseudo-masks/{i}.png" for i in ids),
+        "4-pseudo-masks/threshold.json",
         *(f"5-segment/predictions/val-{i:05d}.png" for i in range(1, 5)),
     }
     assert set(files(finished)) == expected
@@ -100,7 +100,11 @@ def test_evaluation_has_the_keys_of_the_design(finished: Path) -> None:
         assert 0 <= part["miou"] <= 1
     cam = evaluation["cams"]["refine"]
     assert cam["oracle_miou"] >= cam["miou"]
-    assert evaluation["pseudo_masks"]["miou"] == pytest.approx(cam["miou"])
+    masks = evaluation["pseudo_masks"]
+    assert (cam["criterion"], masks["criterion"]) == ("prompts", "prompts_image")
+    assert masks["oracle_miou"] == cam["oracle_miou"]  # the same maps, as nothing refines them
+    for scores in (cam, masks):
+        assert scores["oracle_distance"] == pytest.approx(scores["oracle_miou"] - scores["miou"])
 
 
 def test_pseudo_masks_hold_tagged_classes_only(finished: Path) -> None:

@@ -171,7 +171,7 @@ def score_stage(run: Run, stage: str) -> dict[str, float] | None:
 
     None where the generator has nothing to train and the stage was skipped.
     """
-    scores = score_cams(run, run.folder(stage), run.config.pseudo_masks.threshold)
+    scores = score_cams(run, stage)
     if scores is None:
         return None
     return {

@@ -88,3 +88,6 @@ class Config:
             raise ConfigError(f"seed is {self.seed}, expected less than 2^63")
         if self.checkpoint_seconds < 0:
             raise ConfigError(f"checkpoint_seconds is {self.checkpoint_seconds}, expected 0 or more")
+        criterion = self.pseudo_masks.criterion
+        if criterion.startswith("prompts") and not self.guidance.enabled:
+            raise ConfigError(f"pseudo_masks.criterion is {criterion}, but guidance.enabled is false: set it to auto")

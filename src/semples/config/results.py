@@ -13,15 +13,21 @@ from semples.errors import ConfigError
 class PseudoMasksConfig:
     """Stage 4: from CAMs to masks."""
 
-    threshold: float = 0.4
-    """CAM value (0 to 1) above which a pixel belongs to a class."""
+    threshold: float | None = None
+    """CAM value (0 to 1) above which a pixel belongs to a class; null: chosen without masks, by criterion."""
+    criterion: Literal["auto", "prompts", "prompts_image", "otsu"] = "auto"
+    """What a threshold is chosen by. prompts: the vision-language model finds the class inside of the masks and the
+    learned prompt outside; prompts_image: the same for each image and class; otsu: the values of the CAMs; auto:
+    prompts_image with guidance, otsu without."""
     refinement: list[Literal["pixel_adaptive", "dense_crf"]] = field(default_factory=lambda: ["pixel_adaptive"])
     """Steps by which the photograph itself corrects the CAMs before they are cut, in this order."""
     ignore_band: float = 0.0
     """Width of the band around the threshold: what its lower and upper end label differently is ignored (255)."""
 
     def __post_init__(self) -> None:
-        share(self, "pseudo_masks", "threshold", "ignore_band")
+        share(self, "pseudo_masks", "ignore_band")
+        if self.threshold is not None:
+            share(self, "pseudo_masks", "threshold")
         if len(set(self.refinement)) != len(self.refinement):
             raise ConfigError(f"pseudo_masks.refinement is {self.refinement}, expected each step once at most")
 

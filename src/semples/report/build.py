@@ -66,6 +66,7 @@ def render(run: Run) -> str:
             warnings=findings.warnings(run, shots),
             missing=findings.missing_stages(run),
             scores=run.scores,
+            choice=run.choice,
             tiles=tables.tiles(run.scores),
             class_rows=tables.class_rows(run.scores, run.classes),
             class_words=tables.class_words(run),

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from semples.config import PseudoMasksConfig, ReportConfig
+from semples.config import ReportConfig
 from semples.data.index import parse_dataset
 from semples.data.shown import evenly
 from semples.errors import DataError
@@ -24,6 +24,9 @@ STAGES = ("0-classify", "1-match", "2-prompts", "3-refine", "4-pseudo-masks", "5
 
 _TRACES = ("manifest.json", "dataset.json", "config.yaml", "metrics.jsonl", "evaluation.json")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, yaml.YAMLError)
+
+DEFAULT_THRESHOLD = 0.4
+"""Where the maps of a run are cut at first that says nothing of it."""
 
 Parsed = TypeVar("Parsed")
 
@@ -61,6 +64,15 @@ class LearnedWords:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """How a threshold was chosen; ``costs`` by threshold, none for a constant."""
+
+    criterion: str
+    threshold: float
+    costs: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Run:
     """Everything the report needs except pictures.
 
@@ -77,6 +89,7 @@ class Run:
         config_text: ``config.yaml`` as it is, or empty.
         settings: What it says.
         problems: One sentence for each file that could not be read.
+        choice: The threshold that the pseudo masks were cut at, or None.
     """
 
     directory: Path
@@ -91,12 +104,14 @@ class Run:
     config_text: str
     settings: Mapping[str, Any]
     problems: tuple[str, ...]
+    choice: Choice | None
 
     @property
     def threshold(self) -> float:
-        """CAM value at which the run cut its maps: as evaluated, else as set."""
+        """CAM value at which the run cut its maps: as evaluated, else as chosen for the pseudo masks, else as set."""
         evaluated = (score.threshold for score in self.scores if score.threshold is not None)
-        return next(evaluated, _setting(self.settings, "pseudo_masks", "threshold", PseudoMasksConfig().threshold))
+        chosen = DEFAULT_THRESHOLD if self.choice is None else self.choice.threshold
+        return next(evaluated, _setting(self.settings, "pseudo_masks", "threshold", chosen))
 
 
 def collect(directory: Path) -> Run:
@@ -123,6 +138,7 @@ def collect(directory: Path) -> Run:
         stages=read("manifest.json", parse_manifest, tuple(Stage(name) for name in STAGES)),
         epochs=read("metrics.jsonl", lambda text: parse_metrics(text, problems), ()),
         words=read("2-prompts/words.json", parse_words, None),
+        choice=read("4-pseudo-masks/threshold.json", parse_choice, None),
         scores=evaluation.scores,
         shown=read("6-evaluate/samples.json", parse_shown, _spread_over(dataset, count)),
         skipped=read("skipped.json", parse_skipped, Skipped()),
@@ -191,6 +207,13 @@ def parse_words(text: str) -> LearnedWords:
         for name, epochs in value["words"].items()
     }
     return LearnedWords(tuple(int(epoch) for epoch in value["epochs"]), words)
+
+
+def parse_choice(text: str) -> Choice:
+    """Parse how the threshold of the pseudo masks was chosen."""
+    value = parse_object(text)
+    costs = {str(threshold): float(cost) for threshold, cost in value["costs"].items()}
+    return Choice(str(value["criterion"]), float(value["threshold"]), costs)
 
 
 def parse_shown(text: str) -> Mapping[str, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from semples.files import write_json
 from semples.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
 from semples.models.segmentation import load_segmentation_network
 from semples.records import Sample
-from semples.stages.cams import read_cams
 from semples.stages.inference import predict_samples
-from semples.stages.pseudo_masks import step_folders
+from semples.stages.pseudo_masks import final_generator, recorded_choice, step_folders
 from semples.stages.run import FOLDERS, Run, result_of
+from semples.stages.thresholds import Maps, choose_threshold, judged_maps
 
 THUMBNAIL = 320
 """Longest side of a truth thumbnail in pixels."""
@@ -27,39 +27,70 @@ THUMBNAIL = 320
 
 def evaluate(run: Run) -> None:
     """Write evaluation.json, and the truth thumbnails and predictions that the report shows."""
-    threshold = run.config.pseudo_masks.threshold
     count = run.config.report.images
     _write_shown(run, {"train": evenly(run.dataset.train, count), "val": evenly(run.dataset.val, count)})
     record = {
         "classes": list(run.dataset.catalogue.names),
-        "cams": {stage: score_cams(run, run.folder(stage), threshold) for stage in ("classify", "match", "refine")},
+        "cams": {stage: score_cams(run, stage) for stage in ("classify", "match", "refine")},
         "refinements": {step: score_masks(run, "train", folder) for step, folder in step_folders(run).items()},
-        "pseudo_masks": score_masks(run, "train", run.folder("pseudo-masks")),
+        "pseudo_masks": score_pseudo_masks(run),
         "segmentation": _score_network(run, "segment", "predictions"),
         "supervised_bound": _score_network(run, "supervised-bound", "supervised-predictions"),
     }
     write_json(run.directory / "evaluation.json", record)
 
 
-def score_cams(run: Run, folder: Path, threshold: float) -> dict[str, Any] | None:
+def score_cams(run: Run, stage: str) -> dict[str, Any] | None:
     """Score the stored CAMs of a stage at a threshold chosen without masks, and at the best there is."""
-    samples = [sample for sample in run.dataset.train if sample.mask_path is not None]
-    if not samples or not (folder / "cams").is_dir():
+    if not _with_truth(run) or not (run.folder(stage) / "cams").is_dir():
         return None
+    choice = choose_threshold(run, stage)
+    sweep = sweep_maps(run, judged_maps(run, stage, _with_truth(run)))
+    matrix = sweep.matrix_at(round(choice.threshold * (len(THRESHOLDS) - 1)))
+    scores = {"split": "train", **matrix.scores(run.dataset.catalogue.names)}
+    return {**scores, "criterion": choice.criterion, "threshold": choice.threshold, **_oracle(sweep, matrix.miou)}
+
+
+def score_pseudo_masks(run: Run) -> dict[str, Any] | None:
+    """Score the pseudo masks, and what they would be at the best threshold there is.
+
+    A dense CRF sees labels and would have to run again for every threshold: there is no best one after it.
+    """
+    scores = score_masks(run, "train", run.folder("pseudo-masks"))
+    if scores is None:
+        return None
+    choice = recorded_choice(run)
+    scores |= {key: choice[key] for key in ("criterion", "threshold")}
+    if "dense_crf" in run.config.pseudo_masks.refinement:
+        return scores
+    maps = judged_maps(run, final_generator(run.config.guidance.enabled), _with_truth(run), refined=True)
+    return {**scores, **_oracle(sweep_maps(run, maps), scores["miou"])}
+
+
+def sweep_maps(run: Run, maps: Iterable[Maps]) -> ThresholdSweep:
+    """Cut maps at every threshold and count them against ground truth."""
     sweep = ThresholdSweep(run.num_classes + 1, run.averaged_labels)
-    for sample in run.log.track(samples, f"scoring {folder.name}"):
-        cams, classes = read_cams(folder, sample)
-        sweep.update(cams, classes, read_truth(sample, run.num_classes))
-    oracle_threshold, oracle = sweep.best()
+    for shown in maps:
+        truth = read_truth(shown.sample, run.num_classes)
+        sweep.update(shown.cams.clamp(0, 1).cpu().numpy(), shown.classes.cpu().numpy(), truth)
+    return sweep
+
+
+def _oracle(sweep: ThresholdSweep, miou: float) -> dict[str, float]:
+    """The best threshold, its scores, and how far from them an mIoU is."""
+    threshold, oracle = sweep.best()
     return {
-        "split": "train",
-        **sweep.matrix_at(round(threshold * (len(THRESHOLDS) - 1))).scores(run.dataset.catalogue.names),
-        "threshold": threshold,
-        "oracle_threshold": oracle_threshold,
+        "oracle_threshold": threshold,
         "oracle_miou": oracle.miou,
         "oracle_false_positive": oracle.false_positive,
         "oracle_false_negative": oracle.false_negative,
+        "oracle_distance": oracle.miou - miou,
     }
+
+
+def _with_truth(run: Run) -> list[int]:
+    """Indices of the training images that have a mask."""
+    return [index for index, sample in enumerate(run.dataset.train) if sample.mask_path is not None]
 
 
 def score_masks(run: Run, split: str, folder: Path) -> dict[str, Any] | None:

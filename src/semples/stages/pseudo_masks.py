@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,12 +13,16 @@ from torch import Tensor
 from semples.config import Config
 from semples.data.images import write_confidence, write_mask
 from semples.data.loading import to_pixels
+from semples.errors import ResultError
+from semples.files import read_json, write_json
 from semples.masks import score_margin, winning_labels, with_background
 from semples.records import IGNORE_INDEX
 from semples.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
 from semples.stages.cams import read_cams
-from semples.stages.run import Run
+from semples.stages.run import Run, result_of
+from semples.stages.thresholds import THRESHOLD_FILE, choose_for_masks
 
+Threshold = TypeVar("Threshold", float, Tensor)
 RefinementStep = Callable[[Tensor, Tensor], Tensor]
 """Image [3, H, W] in [0, 1] and scores [K'+1, H, W] in, scores out (:mod:`semples.refinement`)."""
 
@@ -43,11 +48,12 @@ def pseudo_masks(run: Run) -> None:
     """Write ``ID.png`` for every training image that has none: 0 background, k + 1 for class k, 255 in the ignore band.
 
     Each refinement step leaves its masks too, so that it can be judged (:func:`step_folders`), and where stage 5 asks
-    for it the last one's scores leave their margin as confidence, uint8 with 255 for 1.
+    for it the last one's scores leave their margin as confidence, uint8 with 255 for 1. What the masks are cut at
+    stands in ``threshold.json``.
     """
     source, final = run.folder(final_generator(run.config.guidance.enabled)), run.folder("pseudo-masks")
     settings, steps = run.config.pseudo_masks, refinement_steps(run.config)
-    low, high = band_ends(settings.threshold, settings.ignore_band)
+    choice = _choice(run)
     samples = run.dataset.train
     missing = [i for i, sample in enumerate(samples) if not (final / f"{sample.id}.png").is_file()]
     for index in run.log.track(missing, "pseudo masks"):
@@ -55,10 +61,13 @@ def pseudo_masks(run: Run) -> None:
         cams, classes = (torch.from_numpy(array).to(run.device) for array in read_cams(source, sample))
         image = to_pixels(run.train_images[index]).to(run.device)
         label_maps = partial(refined_label_maps, image, cams.float() / 255, classes, list(steps.values()))
-        scores = refined_scores(image, cams.float() / 255, list(steps.values()), settings.threshold)
+        own = choice["images"].get(sample.id)
+        threshold = choice["threshold"] if own is None else torch.tensor(own, device=run.device)
+        scores = refined_scores(image, cams.float() / 255, list(steps.values()), threshold)
         after_step = [winning_labels(each, classes) for each in scores]
         mask = after_step[-1]
         if settings.ignore_band:
+            low, high = band_ends(threshold, settings.ignore_band)
             mask = ignore_band(label_maps(low)[-1], label_maps(high)[-1], IGNORE_INDEX)
         if run.config.segment.confidence_weighting:
             confidence = (score_margin(scores[-1]) * 255).round().to(torch.uint8)
@@ -66,6 +75,28 @@ def pseudo_masks(run: Run) -> None:
         masks = dict(zip(step_folders(run).values(), after_step[1:], strict=True))
         for folder, labels in (masks | {final: mask}).items():  # the final one comes last
             write_mask(folder / f"{sample.id}.png", labels.cpu().numpy())
+
+
+def _choice(run: Run) -> dict[str, Any]:
+    """The choice that a stopped run began with, or else one that is made and written now."""
+    path = run.folder("pseudo-masks") / THRESHOLD_FILE
+    if not path.is_file():
+        write_json(path, choose_for_masks(run, final_generator(run.config.guidance.enabled)).record())
+    return recorded_choice(run)
+
+
+def recorded_choice(run: Run) -> dict[str, Any]:
+    """What the pseudo masks of a run are cut at, as in ``threshold.json``.
+
+    Raises:
+        RunError: Stage 4 is not done, or the file is damaged.
+    """
+    path = run.finished_file("pseudo-masks", THRESHOLD_FILE)
+    with result_of("pseudo-masks"):
+        record: dict[str, Any] = read_json(path)
+    if not isinstance(record, dict) or not {"criterion", "threshold", "images"} <= record.keys():
+        raise ResultError(f"{path} is no choice of a threshold: --force pseudo-masks makes it again")
+    return record
 
 
 def refinement_steps(config: Config) -> dict[str, RefinementStep]:
@@ -78,7 +109,7 @@ def refinement_steps(config: Config) -> dict[str, RefinementStep]:
 
 
 def refined_label_maps(
-    image: Tensor, cams: Tensor, class_ids: Tensor, steps: Sequence[RefinementStep], threshold: float
+    image: Tensor, cams: Tensor, class_ids: Tensor, steps: Sequence[RefinementStep], threshold: float | Tensor
 ) -> list[Tensor]:
     """Cut CAMs before any refinement step and after each.
 
@@ -87,7 +118,8 @@ def refined_label_maps(
         cams: CAMs [K', H, W] in [0, 1] of the classes present.
         class_ids: Their 0-based class indices [K'], int64.
         steps: S refinement steps, done one after the other.
-        threshold: Background score before the first step.
+        threshold: Background score before the first step, for all classes or for each [K']. With several, a pixel has
+            the class that is the furthest above its own.
 
     Returns:
         S + 1 label maps [H, W], uint8: 0 is background, class k is k + 1.
@@ -95,17 +127,24 @@ def refined_label_maps(
     return [winning_labels(scores, class_ids) for scores in refined_scores(image, cams, steps, threshold)]
 
 
-def refined_scores(image: Tensor, cams: Tensor, steps: Sequence[RefinementStep], threshold: float) -> list[Tensor]:
+def refined_scores(
+    image: Tensor, cams: Tensor, steps: Sequence[RefinementStep], threshold: float | Tensor
+) -> list[Tensor]:
     """Scores [K'+1, H, W], background first, before any refinement step and after each.
 
     Arguments are those of :func:`refined_label_maps`.
     """
-    scores = [with_background(cams, threshold)]
+    if isinstance(threshold, Tensor):
+        scores = [with_background(cams - threshold[:, None, None], 0.0)]
+    else:
+        scores = [with_background(cams, threshold)]
     for step in steps:
         scores.append(step(image, scores[-1]))
     return scores
 
 
-def band_ends(threshold: float, width: float) -> tuple[float, float]:
-    """Lower and upper end, in [0, 1], of the ignore band around a threshold."""
+def band_ends(threshold: Threshold, width: float) -> tuple[Threshold, Threshold]:
+    """Lower and upper end, in [0, 1], of the ignore band around a threshold, or around each of several."""
+    if isinstance(threshold, Tensor):
+        return (threshold - width / 2).clamp(min=0), (threshold + width / 2).clamp(max=1)
     return max(0.0, threshold - width / 2), min(1.0, threshold + width / 2)

@@ -1,0 +1,243 @@
+"""Ways to choose a threshold without masks, on finished runs that have masks: how far from the oracle each one is.
+
+    python benchmarks/thresholds.py RUN... [--stages classify,match,refine] [--images 0] [--stability 0]
+
+For the CAMs of every stage named, as they are ("cut") and after pixel_adaptive as the run has it ("refined"):
+the oracle (the best single threshold), and for each criterion its threshold, its mIoU and the distance to the oracle in
+points. Criteria judge the 80 images of stage 4; mIoU is over all training images, or over ``--images`` of them.
+
+- constant: 0.4;
+- prompts: what stage 4 does; three_terms: the same without the prompt in the background (METHOD's J);
+- prompts_class: one threshold for each class; prompts_image: for each image and class, drawn to the class (n0 = 10).
+  Pixels then have the class whose map is the furthest above its own threshold;
+- otsu: variance of the values; colours: variance of the image's colours within the regions of the label map;
+- stability: Cohen's kappa between the masks of mirrored images at the smallest scale and of images at the largest, on
+  ``--stability`` images, cut only.
+
+The last line is one JSON object. Runs are only read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semples.data.loading import to_pixels
+from semples.data.shown import evenly
+from semples.data.truth import read_truth
+from semples.masks import label_map
+from semples.metrics import THRESHOLDS, ConfusionMatrix
+from semples.progress import TrainingLog
+from semples.settings import load_config
+from semples.stages.cams import image_labels, multiscale_cams
+from semples.stages.evaluate import sweep_maps
+from semples.stages.opening import read_dataset
+from semples.stages.run import Run
+from semples.stages.thresholds import (
+    FALLBACK,
+    IMAGES,
+    Maps,
+    costs_by_otsu,
+    judged_maps,
+    region_features,
+    text_features,
+)
+from semples.thresholds import CANDIDATES, lowest, prompt_costs
+from semples.training import make_accelerator
+
+PRIOR = 10
+"""n0: for how many images the mean of a class counts."""
+
+
+def open_finished(directory: Path) -> Run:
+    """Open a run without writing to it."""
+    config = load_config(directory / "config.yaml")
+    dataset = read_dataset(config, directory)
+    return Run(directory, config, dataset, make_accelerator("cpu", "fp32"), TrainingLog(quiet=True))
+
+
+@torch.no_grad()
+def costs_of_pairs(run: Run, maps: Sequence[Maps]) -> tuple[Tensor, Tensor]:
+    """Costs [2, P, T] of all (image, class) pairs: with four terms, and without the prompt in the background."""
+    score, texts, prompts = run.match_score, *text_features(run)
+    four, three = [], []
+    for index, foreground, background in region_features(run, maps):
+        costs = prompt_costs(foreground, background, texts[index], prompts[index], score)
+        four.append(costs)
+        three.append(costs + score.log(background, prompts[index]))
+    return torch.stack([torch.stack(four), torch.stack(three)]), torch.cat([shown.classes for shown in maps])
+
+
+def colour_costs(image: Tensor, labels: Tensor) -> Tensor:
+    """Share of an image's colour variance [3, H, W] that is left within the regions of label maps [T, H, W]: [T]."""
+    colours = image.double().flatten(1)
+    colours = colours - colours.mean(1, keepdim=True)
+    left = []
+    for regions in labels.flatten(1).long():
+        count = torch.bincount(regions).clamp(min=1)
+        sums = torch.zeros(3, len(count), dtype=torch.float64).index_add_(1, regions, colours)
+        left.append(1 - (sums.square() / count).sum() / colours.square().sum().clamp(min=1e-9))
+    return torch.stack(left)
+
+
+def costs_by_colours(maps: Sequence[Maps]) -> list[float]:
+    """Mean over the images."""
+    costs = [
+        colour_costs(m.image, torch.stack([label_map(m.cams, m.classes, t) for t in CANDIDATES]))
+        for m in maps
+        if len(m.classes)
+    ]
+    return list(torch.stack(costs).mean(0).tolist())
+
+
+def chance_corrected(first: Tensor, second: Tensor) -> list[float]:
+    """1 - Cohen's kappa of two sets of masks [T, N], bool; 1 where there is nothing to agree on."""
+    a, b = first.double().mean(1), second.double().mean(1)
+    by_chance = a * (1 - b) + b * (1 - a)
+    differing = (first != second).double().mean(1)
+    return list(torch.where(by_chance > 0, differing / by_chance.clamp(min=1e-9), 1.0).tolist())
+
+
+@torch.no_grad()
+def costs_by_stability(run: Run, stage: str, count: int) -> list[float]:
+    """Disagreement between mirrored images at the smallest scale and images at the largest."""
+    generator, scales = run.load_generator(stage), run.config.cams.scales
+    views: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for index in evenly(range(len(run.dataset.train)), count):
+        sample = run.dataset.train[index]
+        pixels, labels = to_pixels(run.train_images[index])[None], image_labels([sample], run.num_classes)
+        cams_of = partial(multiscale_cams, generator, flip=False, labels=labels, affinity_steps=run.affinity_steps)
+        mirrored = cams_of(pixels.flip(-1), scales=[min(scales)]).flip(-1)
+        for view, cams in zip(views, (mirrored, cams_of(pixels, scales=[max(scales)])), strict=True):
+            view.append(cams[0, list(sample.tags)].flatten())
+    first, second = (torch.cat(view) > torch.tensor(CANDIDATES)[:, None] for view in views)
+    return chance_corrected(first, second)
+
+
+def miou_at(run: Run, maps: Sequence[Maps], thresholds: Callable[[int, Tensor], Tensor]) -> float:
+    """Score maps cut at thresholds of their own: ``thresholds(position, classes [P])`` gives one for each [P]."""
+    matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
+    for position, shown in enumerate(maps):
+        above = shown.cams - thresholds(position, shown.classes)[:, None, None]
+        matrix.update(label_map(above, shown.classes, 0.0).numpy(), read_truth(shown.sample, run.num_classes))
+    return matrix.miou
+
+
+def or_fallback(costs: Tensor) -> float:
+    """The best threshold by costs [T]."""
+    best = lowest(costs.tolist())
+    return FALLBACK if best is None else best
+
+
+def by_prompts(run: Run, maps: Sequence[Maps], judged: Sequence[int]) -> dict[str, Any]:
+    """Threshold, or mIoU where there are several, of the criteria that need the vision-language model."""
+    (four, three), classes = costs_of_pairs(run, maps)
+    positions = torch.cat([torch.full_like(shown.classes, i) for i, shown in enumerate(maps)])
+    is_judged = torch.isin(positions, torch.tensor(judged))
+    means = {int(c): four[is_judged & (classes == c)].mean(0) for c in classes[is_judged].unique()}
+    whole = four[is_judged].mean(0)
+    of_class = {index: or_fallback(means.get(index, whole)) for index in range(run.num_classes)}
+
+    def of_pair(position: int, present: Tensor) -> Tensor:
+        own = zip(four[positions == position], present.tolist(), strict=True)
+        return torch.tensor([or_fallback(costs + PRIOR * means.get(index, whole)) for costs, index in own])
+
+    return {
+        "prompts": or_fallback(whole),
+        "three_terms": or_fallback(three[is_judged].mean(0)),
+        "prompts_class": miou_at(run, maps, lambda _, present: torch.tensor([of_class[i] for i in present.tolist()])),
+        "prompts_image": miou_at(run, maps, of_pair),
+        "thresholds_class": {name: of_class[index] for index, name in enumerate(run.dataset.catalogue.names)},
+    }
+
+
+def measure(run: Run, stage: str, refined: bool, count: int, stability: int) -> dict[str, Any]:
+    """Oracle and criteria for the CAMs of a stage."""
+    indices = evenly(range(len(run.dataset.train)), count or len(run.dataset.train))
+    maps = list(judged_maps(run, stage, indices, refined))
+    sweep = sweep_maps(run, maps)
+    best, oracle = sweep.best()
+    judged = evenly(range(len(maps)), IMAGES)
+    some = [maps[position] for position in judged]
+    chosen: dict[str, float] = {
+        "constant": FALLBACK,
+        "otsu": or_fallback(torch.tensor(costs_by_otsu(run, some))),
+        "colours": or_fallback(torch.tensor(costs_by_colours(some))),
+    }
+    if stability and not refined:
+        chosen["stability"] = or_fallback(torch.tensor(costs_by_stability(run, stage, stability)))
+    several: dict[str, float] = {}
+    extra: dict[str, Any] = {}
+    if run.config.guidance.enabled:
+        found = by_prompts(run, maps, judged)
+        chosen |= {name: found[name] for name in ("prompts", "three_terms")}
+        several = {name: found[name] for name in ("prompts_class", "prompts_image")}
+        extra = {"thresholds_class": found["thresholds_class"]}
+    mious = {name: sweep.matrix_at(round(t * (len(THRESHOLDS) - 1))).miou for name, t in chosen.items()} | several
+    return {
+        "oracle": {"threshold": best, "miou": oracle.miou},
+        "criteria": {
+            name: {"threshold": chosen.get(name), "miou": miou, "points": 100 * (miou - oracle.miou)}
+            for name, miou in mious.items()
+        },
+        **extra,
+    }
+
+
+def show(title: str, found: dict[str, Any]) -> None:
+    """Print one line of the table for each criterion."""
+    print(f"{title}: oracle {100 * found['oracle']['miou']:.1f} at {found['oracle']['threshold']:.2f}")
+    for name, entry in found["criteria"].items():
+        at = "" if entry["threshold"] is None else f" at {entry['threshold']:.2f}"
+        print(f"  {name:14} {100 * entry['miou']:5.1f} ({entry['points']:+5.1f}){at}", flush=True)
+
+
+def summary(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean and worst distance to the oracle over the runs, by what was cut and criterion."""
+    points: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in results.values():
+        for what, found in run.items():
+            for name, entry in found["criteria"].items():
+                points[what][name].append(entry["points"])
+    return {
+        what: {name: {"mean": fmean(p), "worst": min(p), "runs": len(p)} for name, p in by_name.items()}
+        for what, by_name in points.items()
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--stages", default="classify,match,refine")
+    parser.add_argument("--images", type=int, default=0, help="training images to score on; 0: all")
+    parser.add_argument("--stability", type=int, default=0, help="images that stability is judged on; 0: leave it out")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    results: dict[str, dict[str, Any]] = {}
+    for directory in args.runs:
+        run = open_finished(directory)
+        found = results[str(directory.name)] = {}
+        for stage in args.stages.split(","):
+            if not (run.folder(stage) / "cams").is_dir():
+                continue
+            for kind in ("cut", "refined"):
+                found[f"{stage} {kind}"] = measure(run, stage, kind == "refined", args.images, args.stability)
+                show(f"{directory.name} {stage} {kind}", found[f"{stage} {kind}"])
+    total = summary(results)
+    for what, by_name in total.items():
+        print(what, "; ".join(f"{name} {e['mean']:+.1f} (worst {e['worst']:+.1f})" for name, e in by_name.items()))
+    print(json.dumps({"runs": results, "summary": total, "images_judged": IMAGES, "candidates": CANDIDATES}))
+
+
+if __name__ == "__main__":
+    main()

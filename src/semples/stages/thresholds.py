@@ -1,0 +1,200 @@
+"""Where the CAMs of a run are cut: a constant, or chosen without ground truth on some training images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semples.data.loading import to_pixels
+from semples.data.shown import evenly
+from semples.masks import masked_regions
+from semples.records import Sample
+from semples.refinement import pixel_adaptive_refinement
+from semples.stages.cams import read_cams
+from semples.stages.run import PROMPTS_FILE, Run
+from semples.thresholds import CANDIDATES, LEVELS, hard_masks, lowest, otsu_costs, prompt_costs, shrunk_costs
+
+THRESHOLD_FILE = "threshold.json"
+
+IMAGES = 80
+"""Images that a threshold is chosen on, at even distances among those for training."""
+
+PRIOR = 10.0
+"""n0 of :func:`semples.thresholds.shrunk_costs`: for how many images the mean of a class counts."""
+
+FALLBACK = 0.4
+"""The threshold where nothing speaks for any: no image with a tag, or maps without a pattern."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A threshold, and what it was chosen by.
+
+    Attributes:
+        criterion: Name of the criterion; "constant" for a threshold that was set.
+        threshold: From 0 to 1.
+        costs: Cost of each of :data:`semples.thresholds.CANDIDATES`; empty for a constant.
+        images: Thresholds of each image of its own, by id, in the order of its classes; empty where all have the one.
+    """
+
+    criterion: str
+    threshold: float
+    costs: tuple[float, ...] = ()
+    images: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """What ``threshold.json`` says of it."""
+        costs = {f"{t:.2f}": round(cost, 6) for t, cost in zip(CANDIDATES, self.costs, strict=False)}
+        return {
+            "criterion": self.criterion,
+            "threshold": self.threshold,
+            "costs": costs,
+            "images": {key: list(values) for key, values in self.images.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Maps:
+    """CAMs of one image, as they will be cut.
+
+    Attributes:
+        sample: The image.
+        image: Its colours [3, H, W] in [0, 1].
+        cams: CAMs [P, H, W] in [0, 1] of its P classes.
+        classes: Their 0-based indices [P], int64.
+    """
+
+    sample: Sample
+    image: Tensor
+    cams: Tensor
+    classes: Tensor
+
+
+def criterion_of(run: Run) -> str:
+    """Name of the criterion that the config asks for: "constant" or one of its own."""
+    settings = run.config.pseudo_masks
+    if settings.threshold is not None:
+        return "constant"
+    by_default = "prompts_image" if run.config.guidance.enabled else "otsu"
+    return by_default if settings.criterion == "auto" else settings.criterion
+
+
+def choose_for_masks(run: Run, stage: str) -> Choice:
+    """Choose where to cut the CAMs of a stage into pseudo masks: one threshold, or one for each image and class."""
+    if criterion_of(run) != "prompts_image":
+        return choose_threshold(run, stage, refined=True)
+    samples = run.dataset.train
+    found = list(prompt_costs_of_pairs(run, judged_maps(run, stage, range(len(samples)), refined=True)))
+    if not found:
+        return Choice("prompts_image", FALLBACK)
+    costs = torch.stack([cost for _, cost in found])  # [P, T]
+    classes = torch.tensor([index for index, _ in found], device=costs.device)
+    whole = costs.mean(0).tolist()
+    threshold = _best(whole)
+    own = iter(shrunk_costs(costs, classes, PRIOR).tolist())
+    images = {sample.id: [_best(next(own), threshold) for _ in sample.tags] for sample in samples}
+    return Choice("prompts_image", threshold, tuple(whole), images)
+
+
+def _best(costs: Sequence[float], otherwise: float = FALLBACK) -> float:
+    best = lowest(costs)
+    return otherwise if best is None else best
+
+
+def choose_threshold(run: Run, stage: str, refined: bool = False) -> Choice:
+    """Choose one threshold for the CAMs of a stage, as the config says; no mask is opened for it.
+
+    Where the config wants one for each image and class, the mean of the same costs decides.
+
+    Args:
+        run: The run.
+        stage: Name of the stage whose CAMs they are.
+        refined: Judge them after pixel_adaptive (where the config has it as its first step) and not as they are.
+    """
+    if run.config.pseudo_masks.threshold is not None:
+        return Choice("constant", run.config.pseudo_masks.threshold)
+    name = criterion_of(run).removesuffix("_image")
+    picked = evenly(range(len(run.dataset.train)), IMAGES)
+    costs = CRITERIA[name](run, judged_maps(run, stage, picked, refined))
+    return Choice(name, _best(costs), tuple(costs))
+
+
+def judged_maps(run: Run, stage: str, indices: Iterable[int], refined: bool = False) -> Iterator[Maps]:
+    """Read the CAMs of training images as they will be cut.
+
+    pixel_adaptive is a weighted mean, which leaves a constant background as it is: maps that went through it once can
+    be cut at any threshold.
+
+    Args:
+        run: The run.
+        stage: Name of the stage whose CAMs they are.
+        indices: Which training images.
+        refined: Let them go through pixel_adaptive, where the config has it as its first step.
+    """
+    refined = refined and run.config.pseudo_masks.refinement[:1] == ["pixel_adaptive"]
+    for index in run.log.track(list(indices), f"cuts of {stage}"):
+        sample = run.dataset.train[index]
+        stored, classes = read_cams(run.folder(stage), sample)
+        image = to_pixels(run.train_images[index]).to(run.device)
+        cams = torch.from_numpy(stored).to(run.device).float() / 255
+        if refined and len(cams):
+            cams = pixel_adaptive_refinement(image, cams, **vars(run.config.pixel_adaptive))
+        yield Maps(sample, image, cams, torch.from_numpy(classes).to(run.device))
+
+
+def costs_by_prompts(run: Run, maps: Iterable[Maps]) -> list[float]:
+    """Mean cost of each candidate over (image, class) pairs, by class texts and learned prompts."""
+    costs = [cost for _, cost in prompt_costs_of_pairs(run, maps)]
+    return list(torch.stack(costs).mean(0).tolist()) if costs else [0.0] * len(CANDIDATES)
+
+
+@torch.no_grad()
+def prompt_costs_of_pairs(run: Run, maps: Iterable[Maps]) -> Iterator[tuple[int, Tensor]]:
+    """Yield the class of each (image, class) pair and its cost of each candidate [T]."""
+    score, texts, prompts = run.match_score, *text_features(run)
+    for index, foreground, background in region_features(run, maps):
+        yield index, prompt_costs(foreground, background, texts[index], prompts[index], score)
+
+
+@torch.no_grad()
+def text_features(run: Run) -> tuple[Tensor, Tensor]:
+    """Features [K, D] of the class texts and of the learned prompts."""
+    model = run.vision_language
+    vectors = run.finished_tensors("prompts", PROMPTS_FILE)["vectors"]
+    return model.encode_classes(list(run.dataset.catalogue.prompt_names)), model.encode_prompts(vectors)
+
+
+@torch.no_grad()
+def region_features(run: Run, maps: Iterable[Maps]) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield each (image, class) pair: its class, and features [T, D] of fore- and background at each candidate.
+
+    An empty region is what is then left to see: the fill colour, which matches nothing well.
+    """
+    model = run.vision_language
+    for shown in maps:
+        for masks, index in zip(hard_masks(shown.cams), shown.classes.tolist(), strict=True):
+            same_image = torch.zeros(len(masks), dtype=torch.int64, device=masks.device)
+            regions = masked_regions(shown.image[None], masks.float(), same_image, model.fill)
+            foreground, background = model.encode_images(torch.cat(regions)).chunk(2)
+            yield index, foreground, background
+
+
+def costs_by_otsu(run: Run, maps: Iterable[Maps]) -> list[float]:
+    """Variance of the maps' values that each candidate leaves, over the pixels of all images."""
+    histogram = torch.zeros(LEVELS, dtype=torch.int64, device=run.device)
+    for shown in maps:
+        if len(shown.cams):
+            levels = (shown.cams.amax(0) * (LEVELS - 1)).round().long().flatten()
+            histogram += torch.bincount(levels, minlength=LEVELS)
+    return otsu_costs(histogram).tolist()
+
+
+CRITERIA: dict[str, Callable[[Run, Iterable[Maps]], list[float]]] = {
+    "prompts": costs_by_prompts,
+    "otsu": costs_by_otsu,
+}
+"""Criterion -> the cost of each candidate."""

@@ -1,0 +1,139 @@
+"""The choice of a threshold in a run: by which criterion, on which maps, and where there is nothing to choose by."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+from test_pipeline import small
+
+from semples import api
+from semples.errors import ConfigError
+from semples.settings import load_config
+from semples.stages.opening import open_run
+from semples.stages.run import Run
+from semples.stages.thresholds import FALLBACK, choose_for_masks, choose_threshold, judged_maps
+from semples.thresholds import CANDIDATES, lowest, otsu_costs
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A guided run up to the pseudo masks; no image of it shows a train."""
+    config = small(data__val_size=1, data__train_size=6, pseudo_masks__refinement=["pixel_adaptive"])
+    return api.run(config, tmp_path_factory.mktemp("run") / "guided", until="pseudo-masks", quiet=True)
+
+
+@pytest.fixture
+def run(guided: Path, tmp_path: Path) -> Run:
+    """A copy of it, opened."""
+    copy = tmp_path / "copy"
+    shutil.copytree(guided, copy)
+    return open_run(load_config(guided / "config.yaml"), copy, quiet=True)
+
+
+def with_settings(run: Run, **changes: Any) -> Run:
+    return replace(run, config=replace(run.config, pseudo_masks=replace(run.config.pseudo_masks, **changes)))
+
+
+def choice(directory: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((directory / "4-pseudo-masks" / "threshold.json").read_text())
+    return record
+
+
+def put_cams(run: Run, cams: np.ndarray[Any, Any]) -> None:
+    """Give every image of stage 3 the same map for each of its classes."""
+    for sample in run.dataset.train:
+        classes = np.array(sample.tags, np.int64)
+        maps = np.stack([cams] * len(classes)) if len(classes) else np.zeros((0, *cams.shape), np.uint8)
+        path = run.folder("refine") / "cams" / f"{sample.id}.safetensors"
+        save_file({"cams": maps.astype(np.uint8), "classes": classes}, path)
+
+
+def test_guided_runs_choose_by_prompts_and_say_so(guided: Path) -> None:
+    record = choice(guided)
+    assert record["criterion"] == "prompts_image"
+    assert list(record["costs"]) == [f"{t:.2f}" for t in CANDIDATES]
+    assert record["threshold"] == pytest.approx(lowest(list(record["costs"].values())), abs=0.01)
+
+
+def test_masks_are_cut_at_the_choice_after_refinement(run: Run) -> None:
+    own = choice(run.directory)["images"]
+    for shown in judged_maps(run, "refine", range(len(run.dataset.train)), refined=True):
+        mask = np.asarray(Image.open(run.folder("pseudo-masks") / f"{shown.sample.id}.png"))
+        above = shown.cams - torch.tensor(own[shown.sample.id])[:, None, None]
+        assert ((mask > 0) == (above.amax(0) > 0).numpy()).mean() > 0.999  # but for rounding
+
+
+def test_one_threshold_for_all_is_the_mean_of_the_same_costs(guided: Path, run: Run) -> None:
+    one = choose_threshold(with_settings(run, criterion="prompts"), "refine", refined=True)
+    assert one.threshold == choice(guided)["threshold"]
+    assert one.images == {}
+
+
+def test_without_any_mask_the_choice_is_the_same(guided: Path, run: Run) -> None:
+    shutil.rmtree(run.directory / "scenes" / "masks")
+    shutil.rmtree(run.folder("pseudo-masks"))
+    api.run(run.config, run.directory, until="pseudo-masks", quiet=True)
+    before, after = (folder / "4-pseudo-masks" / "threshold.json" for folder in (guided, run.directory))
+    assert before.read_bytes() == after.read_bytes()
+
+
+def test_a_number_is_taken_as_it_is(run: Run) -> None:
+    chosen = choose_threshold(with_settings(run, threshold=0.25), "refine")
+    assert chosen.record() == {"criterion": "constant", "threshold": 0.25, "costs": {}, "images": {}}
+
+
+def test_otsu_sees_the_values_of_the_maps(run: Run) -> None:
+    stored = np.concatenate(
+        [
+            load_file(run.folder("refine") / "cams" / f"{s.id}.safetensors")["cams"].max(0).ravel()
+            for s in run.dataset.train
+        ]
+    )
+    expected = otsu_costs(torch.from_numpy(np.bincount(stored, minlength=256))).tolist()
+    chosen = choose_threshold(with_settings(run, criterion="otsu"), "refine")
+    assert chosen.criterion == "otsu"
+    assert chosen.costs == pytest.approx(expected)
+    assert chosen.threshold == lowest(expected)
+
+
+def test_refined_maps_are_other_maps_only_where_refinement_begins_with_them(run: Run) -> None:
+    def first(some: Run, refined: bool) -> torch.Tensor:
+        return next(judged_maps(some, "refine", [0], refined)).cams
+
+    plain = with_settings(run, refinement=[])
+    assert torch.equal(first(plain, True), first(run, False))
+    assert not torch.equal(first(run, True), first(run, False))
+
+
+@pytest.mark.parametrize("criterion", ["prompts", "otsu"])
+@pytest.mark.parametrize("peak", [0, 255], ids=["nothing", "one pixel"])
+def test_maps_that_look_the_same_at_every_threshold_leave_the_fallback(run: Run, criterion: str, peak: int) -> None:
+    cams = np.zeros((96, 96), np.uint8)
+    cams[40, 50] = peak
+    put_cams(run, cams)
+    assert choose_threshold(with_settings(run, criterion=criterion), "refine").threshold == FALLBACK
+
+
+@pytest.mark.parametrize("criterion", ["prompts", "otsu"])
+def test_images_without_a_tag_leave_the_fallback(run: Run, criterion: str) -> None:
+    samples = tuple(replace(sample, tags=()) for sample in run.dataset.train)
+    untagged = with_settings(replace(run, dataset=replace(run.dataset, train=samples)), criterion=criterion)
+    put_cams(untagged, np.zeros((96, 96), np.uint8))
+    assert choose_threshold(untagged, "refine").threshold == FALLBACK
+    assert choose_for_masks(untagged, "refine").threshold == FALLBACK
+
+
+def test_prompts_need_guidance() -> None:
+    with pytest.raises(ConfigError, match=r"pseudo_masks\.criterion is prompts, but guidance\.enabled is false"):
+        load_config(overrides={"pseudo_masks.criterion": "prompts", "guidance.enabled": False})
