@@ -123,7 +123,7 @@ def _stage_and_epoch(line: str) -> tuple[str, int]:
 
 
 def make_accelerator(device: str, precision: str) -> Accelerator:
-    """Resolve "auto" settings: the first GPU if there is one, bf16 where a GPU has it.
+    """Resolve "auto" settings: the first GPU if there is one, bf16 where the device gains from it.
 
     Args:
         device: "auto", "cpu", "cuda" or "mps".
@@ -131,9 +131,19 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
     """
     on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
     if precision == "auto":
-        has_bf16 = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        precision = "bf16" if has_bf16 else "fp32"
+        precision = "bf16" if gains_from_bf16(on_cpu) else "fp32"
     return Accelerator(cpu=on_cpu, mixed_precision="no" if precision == "fp32" else precision)
+
+
+def gains_from_bf16(on_cpu: bool) -> bool:
+    """Whether the device multiplies in bf16: a GPU that has it, or a processor with its own instructions for it.
+
+    Other processors would compute the same in float32 with conversions in between, and are slower with it.
+    """
+    if on_cpu:
+        known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return bool(known.get("amx_bf16") or known.get("avx512_bf16"))
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 
 def set_seed(seed: int) -> None:

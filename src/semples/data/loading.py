@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,22 +22,38 @@ Box = tuple[float, float, float, float]
 
 
 class ImageCache:
-    """Decoded images, kept up to a number of megabytes; what does not fit is decoded again each time."""
+    """Decoded images, kept up to a number of megabytes; what does not fit is decoded again each time.
 
-    def __init__(self, samples: Sequence[Sample], megabytes: int = 1024) -> None:
-        self.samples = samples
+    Args:
+        samples: Whose images.
+        megabytes: The limit.
+        read: Gives the array of a sample; None reads its photograph as uint8 [H, W, 3].
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        megabytes: int = 1024,
+        read: Callable[[Sample], NDArray[np.uint8]] | None = None,
+    ) -> None:
+        self.samples, self.megabytes = samples, megabytes
+        self._read = read or _photograph
         self._room = megabytes * 2**20
         self._kept: dict[int, NDArray[np.uint8]] = {}
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """Image number ``index`` as uint8 [H, W, 3]."""
+        """Array of image number ``index``."""
         if index in self._kept:
             return self._kept[index]
-        image = read_image(self.samples[index].path)
+        image = self._read(self.samples[index])
         if image.nbytes <= self._room:
             self._room -= image.nbytes
             self._kept[index] = image
         return image
+
+
+def _photograph(sample: Sample) -> NDArray[np.uint8]:
+    return read_image(sample.path)
 
 
 class TrainingCrops(Dataset[dict[str, Tensor]]):

@@ -12,6 +12,7 @@ from torch import Tensor
 from semples.config import Config
 from semples.data.images import write_mask
 from semples.data.loading import to_pixels
+from semples.files import Writer
 from semples.masks import winning_labels, with_background
 from semples.records import IGNORE_INDEX
 from semples.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
@@ -44,18 +45,19 @@ def pseudo_masks(run: Run) -> None:
     low, high = band_ends(settings.threshold, settings.ignore_band)
     samples = run.dataset.train
     missing = [i for i, sample in enumerate(samples) if not (final / f"{sample.id}.png").is_file()]
-    for index in run.log.track(missing, "pseudo masks"):
-        sample = samples[index]
-        cams, classes = (torch.from_numpy(array).to(run.device) for array in read_cams(source, sample))
-        image = to_pixels(run.train_images[index]).to(run.device)
-        label_maps = partial(refined_label_maps, image, cams.float() / 255, classes, list(steps.values()))
-        after_step = label_maps(settings.threshold)
-        mask = after_step[-1]
-        if settings.ignore_band:
-            mask = ignore_band(label_maps(low)[-1], label_maps(high)[-1], IGNORE_INDEX)
-        masks = dict(zip(step_folders(run).values(), after_step[1:], strict=True))
-        for folder, labels in (masks | {final: mask}).items():  # the final one comes last
-            write_mask(folder / f"{sample.id}.png", labels.cpu().numpy())
+    with Writer() as writer:
+        for index in run.log.track(missing, "pseudo masks"):
+            sample = samples[index]
+            cams, classes = (torch.from_numpy(array).to(run.device) for array in read_cams(source, sample))
+            image = to_pixels(run.train_images[index]).to(run.device)
+            label_maps = partial(refined_label_maps, image, cams.float() / 255, classes, list(steps.values()))
+            after_step = label_maps(settings.threshold)
+            mask = after_step[-1]
+            if settings.ignore_band:
+                mask = ignore_band(label_maps(low)[-1], label_maps(high)[-1], IGNORE_INDEX)
+            masks = dict(zip(step_folders(run).values(), after_step[1:], strict=True))
+            for folder, labels in (masks | {final: mask}).items():  # the final one comes last
+                writer.add(write_mask, folder / f"{sample.id}.png", labels.cpu().numpy())
 
 
 def refinement_steps(config: Config) -> dict[str, RefinementStep]:

@@ -18,7 +18,7 @@ from semples.data.images import read_image, read_mask, write_mask
 from semples.data.loading import ImageCache, to_pixels, training_loader
 from semples.data.truth import read_truth
 from semples.errors import RunError
-from semples.files import writing
+from semples.files import Writer, writing
 from semples.masks import labels_at_size
 from semples.models.segmentation import SegmentationNetwork, build_segmentation_network
 from semples.records import IGNORE_INDEX, Sample
@@ -44,18 +44,16 @@ class MaskedCrops(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(self, images: ImageCache, read: MaskReader, size: int, scales: tuple[float, float], seed: int) -> None:
-        self.images, self.read, self.size, self.scales, self.seed = images, read, size, scales, seed
+        self.images, self.size, self.scales, self.seed = images, size, scales, seed
         self.epoch = 0
         self.ids = [sample.id for sample in images.samples]
-        self._masks: dict[int, NDArray[np.uint8]] = {}
+        self._masks = ImageCache(images.samples, images.megabytes, read)
 
     def __len__(self) -> int:
         return len(self.images.samples)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         image = self.images[index]
-        if index not in self._masks:
-            self._masks[index] = self.read(self.images.samples[index])
         rng = np.random.default_rng((self.seed, self.epoch, index))
         scale = rng.uniform(*self.scales) * self.size / min(image.shape[:2])
         crop, mask = _random_crop(rng, image, self._masks[index], self.size, scale)
@@ -161,7 +159,8 @@ def predict_labels(network: SegmentationNetwork, pixels: Tensor) -> NDArray[np.u
 def predict_samples(run: Run, network: SegmentationNetwork, samples: tuple[Sample, ...], folder: Path) -> None:
     """Write the predicted mask ``ID.png`` of every sample; batches whose files are all there are passed over."""
     batches = unfinished(size_batches(samples, network.short_side), samples, folder, ".png")
-    for indices in run.log.track(batches, "predictions"):
-        pixels = torch.stack([to_pixels(read_image(samples[i].path)) for i in indices]).to(run.device)
-        for index, mask in zip(indices, predict_labels(network, pixels), strict=True):
-            write_mask(folder / f"{samples[index].id}.png", mask)
+    with Writer() as writer:
+        for indices in run.log.track(batches, "predictions"):
+            pixels = torch.stack([to_pixels(read_image(samples[i].path)) for i in indices]).to(run.device)
+            for index, mask in zip(indices, predict_labels(network, pixels), strict=True):
+                writer.add(write_mask, folder / f"{samples[index].id}.png", mask)
