@@ -3,9 +3,9 @@
     python benchmarks/flat_cost.py [--counts 100 1000]
 
 A folder of tiny photographs (32 x 32 and 48 x 32) with tags for each count; reading it, an epoch of stage 0, CAMs,
-pseudo masks and predictions with the bundled models, each in a process of its own. Images are decoded each time they are
-needed (data.cache_mb 0), as in a data set that does not fit into memory. Printed are images per second and megabytes
-above what the process held before it opened the data. The last line is one JSON object.
+pseudo masks and predictions with the bundled models, each in a process of its own. Images are decoded each time they
+are needed (data.cache_mb 0), as in a data set that does not fit into memory. Printed are images per second and
+megabytes above what the process held before it opened the data. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -25,7 +25,15 @@ import numpy as np
 import torch
 import transformers
 
-from semples.config import CamsConfig, ClassifyConfig, Config, DataConfig, MaskGeneratorConfig, PseudoMasksConfig
+from semples.config import (
+    CamsConfig,
+    ClassifyConfig,
+    Config,
+    DataConfig,
+    GuidanceConfig,
+    MaskGeneratorConfig,
+    PseudoMasksConfig,
+)
 from semples.data.images import write_image
 from semples.files import write_text
 from semples.models.segmentation import build_segmentation_network
@@ -58,6 +66,7 @@ def settings(root: Path) -> Config:
     """The bundled models on images of this size."""
     return Config(
         data=DataConfig(reader="folder", root=str(root), val_fraction=0.0, cache_mb=0),
+        guidance=GuidanceConfig(enabled=False),
         mask_generator=MaskGeneratorConfig(image_size=32),
         classify=ClassifyConfig(epochs=1),
         cams=CamsConfig(scales=[1.0], flip=False),
@@ -85,13 +94,12 @@ def untrained_cams(root: Path) -> None:
     """CAMs of a generator that learned nothing."""
     run = opened(root)
     write_cams(run, "classify", run.build_generator())
-    write_cams(run, "refine", run.build_generator())
 
 
 WALKS: dict[str, Callable[[Path], Any]] = {
     "open and digest": opened,
     "epoch of classify": lambda root: train_classifier(opened(root)),
-    "CAMs, twice": untrained_cams,
+    "CAMs": untrained_cams,
     "pseudo masks": lambda root: pseudo_masks(opened(root)),
     "predict": predicted,
 }

@@ -3,9 +3,10 @@
     python benchmarks/speed.py --sizes real --part all --classes 20
 
 Parts: a training step of stages 1 (match) and 3 (refine), an epoch of stage 2 over 128 pairs (prompts), and multi-scale
-inference per image, with a batch as the stages make it. The two forms start from equal weights and take turns in one
-process, after one turn to warm up, whose results are compared: losses, gradients and CAMs. Memory is the peak of a
-process of its own for each form, above what it held with its models loaded. The last line is one JSON object.
+inference of 8 images (2 large ones) batched as the stages do; "each" measures single optimisations. The two forms start
+from equal weights and take turns in one process, after one turn to warm up, whose results are compared: losses,
+gradients and CAMs. Memory is the peak of a process of its own for each form, above what it held with its models loaded.
+The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -28,24 +29,25 @@ from torch import Tensor, nn
 
 from naive import VisionLanguage, Weights, build_naive_generator, guided_loss, prompts_loss
 from naive import multiscale_cams as naive_multiscale_cams
+from optimisations import OPTIMISATIONS, Results, Work
 from semples.losses import MatchScore
 from semples.masks import masked_regions, positive_pairs, soft_masks
 from semples.models.prompts import PromptBank
 from semples.records import Sample
 from semples.stages.cams import size_batches, tagged_cams
-from semples.stages.guided import GuidedStep
+from semples.stages.guided import GuidedStep, with_pairs
 from semples.stages.prompts import PROMPT_EPS, CachedBackgrounds, PromptStep
+from semples.training import make_accelerator
 from sizes import Sizes, build_generator, build_vision_language, make_batch, smooth
 
 PARTS = ("match", "refine", "prompts", "inference")
 SCALES = (1.0, 1.2)
-Results = dict[str, Tensor]
-Work = Callable[[], Results]
-"""Does the work once; returns what is compared."""
 
 
 def build(form: str, part: str, sizes: Sizes) -> Work:
     """Make one form of one part, with weights and data that depend on the sizes alone."""
+    if part in OPTIMISATIONS:
+        return OPTIMISATIONS[part](sizes, form)
     part, _, photograph = part.partition(" ")
     if part == "inference":
         height, width = map(int, photograph.split("x"))
@@ -63,12 +65,9 @@ def build(form: str, part: str, sizes: Sizes) -> Work:
 
 def guided(sizes: Sizes, part: str) -> Work:
     """A step of stage 1 or 3."""
-    model, generator, batch, weights = (
-        build_vision_language(sizes),
-        build_generator(sizes),
-        make_batch(sizes),
-        Weights(),
-    )
+    model, generator, made = build_vision_language(sizes), build_generator(sizes), make_batch(sizes)
+    weights = Weights()
+    batch = with_pairs([{key: values[i] for key, values in made.items()} for i in range(sizes.images)])
     with torch.no_grad():
         texts = model.encode_classes(list(sizes.names))
         suppressed = model.encode_prompts(start_vectors(sizes, model.prompt_width)) if part == "refine" else None
@@ -79,7 +78,7 @@ def guided(sizes: Sizes, part: str) -> Work:
     def loss() -> Tensor:
         return torch.stack(list(step(generator, batch).parts.values())).sum()
 
-    return trained(loss, generator.head_parameters())
+    return trained(loss, generator.head_parameters(), sizes)
 
 
 def naive_guided(sizes: Sizes, part: str) -> Work:
@@ -118,7 +117,7 @@ def prompts(sizes: Sizes, _: str) -> Work:
         (chosen,) = loader
         return torch.stack(list(step(bank, chosen).parts.values())).sum()
 
-    return trained(loss, list(bank.parameters()))
+    return trained(loss, list(bank.parameters()), sizes)
 
 
 def naive_prompts(sizes: Sizes, _: str) -> Work:
@@ -135,16 +134,15 @@ def naive_prompts(sizes: Sizes, _: str) -> Work:
 
 def inference(sizes: Sizes, size: tuple[int, int]) -> Work:
     """CAMs of images of one size, batched as the stages do."""
-    generator, images, tags = build_generator(sizes).eval(), photographs(sizes, size), inference_tags(sizes)
+    generator, images, tags = build_generator(sizes).eval(), photographs(size), inference_tags(sizes)
     samples = [Sample(str(i), Path("none"), size, tags[i]) for i in range(len(images))]
 
     def work() -> Results:
-        batches = list(size_batches(samples))
-        found = [
-            maps
-            for batch in batches
-            for maps in tagged_cams(generator, images[batch], [samples[i] for i in batch], sizes.classes, SCALES, True)
-        ]
+        found: list[Tensor] = []
+        for batch in size_batches(samples):
+            with autocast(sizes):
+                chosen = [samples[i] for i in batch]
+                found += tagged_cams(generator, images[batch], chosen, sizes.classes, SCALES, True)
         return {"cams": torch.cat(found)}
 
     return work
@@ -152,7 +150,7 @@ def inference(sizes: Sizes, size: tuple[int, int]) -> Work:
 
 def naive_inference(sizes: Sizes, size: tuple[int, int]) -> Work:
     """The same, straightforward."""
-    generator, images, tags = build_naive_generator(sizes), photographs(sizes, size), inference_tags(sizes)
+    generator, images, tags = build_naive_generator(sizes), photographs(size), inference_tags(sizes)
 
     def work() -> Results:
         found = [naive_multiscale_cams(generator, image, SCALES) for image in images]
@@ -177,7 +175,7 @@ def prompts_batch(sizes: Sizes) -> dict[str, Tensor]:
     return {"pixels": smooth(draw, images, (sizes.side, sizes.side)), "labels": labels}
 
 
-def photographs(sizes: Sizes, size: tuple[int, int]) -> Tensor:
+def photographs(size: tuple[int, int]) -> Tensor:
     """Images of inference [B, 3, H, W]."""
     return smooth(torch.Generator().manual_seed(6), 8 if size[0] < 300 else 2, size)
 
@@ -187,13 +185,19 @@ def inference_tags(sizes: Sizes) -> list[tuple[int, ...]]:
     return [tuple(sorted({i % sizes.classes, (3 * i + 1) % sizes.classes})[: 1 + i % 2]) for i in range(8)]
 
 
-def trained(loss: Callable[[], Tensor], parameters: list[nn.Parameter]) -> Work:
-    """A step of AdamW down a loss."""
+def autocast(sizes: Sizes | None) -> torch.autocast:
+    """Mixed precision as the stages would choose it for these sizes; float32 for None."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=sizes is not None and sizes.precision == "bf16")
+
+
+def trained(loss: Callable[[], Tensor], parameters: list[nn.Parameter], sizes: Sizes | None = None) -> Work:
+    """A step of AdamW down a loss, in the precision of the sizes or in float32."""
     optimizer = torch.optim.AdamW(parameters, lr=1e-6)
 
     def step() -> Results:
         optimizer.zero_grad()
-        value = loss()
+        with autocast(sizes):
+            value = loss()
         value.backward()
         gradient = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
         optimizer.step()
@@ -277,7 +281,18 @@ def setting(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-SETTINGS = ("sizes", "classes", "vision_language", "generator", "images", "pairs", "threads", "repeats", "clock")
+SETTINGS = (
+    "sizes",
+    "classes",
+    "vision_language",
+    "generator",
+    "images",
+    "pairs",
+    "precision",
+    "threads",
+    "repeats",
+    "clock",
+)
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
@@ -285,7 +300,7 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", choices=("bundled", "real"), default="bundled")
-    parser.add_argument("--part", choices=(*PARTS, "all"), default="all")
+    parser.add_argument("--part", choices=(*PARTS, "all", "each"), default="all")
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--vision_language", choices=("b32", "b16"), default="b32", help="CLIP ViT-B of real sizes")
     parser.add_argument("--generator", choices=("weaktr", "cam"), default="weaktr", help="DeiT-S or ResNet-50")
@@ -293,6 +308,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=128, help="pairs in an epoch of prompts")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of the package")
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="processor: on a busy machine")
     parser.add_argument("--naive", action=argparse.BooleanOptionalAction, default=True, help="the naive form too")
     parser.add_argument("--time", help=argparse.SUPPRESS)
@@ -304,7 +320,10 @@ def main() -> None:
     """Measure, print a table and the JSON line."""
     args = parse()
     torch.set_num_threads(args.threads)
-    sizes = Sizes(args.sizes, args.classes, args.vision_language, args.generator, args.images, args.pairs)
+    args.precision = str(make_accelerator("cpu", args.precision).mixed_precision).replace("no", "fp32")
+    sizes = Sizes(
+        args.sizes, args.classes, args.vision_language, args.generator, args.images, args.pairs, args.precision
+    )
     forms = ("naive", "package") if args.naive else ("package",)
     if args.time:
         print(json.dumps(compare_times(args.time, sizes, args.repeats, forms, CLOCKS[args.clock])))
@@ -333,6 +352,8 @@ def expanded(part: str, sizes: Sizes) -> list[str]:
     """The parts that were asked for; inference has one for each size of photograph."""
     wanted = PARTS if part == "all" else (part,)
     found = [name for name in wanted if name != "inference"]
+    if part == "each":
+        found = list(OPTIMISATIONS)
     if "inference" in wanted:
         found += [f"inference {height}x{width}" for height, width in sizes.photographs]
     return found

@@ -54,6 +54,17 @@ def train(log: TrainingLog, epochs: int = 200, rate: float = 0.2) -> torch.nn.Li
     return module
 
 
+@pytest.mark.parametrize(
+    ("units", "precision"), [({"amx_bf16": True}, "bf16"), ({"avx512_bf16": True}, "bf16"), ({"avx512_f": True}, "no")]
+)
+def test_processors_with_bf16_units_use_them_unless_told_otherwise(
+    units: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units, raising=False)
+    assert make_accelerator("cpu", "auto").mixed_precision == precision
+    assert make_accelerator("cpu", "fp32").mixed_precision == "no"
+
+
 def test_rate_is_linear_then_cosine() -> None:
     assert [rate_at(step, 10, 0.2) for step in (0, 1)] == [pytest.approx(1 / 3), pytest.approx(2 / 3)]
     assert rate_at(2, 10, 0.2) == 1.0

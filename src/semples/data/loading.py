@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from semples.data.images import read_image
 from semples.records import Sample
@@ -132,7 +132,13 @@ def to_pixels(image: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 
 
-def training_loader(dataset: Dataset[Any], batch_size: int, seed: int, workers: int = 0) -> DataLoader[Any]:
+def training_loader(
+    dataset: Dataset[Any],
+    batch_size: int,
+    seed: int,
+    workers: int = 0,
+    collate: Callable[[Any], Any] = default_collate,
+) -> DataLoader[Any]:
     """Shuffle reproducibly; the last batch of an epoch may be smaller."""
     return DataLoader(
         dataset,
@@ -141,4 +147,5 @@ def training_loader(dataset: Dataset[Any], batch_size: int, seed: int, workers: 
         generator=torch.Generator().manual_seed(seed),
         num_workers=workers,
         persistent_workers=False,
+        collate_fn=collate,
     )

@@ -41,7 +41,10 @@ def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
         for indices in run.log.track(batches, f"{stage} CAMs"):
             samples = [run.dataset.train[i] for i in indices]
             pixels = torch.stack([to_pixels(run.train_images[i]) for i in indices]).to(run.device)
-            found = tagged_cams(generator, pixels, samples, run.num_classes, settings.scales, settings.flip, *affinity)
+            with run.accelerator.autocast():
+                found = tagged_cams(
+                    generator, pixels, samples, run.num_classes, settings.scales, settings.flip, *affinity
+                )
             for sample, maps in zip(samples, found, strict=True):
                 tensors = {"cams": to_bytes(maps), "classes": torch.tensor(sample.tags, dtype=torch.int64)}
                 writer.add(save_tensors, folder / f"{sample.id}.safetensors", tensors)
