@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from semples.checkpoints import Checkpoint
 from semples.errors import RunError
-from semples.training import Fitting, StepResult, TrainingLog, fit, make_accelerator, rate_at, set_seed
+from semples.training import Fitting, StepResult, TrainingLog, fit, gains_from_bf16, make_accelerator, rate_at, set_seed
 
 torch.set_num_threads(1)
 
@@ -55,14 +55,13 @@ def train(log: TrainingLog, epochs: int = 200, rate: float = 0.2) -> torch.nn.Li
 
 
 @pytest.mark.parametrize(
-    ("units", "precision"), [({"amx_bf16": True}, "bf16"), ({"avx512_bf16": True}, "bf16"), ({"avx512_f": True}, "no")]
+    ("units", "gains"), [({"amx_bf16": True}, True), ({"avx512_bf16": True}, True), ({"avx512_f": True}, False)]
 )
-def test_processors_with_bf16_units_use_them_unless_told_otherwise(
-    units: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
+def test_processors_gain_from_bf16_where_they_have_units_for_it(
+    units: dict[str, bool], gains: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units, raising=False)
-    assert make_accelerator("cpu", "auto").mixed_precision == precision
-    assert make_accelerator("cpu", "fp32").mixed_precision == "no"
+    assert gains_from_bf16(on_cpu=True) is gains
 
 
 def test_rate_is_linear_then_cosine() -> None:
