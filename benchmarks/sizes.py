@@ -46,6 +46,7 @@ class Sizes:
         generator: "weaktr" (DeiT-S) or "cam" (ResNet-50), of real sizes.
         images: Images in a training step.
         pairs: Pairs in a step of prompts.
+        precision: That of the package: "fp32" or "bf16".
     """
 
     name: str
@@ -54,6 +55,7 @@ class Sizes:
     generator: str = "weaktr"
     images: int = 8
     pairs: int = 128
+    precision: str = "fp32"
 
     @property
     def is_real(self) -> bool:
@@ -171,8 +173,11 @@ def _share_a_direction(model: CLIPModel) -> None:
 
 
 def _word_tokenizer(names: tuple[str, ...]) -> Any:
-    """One token for each word of the template and each class, between CLIP's start and end."""
-    vocabulary = ("<pad>", "<unk>", "<s>", "</s>", ".", "a", "photo", "of", *names)
+    """One token for each word of the template and each class, between CLIP's start and end.
+
+    The package finds out with "cat" and "boat" what stands around a class name.
+    """
+    vocabulary = ("<pad>", "<unk>", "<s>", "</s>", ".", "a", "photo", "of", "cat", "boat", *names)
     tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(vocabulary)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(

@@ -88,11 +88,11 @@ def tagged_cams(
 
     def cams_of(images: Tensor) -> Tensor:
         cams = final_cams(generator(images, labels), affinity_steps, affinity_threshold)
-        return cams[image_index, class_index][None]  # [1, P, h, w]
+        return cams[image_index, class_index][:, None]  # [P, 1, h, w]; P may be 0
 
     size = (pixels.shape[-2], pixels.shape[-1])
-    merged = merged_cams(cams_of, (_rescale(pixels, size, scale) for scale in scales), size, flip)[0]
-    return list(merged.split(counts))
+    merged = merged_cams(cams_of, (_rescale(pixels, size, scale) for scale in scales), size, flip)  # [P, 1, H, W]
+    return list(merged[:, 0].split(counts))
 
 
 @torch.no_grad()
