@@ -8,7 +8,7 @@ for its attention maps and stacks them. Inference goes image by image, scale by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,6 +192,15 @@ def prompts_loss(
     """Loss of stage 2 on the images of a batch, whose background regions are made and encoded here."""
     texts, prompts = model.encode_texts(names), model.encode_prompts(vectors)
     losses = []
+    for k, background in background_features(model, generator, batch):
+        losses.append(-_score(background, prompts[k]).log() + weights.text * _score(texts[k], prompts[k]).log())
+    return torch.stack(losses).mean()
+
+
+def background_features(
+    model: VisionLanguage, generator: Generator, batch: dict[str, Tensor]
+) -> Iterator[tuple[int, Tensor]]:
+    """Class and background feature [D] of each pair, one after the other."""
     for image, labels in zip(batch["pixels"], batch["labels"], strict=True):
         with torch.no_grad():
             cams = generator(image[None])[0]
@@ -199,10 +208,7 @@ def prompts_loss(
             if label == 0:
                 continue
             _, outside = _regions(image, _soft_mask(cams[k], image, 1e-4, generator.divide_by_peak), model)
-            background = model.encode_image(outside)
-            loss = -_score(background, prompts[k]).log() + weights.text * _score(texts[k], prompts[k]).log()
-            losses.append(loss)
-    return torch.stack(losses).mean()
+            yield k, model.encode_image(outside)
 
 
 @torch.no_grad()

@@ -2,9 +2,10 @@
 
     python benchmarks/speed.py --sizes real --part all --classes 20
 
-Parts: a training step of stages 1 (match) and 3 (refine), an epoch of stage 2 over 128 pairs (prompts), and multi-scale
-inference of 8 images (2 large ones) batched as the stages do; "each" measures single optimisations. The two forms start
-from equal weights and take turns in one process, after one turn to warm up, whose results are compared: losses,
+Parts: a training step of stages 1 (match) and 3 (refine), features of the backgrounds of 128 pairs (backgrounds, once in
+a run of the package, every epoch in the naive form), an epoch of stage 2 over those pairs (prompts), and multi-scale
+inference of 8 images, or 2 large ones, batched as the stages do; "each" measures single optimisations. The two forms
+start from equal weights and take turns in one process, after one turn to warm up, whose results are compared: losses,
 gradients and CAMs. Memory is the peak of a process of its own for each form, above what it held with its models loaded.
 The last line is one JSON object.
 """
@@ -27,7 +28,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from naive import VisionLanguage, Weights, build_naive_generator, guided_loss, prompts_loss
+from naive import VisionLanguage, Weights, background_features, build_naive_generator, guided_loss, prompts_loss
 from naive import multiscale_cams as naive_multiscale_cams
 from optimisations import OPTIMISATIONS, Results, Work
 from semples.losses import MatchScore
@@ -40,8 +41,7 @@ from semples.stages.prompts import PROMPT_EPS, CachedBackgrounds, PromptStep
 from semples.training import make_accelerator
 from sizes import Sizes, build_generator, build_vision_language, make_batch, smooth
 
-PARTS = ("match", "refine", "prompts", "inference")
-SCALES = (1.0, 1.2)
+PARTS = ("match", "refine", "backgrounds", "prompts", "inference")
 
 
 def build(form: str, part: str, sizes: Sizes) -> Work:
@@ -55,9 +55,11 @@ def build(form: str, part: str, sizes: Sizes) -> Work:
     made = {
         ("match", "naive"): naive_guided,
         ("refine", "naive"): naive_guided,
+        ("backgrounds", "naive"): naive_backgrounds,
         ("prompts", "naive"): naive_prompts,
         ("match", "package"): guided,
         ("refine", "package"): guided,
+        ("backgrounds", "package"): backgrounds,
         ("prompts", "package"): prompts,
     }
     return made[part, form](sizes, part)
@@ -94,24 +96,47 @@ def naive_guided(sizes: Sizes, part: str) -> Work:
     return trained(loss, generator.head_parameters())
 
 
+def backgrounds(sizes: Sizes, _: str = "") -> Work:
+    """Features of all background regions, which stage 2 makes once."""
+    model, generator, batch = build_vision_language(sizes), build_generator(sizes).eval(), prompts_batch(sizes)
+    size = (sizes.side, sizes.side)
+
+    @torch.no_grad()
+    def work() -> Results:
+        features = []
+        for pixels, labels in zip(batch["pixels"].split(32), batch["labels"].split(32), strict=True):
+            image_index, class_index = positive_pairs(labels)
+            with autocast(sizes):
+                cams = generator(pixels, labels).cams
+                masks = soft_masks(cams, image_index, class_index, size, PROMPT_EPS, generator.divide_by_peak)
+                regions = masked_regions(pixels, masks, image_index, model.fill)[1]
+                features.append(model.encode_images(regions).float())
+        return {"features": torch.cat(features)}
+
+    return work
+
+
+def naive_backgrounds(sizes: Sizes, _: str) -> Work:
+    """The same, straightforward."""
+    model, generator, batch = VisionLanguage(sizes), build_naive_generator(sizes), prompts_batch(sizes)
+
+    @torch.no_grad()
+    def work() -> Results:
+        return {"features": torch.stack([own for _, own in background_features(model, generator, batch)])}
+
+    return work
+
+
 def prompts(sizes: Sizes, _: str) -> Work:
     """An epoch of stage 2 over cached features; they are made here, once."""
-    model, generator, batch = build_vision_language(sizes), build_generator(sizes).eval(), prompts_batch(sizes)
-    image_index, class_index = positive_pairs(batch["labels"])
+    model, classes = build_vision_language(sizes), positive_pairs(prompts_batch(sizes)["labels"])[1]
     with torch.no_grad():
         texts = model.encode_classes(list(sizes.names))
-        features = []
-        for chosen in torch.arange(len(image_index)).split(32):
-            pixels, which = batch["pixels"][image_index[chosen]], torch.arange(len(chosen))
-            cams = generator(pixels).cams
-            size = (sizes.side, sizes.side)
-            masks = soft_masks(cams, which, class_index[chosen], size, PROMPT_EPS, generator.divide_by_peak)
-            features.append(model.encode_images(masked_regions(pixels, masks, which, model.fill)[1]))
-    backgrounds = CachedBackgrounds(torch.cat(features)[None], class_index, [str(i) for i in range(len(class_index))])
+    cached = CachedBackgrounds(backgrounds(sizes)()["features"][None], classes, [str(i) for i in range(len(classes))])
     bank = PromptBank(sizes.classes, sizes.prompt_length, model.prompt_width)
     bank.vectors.data = start_vectors(sizes, model.prompt_width)
     step = PromptStep(model, MatchScore, texts, Weights().text)
-    loader = torch.utils.data.DataLoader(backgrounds, batch_size=sizes.pairs)
+    loader = torch.utils.data.DataLoader(cached, batch_size=sizes.pairs)
 
     def loss() -> Tensor:
         (chosen,) = loader
@@ -142,7 +167,7 @@ def inference(sizes: Sizes, size: tuple[int, int]) -> Work:
         for batch in size_batches(samples):
             with autocast(sizes):
                 chosen = [samples[i] for i in batch]
-                found += tagged_cams(generator, images[batch], chosen, sizes.classes, SCALES, True)
+                found += tagged_cams(generator, images[batch], chosen, sizes.classes, sizes.scales, True)
         return {"cams": torch.cat(found)}
 
     return work
@@ -153,7 +178,7 @@ def naive_inference(sizes: Sizes, size: tuple[int, int]) -> Work:
     generator, images, tags = build_naive_generator(sizes), photographs(size), inference_tags(sizes)
 
     def work() -> Results:
-        found = [naive_multiscale_cams(generator, image, SCALES) for image in images]
+        found = [naive_multiscale_cams(generator, image, sizes.scales) for image in images]
         return {"cams": torch.cat([maps[list(own)] for maps, own in zip(found, tags, strict=True)])}
 
     return work
