@@ -2,8 +2,8 @@
 
     python benchmarks/speed.py --sizes real --part all --classes 20
 
-Parts: a training step of stages 1 (match) and 3 (refine), features of the backgrounds of 128 pairs (backgrounds, once in
-a run of the package, every epoch in the naive form), an epoch of stage 2 over those pairs (prompts), and multi-scale
+Parts: a training step of stages 1 (match) and 3 (refine), features of the backgrounds of 128 pairs (backgrounds: once
+in a run of the package, every epoch in the naive form), an epoch of stage 2 over those pairs (prompts), and multi-scale
 inference of 8 images, or 2 large ones, batched as the stages do; "each" measures single optimisations. The two forms
 start from equal weights and take turns in one process, after one turn to warm up, whose results are compared: losses,
 gradients and CAMs. Memory is the peak of a process of its own for each form, above what it held with its models loaded.

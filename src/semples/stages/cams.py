@@ -84,7 +84,8 @@ def tagged_cams(
     labels = image_labels(samples, num_classes).to(pixels.device)
     counts = [len(sample.tags) for sample in samples]
     image_index = torch.arange(len(samples)).repeat_interleave(torch.tensor(counts)).to(pixels.device)
-    class_index = torch.tensor([tag for sample in samples for tag in sample.tags], device=pixels.device)
+    tags = [tag for sample in samples for tag in sample.tags]
+    class_index = torch.tensor(tags, dtype=torch.int64, device=pixels.device)
 
     def cams_of(images: Tensor) -> Tensor:
         cams = final_cams(generator(images, labels), affinity_steps, affinity_threshold)
