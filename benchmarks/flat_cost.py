@@ -152,7 +152,8 @@ def main() -> None:
     if args.measure:
         print(json.dumps(measure(args.measure[0], Path(args.measure[1]), CLOCKS[args.clock])))
         return
-    started, results = time.perf_counter(), {walk: {} for walk in WALKS}  # type: dict[str, dict[int, Any]]
+    started = time.perf_counter()
+    results: dict[str, dict[int, Any]] = {walk: {} for walk in WALKS}
     for count in args.counts:
         with tempfile.TemporaryDirectory() as folder:
             write_photographs(Path(folder), count)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -89,11 +89,11 @@ class StackedWeakTr(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute the fine CAMs [B, K, h, w]."""
-        generator = self.generator
+        generator, layers = self.generator, cast(list[Any], self.generator.trunk.layers)
         with torch.no_grad():
             hidden, grid = generator.trunk.embed((pixels - generator.mean) / generator.std)
             maps, pooled = [], []
-            for layer in generator.trunk.layers:
+            for layer in layers:
                 output, attention = layer.attention(layer.layernorm_before(hidden))
                 hidden = hidden + output
                 hidden = hidden + layer.mlp(layer.layernorm_after(hidden))
@@ -105,7 +105,7 @@ class StackedWeakTr(nn.Module):
         classes = generator.num_classes
         coarse = F.relu(self.head(hidden[:, classes:].transpose(1, 2).unflatten(2, grid)))
         cams = fused[:, :classes, classes:].unflatten(2, grid) * coarse
-        fine = cams.flatten(2) @ fused[:, classes:, classes:].transpose(1, 2)
+        fine: Tensor = cams.flatten(2) @ fused[:, classes:, classes:].transpose(1, 2)
         return fine.unflatten(2, grid)
 
 
