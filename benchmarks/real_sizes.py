@@ -29,7 +29,7 @@ from semples.models.prompts import PromptBank
 from semples.models.vision_language import STATISTICS, VisionLanguageModel
 from semples.models.weaktr import WeakTrGenerator, build_weaktr
 from semples.stages.cams import multiscale_cams
-from semples.stages.guided import GuidedStep
+from semples.stages.guided import GuidedStep, with_pairs
 from semples.training import peak_memory_mb
 
 CLASSES, BATCH, SIDE, PROMPT_LENGTH, PROMPT_BATCH = 20, 8, 224, 30, 128
@@ -76,7 +76,7 @@ def build_step(use: str) -> Callable[[], Any]:
     if use == "prompts":
         return build_prompt_step(vision_language, score, texts)
     generator = build_generator()
-    batch = {"pixels": torch.rand(BATCH, 3, SIDE, SIDE), "labels": make_labels()}
+    batch = with_pairs([{"pixels": torch.rand(3, SIDE, SIDE), "labels": labels} for labels in make_labels()])
     extra = (texts.roll(1, 0), 0.05) if use == "refine" else ()
     step = GuidedStep(vision_language, score, texts, 2.4, generator.divide_by_peak, *extra)
     return _trained(lambda: step(generator, batch).parts, generator.head_parameters())

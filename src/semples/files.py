@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from semples.errors import DataError, RunError
@@ -54,6 +57,60 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+class Writer:
+    """Encodes and writes files beside the computation, in one thread and in the order given.
+
+    ::
+
+        with Writer() as writer:
+            for path, mask in work():
+                writer.add(write_mask, path, mask)
+
+    The block ends when all files are written. What a write raises ends the block, and nothing is written after it.
+
+    Args:
+        waiting: Most writes that may wait, so that memory stays bounded; more of them make ``add`` wait.
+    """
+
+    def __init__(self, waiting: int = 32) -> None:
+        self._waiting = waiting
+        self._pool = ThreadPoolExecutor(1, "writer")
+        self._writes: deque[Future[None]] = deque()
+        self._has_failed = False
+
+    def add(self, write: Callable[..., object], *arguments: Any) -> None:
+        """Call ``write(*arguments)`` soon; what they hold must not change any more.
+
+        Raises:
+            BaseException: What an earlier write raised.
+        """
+        self._writes.append(self._pool.submit(self._write, write, arguments))
+        while len(self._writes) > self._waiting or self._writes[0].done():
+            self._writes.popleft().result()
+            if not self._writes:
+                return
+
+    def _write(self, write: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        if self._has_failed:
+            return
+        try:
+            write(*arguments)
+        except BaseException:
+            self._has_failed = True
+            raise
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=error is not None)
+        if error is None:
+            for write in self._writes:
+                write.result()
 
 
 def remove_leftovers(directory: Path) -> None:

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from semples.data.checking import SizeOf
 from semples.data.folder import IMAGE_SUFFIXES
@@ -14,6 +16,7 @@ from semples.data.images import read_image, write_image, write_mask
 from semples.data.loading import to_pixels
 from semples.data.overlays import mask_overlay
 from semples.errors import DataError
+from semples.files import Writer
 from semples.models.segmentation import load_segmentation_network
 from semples.progress import TrainingLog
 from semples.records import Sample
@@ -64,14 +67,19 @@ def predict(
     network = load_segmentation_network(inner if inner.is_dir() else model)
     batches = list(prediction_batches(network, samples))
     record_skipped(out / SKIPPED_FILE, bad, log)
-    for indices in log.track(batches, "predict"):
-        photographs = [read_image(samples[index].path) for index in indices]
-        pixels = torch.stack([to_pixels(photograph) for photograph in photographs]).to(network.mean.device)
-        for index, photograph, mask in zip(indices, photographs, predict_labels(network, pixels), strict=True):
-            write_mask(targets[index], mask)
-            if overlays:
-                write_image(_overlay_path(targets[index]), mask_overlay(photograph, mask))
+    with Writer() as writer:
+        for indices in log.track(batches, "predict"):
+            photographs = [read_image(samples[index].path) for index in indices]
+            pixels = torch.stack([to_pixels(photograph) for photograph in photographs]).to(network.mean.device)
+            for index, photograph, mask in zip(indices, photographs, predict_labels(network, pixels), strict=True):
+                writer.add(write_mask, targets[index], mask)
+                if overlays:
+                    writer.add(_write_overlay, targets[index], photograph, mask)
     return targets
+
+
+def _write_overlay(target: Path, photograph: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
+    write_image(_overlay_path(target), mask_overlay(photograph, mask))
 
 
 def _samples(images: Sequence[Path | str], size_of: SizeOf) -> list[Sample]:

@@ -58,7 +58,7 @@ class Fitting:
 
 
 def make_accelerator(device: str, precision: str) -> Accelerator:
-    """Resolve "auto" settings: the first GPU if there is one, bf16 where a GPU has it.
+    """Resolve "auto" settings: the first GPU if there is one, bf16 where the device gains from it.
 
     Args:
         device: "auto", "cpu", "cuda" or "mps".

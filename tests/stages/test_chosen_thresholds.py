@@ -20,7 +20,7 @@ from semples.errors import ConfigError
 from semples.settings import load_config
 from semples.stages.opening import open_run
 from semples.stages.run import Run
-from semples.stages.thresholds import FALLBACK, choose_for_masks, choose_threshold, judged_maps
+from semples.stages.thresholds import FALLBACK, choose_for_masks, choose_threshold, criterion_of, judged_maps
 from semples.thresholds import CANDIDATES, lowest, otsu_costs
 
 torch.set_num_threads(1)
@@ -28,8 +28,9 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="module")
 def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A guided run up to the pseudo masks; no image of it shows a train."""
-    config = small(data__val_size=1, data__train_size=6, pseudo_masks__refinement=["pixel_adaptive"])
+    """A guided run up to the pseudo masks, each with thresholds of its own; no image of it shows a train."""
+    each = {"pseudo_masks__criterion": "prompts_image", "pseudo_masks__refinement": ["pixel_adaptive"]}
+    config = small(data__val_size=1, data__train_size=6, **each)
     return api.run(config, tmp_path_factory.mktemp("run") / "guided", until="pseudo-masks", quiet=True)
 
 
@@ -59,7 +60,14 @@ def put_cams(run: Run, cams: np.ndarray[Any, Any]) -> None:
         save_file({"cams": maps.astype(np.uint8), "classes": classes}, path)
 
 
-def test_guided_runs_choose_by_prompts_and_say_so(guided: Path) -> None:
+def test_guided_runs_choose_by_prompts_and_others_by_their_maps(run: Run) -> None:
+    by_default = with_settings(run, criterion="auto")
+    assert criterion_of(by_default) == "prompts"
+    unguided = replace(by_default.config, guidance=replace(by_default.config.guidance, enabled=False))
+    assert criterion_of(replace(by_default, config=unguided)) == "otsu"
+
+
+def test_a_choice_for_each_image_says_so(guided: Path) -> None:
     record = choice(guided)
     assert record["criterion"] == "prompts_image"
     assert list(record["costs"]) == [f"{t:.2f}" for t in CANDIDATES]

@@ -101,7 +101,7 @@ def test_evaluation_has_the_keys_of_the_design(finished: Path) -> None:
     cam = evaluation["cams"]["refine"]
     assert cam["oracle_miou"] >= cam["miou"]
     masks = evaluation["pseudo_masks"]
-    assert (cam["criterion"], masks["criterion"]) == ("prompts", "prompts_image")
+    assert (cam["criterion"], masks["criterion"]) == ("prompts", "prompts")
     assert masks["oracle_miou"] == cam["oracle_miou"]  # the same maps, as nothing refines them
     for scores in (cam, masks):
         assert scores["oracle_distance"] == pytest.approx(scores["oracle_miou"] - scores["miou"])

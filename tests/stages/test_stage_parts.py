@@ -11,11 +11,17 @@ from torch import Tensor, nn
 
 from semples.compare import paired_difference
 from semples.errors import RunError
-from semples.models.mask_generators import MaskGeneratorOutput
+from semples.models.clip_generator import ClipGenerator
+from semples.models.mask_generators import MaskGenerator, MaskGeneratorOutput
+from semples.models.vision_language import load_vision_language_model
+from semples.models.weaktr import build_weaktr
 from semples.records import Sample
-from semples.stages.cams import multiscale_cams, read_cams, size_batches
+from semples.stages.cams import multiscale_cams, read_cams, size_batches, tagged_cams
+from semples.stages.guided import with_pairs
+from semples.stages.prompts import CachedBackgrounds
 from semples.stages.segment import _random_crop
 from semples.stages.words import candidate_words, nearest_words
+from tiny import save_clip
 
 torch.set_num_threads(1)
 
@@ -44,6 +50,67 @@ def test_a_mirrored_run_is_mirrored_back() -> None:
     once = multiscale_cams(Brightness(), pixels, [1.0], flip=False)
     both = multiscale_cams(Brightness(), pixels, [1.0], flip=True)
     torch.testing.assert_close(once, both)
+
+
+class Colors(nn.Module):
+    """One CAM for each channel."""
+
+    def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
+        assert labels is not None
+        cams = nn.functional.avg_pool2d(pixels, 2)
+        return MaskGeneratorOutput(cams, {"color": cams.mean(dim=(2, 3))})
+
+
+def test_maps_of_tags_are_those_of_all_classes() -> None:
+    pixels = torch.rand(3, 3, 8, 12, generator=torch.Generator().manual_seed(0))
+    samples = [Sample(str(i), Path("x"), (8, 12), tags) for i, tags in enumerate([(1,), (), (0, 2)])]
+    found = tagged_cams(Colors(), pixels, samples, 3, [1.0, 1.5], flip=True)
+    whole = multiscale_cams(Colors(), pixels, [1.0, 1.5], flip=True, labels=torch.ones(3, 3))
+    assert [maps.shape for maps in found] == [(1, 8, 12), (0, 8, 12), (2, 8, 12)]
+    for maps, image, sample in zip(found, whole, samples, strict=True):
+        torch.testing.assert_close(maps, image[list(sample.tags)], atol=1e-6, rtol=0)
+    (none,) = tagged_cams(Colors(), pixels[:1], samples[1:2], 3, [1.0, 1.5], flip=True)
+    assert none.shape == (0, 8, 12)
+
+
+@pytest.mark.parametrize("name", ["weaktr", "clip"])
+def test_mixed_precision_gives_the_same_maps_but_for_its_rounding(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    generator: MaskGenerator
+    if name == "clip":
+        model = load_vision_language_model(str(save_clip(tmp_path)))
+        generator = ClipGenerator(model, ["cat", "boat"], ["water", "grass"])
+    else:
+        generator = build_weaktr(2, image_size=32, patch_size=8, width=24, depth=2, heads=2, mlp_width=48)
+    pixels = torch.rand(2, 3, 32, 48)
+    samples = [Sample(str(i), Path("x"), (32, 48), tags) for i, tags in enumerate([(0,), (0, 1)])]
+    found = {}
+    for is_mixed in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
+            maps = torch.cat(tagged_cams(generator.eval(), pixels, samples, 2, [1.0], True, generator.affinity_steps))
+        assert maps.dtype == torch.float32
+        assert maps.isfinite().all()
+        found[is_mixed] = maps
+    if name == "clip":  # untrained WeakTr attends to all patches alike: its maps are constant but for rounding
+        assert float((found[True] - found[False]).abs().mean()) < 0.05
+
+
+def test_a_batch_knows_its_pairs() -> None:
+    labels = ([0.0, 1.0, 0.0], [1.0, 0.0, 1.0])
+    batch = with_pairs([{"pixels": torch.zeros(3, 2, 2), "labels": torch.tensor(row)} for row in labels])
+    assert batch["pixels"].shape == (2, 3, 2, 2)
+    assert batch["image_index"].tolist() == [0, 1, 1]
+    assert batch["class_index"].tolist() == [1, 0, 2]
+
+
+def test_epochs_take_the_views_of_a_background_in_turn() -> None:
+    views = torch.arange(12.0).view(2, 3, 2)
+    backgrounds = CachedBackgrounds(views, torch.tensor([0, 1, 1]), ["a", "b", "c"])
+    seen = []
+    for backgrounds.epoch in range(3):
+        assert backgrounds[2]["classes"] == 1
+        seen.append(backgrounds[2]["features"].tolist())
+    assert seen == [[4.0, 5.0], [10.0, 11.0], [4.0, 5.0]]
 
 
 def test_batches_hold_one_size_and_every_image_once() -> None:

@@ -36,6 +36,7 @@ def test_it_runs_through_the_guided_stages(tmp_path: Path, monkeypatch: pytest.M
         "mask_generator.backbone": str(save_backbone(tmp_path / "vit", "vit")),
         "mask_generator.freeze_backbone": False,
         "mask_generator.image_size": 32,
+        "prompts.views": 2,
         **{f"{stage}.epochs": 1 for stage in ("classify", "match", "prompts", "refine")},
         **{f"{stage}.batch_size": 3 for stage in ("classify", "match", "prompts", "refine")},
         "device": "cpu",

@@ -61,7 +61,7 @@ class Config:
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", "mps"."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Mixed precision of training; auto: bf16 on CUDA devices that have it, else fp32."""
+    """Mixed precision of training and CAMs; auto: bf16 on CUDA devices that have it, else fp32."""
     checkpoint_seconds: float = 30.0
     """A killed run repeats at most about this many seconds of training; 0 keeps a checkpoint after every step."""
     data: DataConfig = field(default_factory=DataConfig)

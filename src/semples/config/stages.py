@@ -98,6 +98,8 @@ class PromptsConfig(OptimizerConfig):
     """Weight of: the prompt must differ from the class text."""
     nearest_words: int = 5
     """Words kept per class and epoch."""
+    views: int = 1
+    """Views of each background that are embedded: the whole image, then random crops; the epochs take them in turn."""
     words: str | None = None
     """Text file of words to read the prompts with, one per line; null: the whole words of the tokenizer."""
 
@@ -105,7 +107,7 @@ class PromptsConfig(OptimizerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, self._section, "length", "nearest_words")
+        positive(self, self._section, "length", "nearest_words", "views")
         not_negative(self, self._section, "lambda_text")
         share(self, self._section, "approach")
 

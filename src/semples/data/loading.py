@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from semples.data.images import read_image
 from semples.records import Sample
@@ -22,22 +22,38 @@ Box = tuple[float, float, float, float]
 
 
 class ImageCache:
-    """Decoded images, kept up to a number of megabytes; what does not fit is decoded again each time."""
+    """Decoded images, kept up to a number of megabytes; what does not fit is decoded again each time.
 
-    def __init__(self, samples: Sequence[Sample], megabytes: int = 1024) -> None:
-        self.samples = samples
+    Args:
+        samples: Whose images.
+        megabytes: The limit.
+        read: Gives the array of a sample; None reads its photograph as uint8 [H, W, 3].
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        megabytes: int = 1024,
+        read: Callable[[Sample], NDArray[np.uint8]] | None = None,
+    ) -> None:
+        self.samples, self.megabytes = samples, megabytes
+        self._read = read or _photograph
         self._room = megabytes * 2**20
         self._kept: dict[int, NDArray[np.uint8]] = {}
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """Image number ``index`` as uint8 [H, W, 3]."""
+        """Array of image number ``index``."""
         if index in self._kept:
             return self._kept[index]
-        image = read_image(self.samples[index].path)
+        image = self._read(self.samples[index])
         if image.nbytes <= self._room:
             self._room -= image.nbytes
             self._kept[index] = image
         return image
+
+
+def _photograph(sample: Sample) -> NDArray[np.uint8]:
+    return read_image(sample.path)
 
 
 class TrainingCrops(Dataset[dict[str, Tensor]]):
@@ -116,7 +132,13 @@ def to_pixels(image: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 
 
-def training_loader(dataset: Dataset[Any], batch_size: int, seed: int, workers: int = 0) -> DataLoader[Any]:
+def training_loader(
+    dataset: Dataset[Any],
+    batch_size: int,
+    seed: int,
+    workers: int = 0,
+    collate: Callable[[Any], Any] = default_collate,
+) -> DataLoader[Any]:
     """Shuffle reproducibly; the last batch of an epoch may be smaller."""
     return DataLoader(
         dataset,
@@ -125,4 +147,5 @@ def training_loader(dataset: Dataset[Any], batch_size: int, seed: int, workers: 
         generator=torch.Generator().manual_seed(seed),
         num_workers=workers,
         persistent_workers=False,
+        collate_fn=collate,
     )

@@ -110,7 +110,7 @@ def grad_cams(cut: CutForward, texts: Tensor, backgrounds: Tensor, labels: Tenso
         weights = gradient[chosen, patches].mean(1, keepdim=True)  # [P, 1, C]
         maps = F.relu((weights * activations[chosen]).sum(-1))  # [P, hw]
         maps = maps / maps.amax(1, keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny)
-        cams[chosen, class_] = maps.unflatten(1, cut.grid)
+        cams[chosen, class_] = maps.unflatten(1, cut.grid).to(cams.dtype)
     return cams
 
 

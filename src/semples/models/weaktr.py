@@ -167,14 +167,19 @@ class WeakTrGenerator(MaskGenerator):
         return _Encoded(hidden, inputs, pooled, grid)
 
     def _maps(self, encoded: _Encoded, fused: Tensor) -> dict[str, Tensor]:
-        """Coarse scores, fused attention [B, T, T] split by its rows, and the CAMs made of them."""
+        """Coarse scores, fused attention [B, T, T] split by its rows, and the CAMs made of them.
+
+        Never in half precision: fine CAMs can be of low contrast, and min-max would show its steps.
+        """
         classes = self.num_classes
-        patches = encoded.tokens[:, classes:].transpose(1, 2).unflatten(2, encoded.grid)  # [B, D, h, w]
-        scores = self.head(patches)  # [B, K, h, w]
-        class_attention = fused[:, :classes, classes:].unflatten(2, encoded.grid)  # [B, K, h, w]
-        affinity = fused[:, classes:, classes:]  # [B, hw, hw]
-        cams = class_attention * F.relu(scores)
-        fine = cams.flatten(2) @ affinity.transpose(1, 2)  # [B, K, hw]
+        with torch.autocast(fused.device.type, enabled=False):
+            tokens = encoded.tokens[:, classes:].to(self.head.weight.dtype)
+            patches = tokens.transpose(1, 2).unflatten(2, encoded.grid)  # [B, D, h, w]
+            scores = self.head(patches)  # [B, K, h, w]
+            class_attention = fused[:, :classes, classes:].unflatten(2, encoded.grid)  # [B, K, h, w]
+            affinity = fused[:, classes:, classes:]  # [B, hw, hw]
+            cams = class_attention * F.relu(scores)
+            fine = cams.flatten(2) @ affinity.transpose(1, 2)  # [B, K, hw]
         return {
             "scores": scores,
             "class_attention": class_attention,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from semples.data.loading import to_pixels
 from semples.errors import ResultError
+from semples.files import Writer
 from semples.masks import INFERENCE_EPS, merge_multiscale_cams, spread_cams, upsample_cams
 from semples.models.mask_generators import MaskGeneratorOutput
 from semples.records import Sample
@@ -35,17 +36,65 @@ def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
     generator.eval()
     folder = run.folder(stage) / "cams"
     batches = unfinished(size_batches(run.dataset.train), run.dataset.train, folder, ".safetensors")
-    for indices in run.log.track(batches, f"{stage} CAMs"):
-        pixels = torch.stack([to_pixels(run.train_images[i]) for i in indices]).to(run.device)
-        labels = image_labels([run.dataset.train[i] for i in indices], run.num_classes).to(run.device)
-        settings = run.config.cams
-        affinity = (run.affinity_steps, run.config.mask_generator.affinity_threshold)
-        cams = multiscale_cams(generator, pixels, settings.scales, settings.flip, labels, *affinity)
-        for index, maps in zip(indices, cams.cpu(), strict=True):
-            sample = run.dataset.train[index]
-            classes = torch.tensor(sample.tags, dtype=torch.int64)
-            quantized = (maps[classes] * 255).round().to(torch.uint8)
-            save_tensors(folder / f"{sample.id}.safetensors", {"cams": quantized, "classes": classes})
+    settings = run.config.cams
+    affinity = (run.affinity_steps, run.config.mask_generator.affinity_threshold)
+    with Writer() as writer:
+        for indices in run.log.track(batches, f"{stage} CAMs"):
+            samples = [run.dataset.train[i] for i in indices]
+            pixels = torch.stack([to_pixels(run.train_images[i]) for i in indices]).to(run.device)
+            with run.accelerator.autocast():
+                found = tagged_cams(
+                    generator, pixels, samples, run.num_classes, settings.scales, settings.flip, *affinity
+                )
+            for sample, maps in zip(samples, found, strict=True):
+                tensors = {"cams": to_bytes(maps), "classes": torch.tensor(sample.tags, dtype=torch.int64)}
+                writer.add(save_tensors, folder / f"{sample.id}.safetensors", tensors)
+
+
+def to_bytes(maps: Tensor) -> Tensor:
+    """Turn maps in [0, 1] into uint8 with 255 for 1, on the processor."""
+    return (maps * 255).round().to(torch.uint8).cpu()
+
+
+@torch.no_grad()
+def tagged_cams(
+    generator: nn.Module,
+    pixels: Tensor,
+    samples: Sequence[Sample],
+    num_classes: int,
+    scales: Sequence[float],
+    flip: bool,
+    affinity_steps: int = 0,
+    affinity_threshold: float = 0.4,
+) -> list[Tensor]:
+    """Maps of the tagged classes alone: those of :func:`multiscale_cams`, without resizing what nobody reads.
+
+    Args:
+        generator: The mask generator.
+        pixels: Images [B, 3, H, W] in [0, 1].
+        samples: Their B records.
+        num_classes: K.
+        scales: Factors on H and W.
+        flip: Add the mirrored image at each scale.
+        affinity_steps: Steps of :func:`semples.masks.spread_cams` on each run's maps.
+        affinity_threshold: Its threshold.
+
+    Returns:
+        For each image the maps [P, H, W] in [0, 1] of its P tags, in their order.
+    """
+    labels = image_labels(samples, num_classes).to(pixels.device)
+    counts = [len(sample.tags) for sample in samples]
+    image_index = torch.arange(len(samples)).repeat_interleave(torch.tensor(counts)).to(pixels.device)
+    tags = [tag for sample in samples for tag in sample.tags]
+    class_index = torch.tensor(tags, dtype=torch.int64, device=pixels.device)
+
+    def cams_of(images: Tensor) -> Tensor:
+        cams = final_cams(generator(images, labels), affinity_steps, affinity_threshold)
+        return cams[image_index, class_index][:, None]  # [P, 1, h, w]; P may be 0
+
+    size = (pixels.shape[-2], pixels.shape[-1])
+    merged = merged_cams(cams_of, (_rescale(pixels, size, scale) for scale in scales), size, flip)  # [P, 1, H, W]
+    return list(merged[:, 0].split(counts))
 
 
 @torch.no_grad()

@@ -6,11 +6,12 @@ outside. Semantic refinement (stage 3) adds that what is inside must not match t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from semples.config import MatchConfig
 from semples.data.loading import training_loader
@@ -84,10 +85,9 @@ class GuidedStep:
     lambda_suppress: float = 0.0
 
     def __call__(self, generator: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
-        """Mask the images of a batch (``pixels`` [B, 3, H, W], ``labels`` [B, K]) and judge the regions."""
-        pixels, labels = batch["pixels"], batch["labels"]
-        image_index, class_index = positive_pairs(labels)
-        cams = generator(pixels, labels).cams
+        """Mask the images of a batch as :func:`with_pairs` makes it, and judge the regions."""
+        pixels, image_index, class_index = batch["pixels"], batch["image_index"], batch["class_index"]
+        cams = generator(pixels, batch["labels"]).cams
         size = (pixels.shape[-2], pixels.shape[-1])
         masks = soft_masks(cams, image_index, class_index, size, TRAINING_EPS, self.divide_by_peak)
         regions = masked_regions(pixels, masks, image_index, self.vision_language.fill)
@@ -105,6 +105,16 @@ class GuidedStep:
             parts |= suppress_loss(repeated, unwanted, score, self.lambda_suppress)
             figures["clamped/suppress"] = score.clamped_share(repeated, unwanted)
         return StepResult(parts, figures)
+
+
+def with_pairs(items: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Make a batch of items with ``labels`` [K], and add ``image_index`` and ``class_index`` [P] of its positive pairs.
+
+    They are found here, where the labels lie in main memory: a GPU would have to be waited for in every step.
+    """
+    batch: dict[str, Tensor] = default_collate(list(items))
+    image_index, class_index = positive_pairs(batch["labels"])
+    return {**batch, "image_index": image_index, "class_index": class_index}
 
 
 def train_guided(
@@ -137,7 +147,8 @@ def train_guided(
         suppressed,
         lambda_suppress,
     )
-    loader = training_loader(training_crops(run), settings.batch_size, run.config.seed, run.config.data.workers)
+    workers = run.config.data.workers
+    loader = training_loader(training_crops(run), settings.batch_size, run.config.seed, workers, with_pairs)
     groups = [(generator.head_parameters(), 1.0)]
     fit(stage, generator, step, groups, loader, fitting(settings), run.accelerator, run.log, run.checkpoint(stage))
     run.save_generator(stage, generator)

@@ -6,7 +6,8 @@ computed once, and an epoch over the cached features takes milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,9 +15,11 @@ from torch.utils.data import DataLoader
 
 from semples.data.loading import TrainingCrops
 from semples.files import write_json
-from semples.losses import TEXT_SCORE, prompt_loss
+from semples.losses import TEXT_SCORE, MatchScore, prompt_loss
 from semples.masks import masked_regions, positive_pairs, soft_masks
+from semples.models.mask_generators import MaskGenerator
 from semples.models.prompts import PromptBank
+from semples.models.vision_language import VisionLanguageModel
 from semples.stages.cams import final_cams
 from semples.stages.run import PROMPTS_FILE, Run, fitting, save_tensors
 from semples.stages.words import nearest_words, word_features
@@ -27,16 +30,51 @@ PROMPT_EPS = 1e-4
 
 
 class CachedBackgrounds(torch.utils.data.Dataset[dict[str, Tensor]]):
-    """Features [P, D] of background regions, their classes [P] and the ids of their P images, in memory."""
+    """Features [V, P, D] of V views of P background regions, their classes [P] and the ids of their images, in memory.
+
+    Each epoch sees one view of every region, and takes the views in turn.
+    """
 
     def __init__(self, features: Tensor, classes: Tensor, ids: Sequence[str]) -> None:
         self.features, self.classes, self.ids = features, classes, ids
+        self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.classes)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"features": self.features[index], "classes": self.classes[index], "index": torch.tensor(index)}
+        view = self.features[self.epoch % len(self.features)]
+        return {"features": view[index], "classes": self.classes[index], "index": torch.tensor(index)}
+
+
+@dataclass(frozen=True)
+class PromptStep:
+    """One training step of stage 2.
+
+    Args:
+        vision_language: The frozen vision-language model.
+        score: Gives the match score of image and prompt; it may change on the way.
+        texts: Features [K, D] of the classes' texts.
+        lambda_text: Weight of the repulsion from the class text.
+    """
+
+    vision_language: VisionLanguageModel
+    score: Callable[[], MatchScore]
+    texts: Tensor
+    lambda_text: float
+
+    def __call__(self, bank: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+        """Judge the prompts of a batch of pairs (``features`` [P, D], ``classes`` [P]) by their backgrounds."""
+        features, classes = batch["features"], batch["classes"]
+        encoded = self.vision_language.encode_prompts(bank())[classes]
+        named, score = self.texts[classes], self.score()
+        parts = prompt_loss(features, named, encoded, score, self.lambda_text)
+        figures = {
+            "text_similarity": (named * encoded).sum(-1).mean(),
+            "clamped/push": TEXT_SCORE.clamped_share(named, encoded),
+            "clamped/pull": score.clamped_share(features, encoded),
+        }
+        return StepResult(parts, figures)
 
 
 def prompts(run: Run) -> None:
@@ -44,29 +82,19 @@ def prompts(run: Run) -> None:
     settings = run.config.prompts
     vision_language = run.vision_language
     backgrounds = embed_backgrounds(run, "match" if run.trains_generator else "classify")
-    names = list(run.dataset.catalogue.prompt_names)
     words, features_of_words = word_features(run)
     with torch.no_grad():
-        texts = vision_language.encode_classes(names)
+        texts = vision_language.encode_classes(list(run.dataset.catalogue.prompt_names))
     set_seed(run.config.seed)
     generator = torch.Generator().manual_seed(run.config.seed)
     deviation = vision_language.word_deviation if settings.start == "words" else None
     width = vision_language.prompt_width
     bank = PromptBank(run.num_classes, settings.length, width, generator, deviation).to(run.device)
     history: list[dict[str, list[tuple[str, float]]]] = []
+    first, then = run.match_score, run.prompt_score
 
-    def step(module: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
-        is_approaching = len(history) < settings.approach * settings.epochs
-        score = run.match_score if is_approaching else run.prompt_score
-        encoded = vision_language.encode_prompts(module())[batch["classes"]]
-        named = texts[batch["classes"]]
-        parts = prompt_loss(batch["features"], named, encoded, score, settings.lambda_text)
-        figures = {
-            "text_similarity": (named * encoded).sum(-1).mean(),
-            "clamped/push": TEXT_SCORE.clamped_share(named, encoded),
-            "clamped/pull": score.clamped_share(batch["features"], encoded),
-        }
-        return StepResult(parts, figures)
+    def score() -> MatchScore:
+        return first if len(history) < settings.approach * settings.epochs else then
 
     @torch.no_grad()
     def read() -> dict[str, list[tuple[str, float]]]:
@@ -74,6 +102,7 @@ def prompts(run: Run) -> None:
         nearest = nearest_words(encoded, words, features_of_words, settings.nearest_words)
         return dict(zip(run.dataset.catalogue.names, nearest, strict=True))
 
+    step = PromptStep(vision_language, score, texts, settings.lambda_text)
     order = torch.Generator().manual_seed(run.config.seed)
     loader = DataLoader(backgrounds, settings.batch_size, shuffle=True, generator=order)
     groups = [(list(bank.parameters()), 1.0)]
@@ -83,24 +112,46 @@ def prompts(run: Run) -> None:
     write_json(run.folder("prompts") / "words.json", _words_record(history, run.dataset.catalogue.names))
 
 
-@torch.no_grad()
 def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
-    """Embed the background region of every (training image, class) pair, with the masks of a stage's generator."""
-    generator, vision_language = run.load_generator(stage), run.vision_language
+    """Embed the background region of every (training image, class) pair, with the masks of a stage's generator.
+
+    The first view of an image is all of it; further ones (``prompts.views``) are random crops as in stages 1 and 3,
+    mirrored half of the time.
+    """
+    generator = run.load_generator(stage)
     settings = run.config.mask_generator
-    whole = TrainingCrops(run.train_images, run.num_classes, settings.image_size, crop_scale=1.0, augment=False)
+    views = []
+    for view in range(run.config.prompts.views):
+        scale = settings.crop_scale if view else 1.0
+        crops = TrainingCrops(
+            run.train_images,
+            run.num_classes,
+            settings.image_size,
+            crop_scale=scale,
+            augment=view > 0,
+            seed=run.config.seed,
+        )
+        crops.epoch = view
+        views.append(_embed_view(run, generator, crops))
+    return CachedBackgrounds(torch.stack([view.features[0] for view in views]), views[0].classes, views[0].ids)
+
+
+@torch.no_grad()
+def _embed_view(run: Run, generator: MaskGenerator, crops: TrainingCrops) -> CachedBackgrounds:
+    vision_language, threshold = run.vision_language, run.config.mask_generator.affinity_threshold
     features, classes, images = [], [], []
-    for batch in run.log.track(DataLoader(whole, batch_size=32), "backgrounds"):
+    for batch in run.log.track(DataLoader(crops, batch_size=32), "backgrounds"):
         pixels, labels = batch["pixels"].to(run.device), batch["labels"].to(run.device)
         image_index, class_index = positive_pairs(labels)
         size = (pixels.shape[-2], pixels.shape[-1])
-        cams = final_cams(generator(pixels, labels), run.affinity_steps, settings.affinity_threshold)
-        masks = soft_masks(cams, image_index, class_index, size, PROMPT_EPS, generator.divide_by_peak)
-        _, background = masked_regions(pixels, masks, image_index, vision_language.fill)
-        features.append(vision_language.encode_images(background).cpu())
+        with run.accelerator.autocast():
+            cams = final_cams(generator(pixels, labels), run.affinity_steps, threshold)
+            masks = soft_masks(cams, image_index, class_index, size, PROMPT_EPS, generator.divide_by_peak)
+            _, background = masked_regions(pixels, masks, image_index, vision_language.fill)
+            features.append(vision_language.encode_images(background).float().cpu())
         classes.append(class_index.cpu())
         images += batch["index"][image_index.cpu()].tolist()
-    return CachedBackgrounds(torch.cat(features), torch.cat(classes), [whole.ids[i] for i in images])
+    return CachedBackgrounds(torch.cat(features)[None], torch.cat(classes), [crops.ids[i] for i in images])
 
 
 def _words_record(history: Sequence[Mapping[str, list[tuple[str, float]]]], names: Sequence[str]) -> dict[str, object]:

@@ -14,7 +14,7 @@ from semples.config import Config
 from semples.data.images import write_confidence, write_mask
 from semples.data.loading import to_pixels
 from semples.errors import ResultError
-from semples.files import read_json, write_json
+from semples.files import Writer, read_json, write_json
 from semples.masks import score_margin, winning_labels, with_background
 from semples.records import IGNORE_INDEX
 from semples.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
@@ -56,25 +56,26 @@ def pseudo_masks(run: Run) -> None:
     choice = _choice(run)
     samples = run.dataset.train
     missing = [i for i, sample in enumerate(samples) if not (final / f"{sample.id}.png").is_file()]
-    for index in run.log.track(missing, "pseudo masks"):
-        sample = samples[index]
-        cams, classes = (torch.from_numpy(array).to(run.device) for array in read_cams(source, sample))
-        image = to_pixels(run.train_images[index]).to(run.device)
-        label_maps = partial(refined_label_maps, image, cams.float() / 255, classes, list(steps.values()))
-        own = choice["images"].get(sample.id)
-        threshold = choice["threshold"] if own is None else torch.tensor(own, device=run.device)
-        scores = refined_scores(image, cams.float() / 255, list(steps.values()), threshold)
-        after_step = [winning_labels(each, classes) for each in scores]
-        mask = after_step[-1]
-        if settings.ignore_band:
-            low, high = band_ends(threshold, settings.ignore_band)
-            mask = ignore_band(label_maps(low)[-1], label_maps(high)[-1], IGNORE_INDEX)
-        if run.config.segment.confidence_weighting:
-            confidence = (score_margin(scores[-1]) * 255).round().to(torch.uint8)
-            write_confidence(confidence_folder(run) / f"{sample.id}.png", confidence.cpu().numpy())
-        masks = dict(zip(step_folders(run).values(), after_step[1:], strict=True))
-        for folder, labels in (masks | {final: mask}).items():  # the final one comes last
-            write_mask(folder / f"{sample.id}.png", labels.cpu().numpy())
+    with Writer() as writer:
+        for index in run.log.track(missing, "pseudo masks"):
+            sample = samples[index]
+            cams, classes = (torch.from_numpy(array).to(run.device) for array in read_cams(source, sample))
+            image = to_pixels(run.train_images[index]).to(run.device)
+            label_maps = partial(refined_label_maps, image, cams.float() / 255, classes, list(steps.values()))
+            own = choice["images"].get(sample.id)
+            threshold = choice["threshold"] if own is None else torch.tensor(own, device=run.device)
+            scores = refined_scores(image, cams.float() / 255, list(steps.values()), threshold)
+            after_step = [winning_labels(each, classes) for each in scores]
+            mask = after_step[-1]
+            if settings.ignore_band:
+                low, high = band_ends(threshold, settings.ignore_band)
+                mask = ignore_band(label_maps(low)[-1], label_maps(high)[-1], IGNORE_INDEX)
+            if run.config.segment.confidence_weighting:
+                confidence = (score_margin(scores[-1]) * 255).round().to(torch.uint8)
+                writer.add(write_confidence, confidence_folder(run) / f"{sample.id}.png", confidence.cpu().numpy())
+            masks = dict(zip(step_folders(run).values(), after_step[1:], strict=True))
+            for folder, labels in (masks | {final: mask}).items():  # the final one comes last
+                writer.add(write_mask, folder / f"{sample.id}.png", labels.cpu().numpy())
 
 
 def _choice(run: Run) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,11 +66,12 @@ class MaskedCrops(Dataset[dict[str, Tensor]]):
         augmentation: Augmentation | None = None,
         read_weights: MaskReader | None = None,
     ) -> None:
-        self.images, self.read, self.size, self.scales, self.seed = images, read, size, scales, seed
-        self.augmentation, self.read_weights = augmentation, read_weights
+        self.images, self.size, self.scales, self.seed = images, size, scales, seed
+        self.augmentation = augmentation
         self.epoch = 0
         self.ids = [sample.id for sample in images.samples]
-        self._maps: dict[int, tuple[NDArray[np.uint8], ...]] = {}
+        readers = (read,) if read_weights is None else (read, read_weights)
+        self._maps = [ImageCache(images.samples, images.megabytes, reader) for reader in readers]
 
     def __len__(self) -> int:
         return len(self.images.samples)
@@ -79,7 +80,7 @@ class MaskedCrops(Dataset[dict[str, Tensor]]):
         image = self.images[index]
         rng = np.random.default_rng((self.seed, self.epoch, index))
         scale = rng.uniform(*self.scales) * self.size / min(image.shape[:2])
-        crop, mask, *weights = _random_crop(rng, image, self._maps_of(index), self.size, scale)
+        crop, mask, *weights = _random_crop(rng, image, [maps[index] for maps in self._maps], self.size, scale)
         if rng.random() < 0.5:
             crop, mask, *weights = (layer[:, ::-1] for layer in (crop, mask, *weights))
         pixels = to_pixels(crop)
@@ -89,16 +90,9 @@ class MaskedCrops(Dataset[dict[str, Tensor]]):
         item = {"pixels": pixels, "masks": masks, "index": torch.tensor(index)}
         return {**item, "weights": torch.from_numpy(weights[0].astype(np.float32)) / 255} if weights else item
 
-    def _maps_of(self, index: int) -> tuple[NDArray[np.uint8], ...]:
-        """The mask of an image and, where there are weights, its confidence."""
-        if index not in self._maps:
-            readers = (self.read,) if self.read_weights is None else (self.read, self.read_weights)
-            self._maps[index] = tuple(read(self.images.samples[index]) for read in readers)
-        return self._maps[index]
-
 
 def _random_crop(
-    rng: np.random.Generator, image: NDArray[np.uint8], maps: tuple[NDArray[np.uint8], ...], size: int, scale: float
+    rng: np.random.Generator, image: NDArray[np.uint8], maps: Sequence[NDArray[np.uint8]], size: int, scale: float
 ) -> list[NDArray[np.uint8]]:
     """Scale and take a square of side ``size`` of an image, its mask and, where there is one, its confidence.
 

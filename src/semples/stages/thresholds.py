@@ -79,7 +79,7 @@ def criterion_of(run: Run) -> str:
     settings = run.config.pseudo_masks
     if settings.threshold is not None:
         return "constant"
-    by_default = "prompts_image" if run.config.guidance.enabled else "otsu"
+    by_default = "prompts" if run.config.guidance.enabled else "otsu"
     return by_default if settings.criterion == "auto" else settings.criterion
 
 

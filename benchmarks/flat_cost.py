@@ -1,0 +1,169 @@
+"""Speed and memory of what walks over the data, at 100, 1,000 and 10,000 images: both should stay where they are.
+
+    python benchmarks/flat_cost.py [--counts 100 1000]
+
+A folder of tiny photographs (32 x 32 and 48 x 32) with tags for each count; reading it, an epoch of stage 0, CAMs,
+pseudo masks and predictions with the bundled models, each in a process of its own. Images are decoded each time they
+are needed (data.cache_mb 0), as in a data set that does not fit into memory. Printed are images per second and
+megabytes above what the process held before it opened the data. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from semples.config import (
+    CamsConfig,
+    ClassifyConfig,
+    Config,
+    DataConfig,
+    GuidanceConfig,
+    MaskGeneratorConfig,
+    PseudoMasksConfig,
+)
+from semples.data.images import write_image
+from semples.files import write_text
+from semples.models.segmentation import build_segmentation_network
+from semples.predict import predict
+from semples.stages.cams import write_cams
+from semples.stages.classify import train_classifier
+from semples.stages.opening import open_run
+from semples.stages.pipeline import STAGES, Manifest, stage_digest
+from semples.stages.pseudo_masks import pseudo_masks
+from semples.stages.run import Run
+from speed import CLOCKS, peak_mb, reset_peak, resident_mb
+
+CLASSES = ("boat", "train", "cat")
+SIZES = ((32, 32), (32, 48))
+
+
+def write_photographs(root: Path, count: int) -> None:
+    """Write smooth random photographs and their tags."""
+    draw = np.random.default_rng(0)
+    lines = ["image,tags"]
+    for index in range(count):
+        height, width = SIZES[index % len(SIZES)]
+        coarse = draw.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+        write_image(root / "images" / f"{index:05}.png", coarse.repeat(8, 0).repeat(8, 1))
+        lines.append(f"{index:05}.png,{CLASSES[index % len(CLASSES)]}")
+    write_text(root / "tags.csv", "\n".join(lines) + "\n")
+
+
+def settings(root: Path) -> Config:
+    """The bundled models on images of this size."""
+    return Config(
+        data=DataConfig(reader="folder", root=str(root), val_fraction=0.0, cache_mb=0),
+        guidance=GuidanceConfig(enabled=False),
+        mask_generator=MaskGeneratorConfig(image_size=32),
+        classify=ClassifyConfig(epochs=1),
+        cams=CamsConfig(scales=[1.0], flip=False),
+        pseudo_masks=PseudoMasksConfig(refinement=[]),
+        device="cpu",
+    )
+
+
+def opened(root: Path) -> Run:
+    """Read the data set, and digest it as the pipeline does before each stage."""
+    run = open_run(settings(root), root / "run", quiet=True)
+    for stage in STAGES:
+        stage_digest(stage, run, Manifest(run.directory / "manifest.json"))
+    return run
+
+
+def predicted(root: Path) -> None:
+    """Predict every photograph with the bundled network."""
+    model = root / "model"
+    build_segmentation_network("bundled", CLASSES, 32).save(model)
+    predict(model, [root / "images"], root / "predicted", overlays=False, quiet=True)
+
+
+def untrained_cams(root: Path) -> None:
+    """CAMs of a generator that learned nothing."""
+    run = opened(root)
+    write_cams(run, "classify", run.build_generator())
+
+
+WALKS: dict[str, Callable[[Path], Any]] = {
+    "open and digest": opened,
+    "epoch of classify": lambda root: train_classifier(opened(root)),
+    "CAMs": untrained_cams,
+    "pseudo masks": lambda root: pseudo_masks(opened(root)),
+    "predict": predicted,
+}
+"""Name -> a walk over the data, in this order: masks are made of the CAMs."""
+
+
+def measure(walk: str, root: Path, clock: Callable[[], float]) -> dict[str, float]:
+    """Walk once in this process."""
+    build_segmentation_network("bundled", CLASSES, 32)  # libraries are imported before the clock starts
+    count = len((root / "tags.csv").read_text(encoding="utf-8").splitlines()) - 1
+    before, started = resident_mb(), clock()
+    reset_peak()
+    WALKS[walk](root)
+    seconds = clock() - started
+    return {"images_per_second": round(count / seconds, 1), "peak_mb": round(peak_mb() - before)}
+
+
+def in_own_process(walk: str, root: Path, args: argparse.Namespace) -> dict[str, float]:
+    """Run :func:`measure` in a new process."""
+    options = ["--threads", str(args.threads), "--clock", args.clock]
+    command = [sys.executable, __file__, *options, "--measure", walk, str(root)]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, float] = json.loads(answer.splitlines()[-1])
+    return found
+
+
+def setting(args: argparse.Namespace) -> dict[str, Any]:
+    """What the figures belong to."""
+    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
+    return {
+        "commit": asked.stdout.strip(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "device": f"cpu ({platform.machine()})",
+        "threads": args.threads,
+        "clock": args.clock,
+    }
+
+
+def main() -> None:
+    """Measure, print a table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="processor: on a busy machine")
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.measure:
+        print(json.dumps(measure(args.measure[0], Path(args.measure[1]), CLOCKS[args.clock])))
+        return
+    started = time.perf_counter()
+    results: dict[str, dict[int, Any]] = {walk: {} for walk in WALKS}
+    for count in args.counts:
+        with tempfile.TemporaryDirectory() as folder:
+            write_photographs(Path(folder), count)
+            for walk, found in results.items():
+                found[count] = in_own_process(walk, Path(folder), args)
+                speed, peak = found[count]["images_per_second"], found[count]["peak_mb"]
+                print(f"{count:6} images  {walk:18} {speed:8.1f} images/s {peak:6} MB", flush=True)
+    seconds = round(time.perf_counter() - started)
+    print(json.dumps({**setting(args), "seconds": seconds, "results": results}))
+
+
+if __name__ == "__main__":
+    main()

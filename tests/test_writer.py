@@ -1,0 +1,62 @@
+"""Files written beside the computation: in order, all of them, and none after one that failed."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from semples.errors import RunError
+from semples.files import Writer, write_text
+
+
+def test_all_files_are_there_in_order_when_the_block_ends(tmp_path: Path) -> None:
+    order: list[int] = []
+
+    def write(number: int) -> None:
+        write_text(tmp_path / f"{number}.txt", str(number))
+        order.append(number)
+
+    with Writer(waiting=3) as writer:
+        for number in range(20):
+            writer.add(write, number)
+    assert order == list(range(20))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {f"{n}.txt": str(n) for n in range(20)}
+
+
+def test_no_more_than_so_many_writes_wait() -> None:
+    written: list[int] = []
+    may_go = threading.Event()
+
+    def write(number: int) -> None:
+        may_go.wait(10)
+        written.append(number)
+
+    def release() -> None:
+        assert written == []
+        may_go.set()
+
+    with Writer(waiting=2) as writer:
+        writer.add(write, 0)
+        writer.add(write, 1)
+        timer = threading.Timer(0.2, release)
+        timer.start()
+        writer.add(write, 2)  # the third waits for the first
+        assert 0 in written
+    assert written == [0, 1, 2]
+
+
+def test_what_a_write_raises_ends_the_block_and_nothing_is_written_after_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunError, match="cannot be written"), Writer() as writer:  # noqa: PT012
+        writer.add(write_text, tmp_path / "first.txt", "1")
+        writer.add(write_text, tmp_path / "file" / "second.txt", "2")
+        writer.add(write_text, tmp_path / "third.txt", "3")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "first.txt"]
+
+
+def test_a_block_that_fails_raises_its_own_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="mine"), Writer() as writer:  # noqa: PT012
+        writer.add(write_text, tmp_path / "first.txt", "1")
+        raise KeyError("mine")
