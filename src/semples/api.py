@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import semples
 from semples.compare import compare
 from semples.config import Config
 from semples.data.images import read_mask
+from semples.distributed import is_first, processes, wait
 from semples.doctor import doctor
 from semples.errors import ConfigError, DataError
 from semples.export import export_coco, export_voc
@@ -24,12 +26,13 @@ from semples.predict import predict
 from semples.report import write_report
 from semples.stages.opening import open_run
 from semples.stages.pipeline import run_stages
+from semples.training import is_on_cpu
 
 __all__ = ["compare", "demo", "doctor", "evaluate", "export", "init", "predict", "prompts", "report", "run"]
 
 
 def run(config: Config, out: Path, until: str | None = None, force: str | None = None, quiet: bool = False) -> Path:
-    """Run the whole pipeline, or go on where the same command stopped.
+    """Run the whole pipeline, or go on where the same command stopped; several processes of torchrun share the work.
 
     Args:
         config: Settings; :func:`semples.settings.load_config` reads them from YAML.
@@ -44,9 +47,12 @@ def run(config: Config, out: Path, until: str | None = None, force: str | None =
     Raises:
         SemplesError: Bad settings, bad input, or a failed run; its text says what to do.
     """
-    with locked(out):
-        run_stages(open_run(config, out, quiet), until, force, _teller(quiet))
-        write_report(out)
+    with processes(is_on_cpu(config.device)), locked(out) if is_first() else nullcontext():
+        wait()  # until the directory is ours
+        run_stages(open_run(config, out, quiet), until, force, _teller(quiet or not is_first()))
+        if is_first():
+            write_report(out)
+        wait()
     return out
 
 

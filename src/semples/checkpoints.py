@@ -14,12 +14,13 @@ import torch
 from accelerate import skip_first_batches
 from torch import Tensor
 
+from semples.distributed import gathered, is_first, rank, summed
 from semples.errors import RunError
 from semples.files import replacing, writing
 
 
 class Checkpoint:
-    """One file with the latest state of one training, replaced every so many seconds.
+    """One file with the latest state of one training, replaced every so many seconds by the first process.
 
     Args:
         path: The file; None keeps nothing.
@@ -41,7 +42,7 @@ class Checkpoint:
         Raises:
             RunError: It cannot be written.
         """
-        if self.path is None:
+        if self.path is None or not is_first():
             return
         buffer = io.BytesIO()  # written by Python itself, whose errors name their cause
         torch.save(state, buffer)
@@ -55,7 +56,7 @@ class Checkpoint:
         Raises:
             RunError: It cannot be deleted.
         """
-        if self.path is not None:
+        if self.path is not None and is_first():
             with writing(self.path):
                 self.path.unlink(missing_ok=True)
 
@@ -80,16 +81,16 @@ class EpochSums:
         self.weight = weight
 
     def add(self, named: Mapping[tuple[str, str], Tensor], weight: int) -> None:
-        """Add 0-d values, named by kind and name, of a batch of ``weight`` images."""
+        """Add 0-d values, named by kind and name, of a batch of ``weight`` images: this process's part of each."""
         for key, value in named.items():
             self.sums[key] = self.sums.get(key, torch.zeros_like(value)) + value.detach() * weight
         self.weight += weight
 
     def means(self) -> dict[str, dict[str, float]]:
-        """Return kind -> name -> mean."""
+        """Return kind -> name -> mean over all processes."""
         out: dict[str, dict[str, float]] = defaultdict(dict)
         for (kind, name), value in self.sums.items():
-            out[kind][name] = float(value) / self.weight
+            out[kind][name] = float(summed(value)) / self.weight
         return out
 
 
@@ -122,9 +123,8 @@ class TrainingState:
         self._order_of_epoch = self.order.get_state()
         yield from skip_first_batches(loader, self.step) if self.step else loader
 
-    def count(self, named: Mapping[tuple[str, str], Tensor], batch: Mapping[str, Tensor]) -> int:
+    def count(self, named: Mapping[tuple[str, str], Tensor], images: int) -> int:
         """Add the values of a step that was done on a batch; return the number of its images."""
-        images = len(next(iter(batch.values())))
         self.step += 1
         self.sums.add(named, images)
         return images
@@ -135,16 +135,19 @@ class TrainingState:
         self.epoch, self.step, self.sums = self.epoch + 1, 0, EpochSums()
 
     def collect(self) -> dict[str, Any]:
-        """Return tensors and plain values, for :meth:`Checkpoint.save`; frozen parameters are not among them."""
+        """Return tensors and plain values, for :meth:`Checkpoint.save`; frozen parameters are not among them.
+
+        What is each process's own comes from all of them.
+        """
         frozen = {name for name, parameter in self.module.named_parameters() if not parameter.requires_grad}
         return {
             "module": {name: value for name, value in self.module.state_dict().items() if name not in frozen},
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "random": _random_state(),
+            "processes": gathered((_random_state(), self.sums.sums)),
             "order": self._order_of_epoch if self.step else self.order.get_state(),
             "position": (self.epoch, self.step),
-            "sums": (self.sums.sums, self.sums.weight),
+            "weight": self.sums.weight,
             "history": self.history,
         }
 
@@ -158,12 +161,13 @@ class TrainingState:
             self.module.load_state_dict(state["module"], strict=False)
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
-            _set_random_state(state["random"])
+            random, sums = state["processes"][rank()]
+            _set_random_state(random)
             self.order.set_state(state["order"])
             self.epoch, self.step = state["position"]
-            self.sums = EpochSums(*state["sums"])
+            self.sums = EpochSums(sums, state["weight"])
             self.history[:] = state["history"]
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise RunError(f"the checkpoint does not fit this training ({reason}): delete it") from error
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semples.cli.parser import Parser, class_names, count, format_name, read_pairings, stage_name
+from semples.cli.parser import Parser, class_names, count, format_name, is_first_launched, read_pairings, stage_name
 from semples.errors import ConfigError
 from semples.files import read_json
 from semples.settings import config_to_yaml, load_config
@@ -42,7 +42,7 @@ def _run_arguments(parser: Parser) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config, arguments.settings)
     if arguments.print_config:
-        print(config_to_yaml(config), end="")
+        print(config_to_yaml(config) if is_first_launched() else "", end="")
         return
     if arguments.config is None:
         raise ConfigError("run needs --config FILE (`semples run --print_config` prints one to start from)")
@@ -206,6 +206,8 @@ def _add_run_directory(parser: Parser) -> None:
 
 def _show_run(run: Path) -> None:
     """Print the scores of a run, where it has some, and where its report is."""
+    if not is_first_launched():
+        return
     from semples import tables
 
     evaluation = run / "evaluation.json"

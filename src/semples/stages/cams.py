@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from semples.data.loading import to_pixels
+from semples.distributed import share
 from semples.errors import RunError
 from semples.masks import INFERENCE_EPS, merge_multiscale_cams, spread_cams, upsample_cams
 from semples.models.mask_generators import MaskGeneratorOutput
@@ -28,12 +29,14 @@ BATCH_PIXELS = 2**18
 def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
     """Write ``cams/ID.safetensors`` for every training image; batches whose files are all there are passed over.
 
+    Every process does its share of the batches.
+
     Each file has ``cams`` uint8 [P, H, W], the maps of the P tagged classes at the image's own size with 255 for 1,
     and ``classes`` int64 [P].
     """
     generator.eval()
     folder = run.folder(stage) / "cams"
-    batches = unfinished(size_batches(run.dataset.train), run.dataset.train, folder, ".safetensors")
+    batches = unfinished(share(list(size_batches(run.dataset.train))), run.dataset.train, folder, ".safetensors")
     for indices in run.log.track(batches, f"{stage} CAMs"):
         pixels = torch.stack([to_pixels(run.train_images[i]) for i in indices]).to(run.device)
         labels = image_labels([run.dataset.train[i] for i in indices], run.num_classes).to(run.device)

@@ -81,6 +81,8 @@ class GuidedStep:
         """Mask the images of a batch (``pixels`` [B, 3, H, W], ``labels`` [B, K]) and judge the regions."""
         pixels, labels = batch["pixels"], batch["labels"]
         image_index, class_index = positive_pairs(labels)
+        if not len(image_index):  # a share of a batch may have none; this one does not count
+            image_index = class_index = labels.new_zeros(1, dtype=torch.int64)
         cams = generator(pixels, labels).cams
         size = (pixels.shape[-2], pixels.shape[-1])
         masks = soft_masks(cams, image_index, class_index, size, TRAINING_EPS, self.divide_by_peak)
@@ -98,6 +100,11 @@ class GuidedStep:
             parts |= suppress_loss(foreground, unwanted, score, self.lambda_suppress)
             figures["clamped/suppress"] = score.clamped_share(foreground, unwanted)
         return StepResult(parts, figures)
+
+
+def count_pairs(batch: Mapping[str, Tensor]) -> Tensor:
+    """Number of (image, class) pairs in a batch of ``labels`` [B, K]: the losses are means over them."""
+    return batch["labels"].sum()
 
 
 def train_guided(
@@ -132,6 +139,8 @@ def train_guided(
     )
     loader = training_loader(training_crops(run), settings.batch_size, run.config.seed, run.config.data.workers)
     groups = [(generator.head_parameters(), 1.0)]
-    fit(stage, generator, step, groups, loader, fitting(settings), run.accelerator, run.log, run.checkpoint(stage))
+    checkpoint = run.checkpoint(stage)
+    length = fitting(settings)
+    fit(stage, generator, step, groups, loader, length, run.accelerator, run.log, checkpoint, count=count_pairs)
     run.save_generator(stage, generator)
     write_cams(run, stage, generator)

@@ -15,6 +15,7 @@ from semples.data.coco import read_coco
 from semples.data.folder import read_folder
 from semples.data.scenes.reader import SceneSettings, read_scenes
 from semples.data.voc import read_voc
+from semples.distributed import first_goes_first, is_first
 from semples.files import write_json
 from semples.records import Dataset, Sample
 from semples.refinement import load_dense_crf
@@ -30,13 +31,15 @@ def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
     """
     dataset = read_dataset(config, directory)
     accelerator = make_accelerator(config.device, config.precision)
-    run = Run(directory, config, dataset, accelerator, TrainingLog(directory / "metrics.jsonl", quiet))
+    log = TrainingLog(directory / "metrics.jsonl", quiet) if is_first() else TrainingLog()
+    run = Run(directory, config, dataset, accelerator, log)
     # A wrong name or a missing package is told now, not after an hour of training.
     _ = run.averaged_labels, run.given_words, run.trains_generator
     if "dense_crf" in config.pseudo_masks.refinement:
         load_dense_crf()
-    save_config(config, directory / "config.yaml", _environment(run))
-    write_json(directory / "dataset.json", _index(dataset))
+    if is_first():
+        save_config(config, directory / "config.yaml", _environment(run))
+        write_json(directory / "dataset.json", _index(dataset))
     return run
 
 
@@ -46,7 +49,8 @@ def read_dataset(config: Config, directory: Path) -> Dataset:
     if data.reader == "scenes":
         root = Path(data.root) if data.root else directory / "scenes"
         settings = SceneSettings(data.pairs, data.bias, data.image_size, data.train_size, data.val_size, config.seed)
-        return read_scenes(root, settings)
+        with first_goes_first():  # and draws them
+            return read_scenes(root, settings)
     root = Path(data.root or "")
     if data.reader == "voc":
         words = dict(zip(VOC.names, VOC.prompt_names, strict=True)) | data.prompt_names

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from semples.data.loading import TrainingCrops
+from semples.distributed import is_first, share, unshare
 from semples.files import write_json
 from semples.losses import TEXT_SCORE, prompt_loss
 from semples.masks import masked_regions, positive_pairs, soft_masks
@@ -79,28 +80,33 @@ def prompts(run: Run) -> None:
     groups = [(list(bank.parameters()), 1.0)]
     checkpoint = run.checkpoint("prompts")
     fit("prompts", bank, step, groups, loader, fitting(settings), run.accelerator, run.log, checkpoint, read, history)
-    save_tensors(run.folder("prompts") / PROMPTS_FILE, {"vectors": bank.vectors})
-    write_json(run.folder("prompts") / "words.json", _words_record(history, run.dataset.catalogue.names))
+    if is_first():
+        save_tensors(run.folder("prompts") / PROMPTS_FILE, {"vectors": bank.vectors})
+        write_json(run.folder("prompts") / "words.json", _words_record(history, run.dataset.catalogue.names))
 
 
 @torch.no_grad()
 def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
-    """Embed the background region of every (training image, class) pair, with the masks of a stage's generator."""
+    """Embed the background region of every (training image, class) pair, with the masks of a stage's generator.
+
+    Every process does its share of the batches and has all results.
+    """
     generator, vision_language = run.load_generator(stage), run.vision_language
     settings = run.config.mask_generator
     whole = TrainingCrops(run.train_images, run.num_classes, settings.image_size, crop_scale=1.0, augment=False)
-    features, classes, images = [], [], []
-    for batch in run.log.track(DataLoader(whole, batch_size=32), "backgrounds"):
+    batches = share([list(range(start, min(start + 32, len(whole)))) for start in range(0, len(whole), 32)])
+    found = []
+    for batch in run.log.track(DataLoader(whole, batch_sampler=batches), "backgrounds"):
         pixels, labels = batch["pixels"].to(run.device), batch["labels"].to(run.device)
         image_index, class_index = positive_pairs(labels)
         size = (pixels.shape[-2], pixels.shape[-1])
         cams = final_cams(generator(pixels, labels), run.affinity_steps, settings.affinity_threshold)
         masks = soft_masks(cams, image_index, class_index, size, PROMPT_EPS, generator.divide_by_peak)
         _, background = masked_regions(pixels, masks, image_index, vision_language.fill)
-        features.append(vision_language.encode_images(background).cpu())
-        classes.append(class_index.cpu())
-        images += batch["index"][image_index.cpu()].tolist()
-    return CachedBackgrounds(torch.cat(features), torch.cat(classes), [whole.ids[i] for i in images])
+        features = vision_language.encode_images(background).cpu()
+        found.append((features, class_index.cpu(), batch["index"][image_index.cpu()]))
+    features, classes, images = (torch.cat(parts) for parts in zip(*unshare(found), strict=True))
+    return CachedBackgrounds(features, classes, [whole.ids[i] for i in images.tolist()])
 
 
 def _words_record(history: Sequence[Mapping[str, list[tuple[str, float]]]], names: Sequence[str]) -> dict[str, object]:

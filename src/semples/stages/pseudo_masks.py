@@ -12,6 +12,7 @@ from torch import Tensor
 from semples.config import Config
 from semples.data.images import write_mask
 from semples.data.loading import to_pixels
+from semples.distributed import share
 from semples.masks import winning_labels, with_background
 from semples.records import IGNORE_INDEX
 from semples.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
@@ -43,7 +44,7 @@ def pseudo_masks(run: Run) -> None:
     settings, steps = run.config.pseudo_masks, refinement_steps(run.config)
     low, high = band_ends(settings.threshold, settings.ignore_band)
     samples = run.dataset.train
-    missing = [i for i, sample in enumerate(samples) if not (final / f"{sample.id}.png").is_file()]
+    missing = [i for i in share(range(len(samples))) if not (final / f"{samples[i].id}.png").is_file()]
     for index in run.log.track(missing, "pseudo masks"):
         sample = samples[index]
         cams, classes = (torch.from_numpy(array).to(run.device) for array in read_cams(source, sample))

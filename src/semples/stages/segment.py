@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from semples.data.images import read_image, read_mask, write_mask
 from semples.data.loading import ImageCache, to_pixels, training_loader
 from semples.data.truth import read_truth
+from semples.distributed import is_first, share, wait
 from semples.errors import RunError
 from semples.files import writing
 from semples.masks import labels_at_size
@@ -125,8 +126,11 @@ def train_segmentation(run: Run, stage: str, images: ImageCache, read: MaskReade
         run.accelerator,
         run.log,
         run.checkpoint(stage),
+        count=count_labelled,
     )
-    _save(network.eval(), run.folder(stage) / "model")
+    network.eval()
+    if is_first():
+        _save(network, run.folder(stage) / "model")
     predict_samples(run, network, run.dataset.val, run.folder(stage) / "predictions")
 
 
@@ -138,10 +142,14 @@ def _save(network: SegmentationNetwork, folder: Path) -> None:
         raise RunError(f"{folder} cannot be written ({error}): free some space; the same command continues") from error
 
 
+def count_labelled(batch: Mapping[str, Tensor]) -> Tensor:
+    """Number of labelled pixels in a batch of ``masks`` [B, H, W]: the loss is a mean over them."""
+    return (batch["masks"] != IGNORE_INDEX).sum()
+
+
 def _step(network: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
     loss = F.cross_entropy(network(batch["pixels"]), batch["masks"], ignore_index=IGNORE_INDEX, reduction="sum")
-    labelled = (batch["masks"] != IGNORE_INDEX).sum().clamp(min=1)
-    return StepResult({"cross_entropy": loss / labelled})
+    return StepResult({"cross_entropy": loss / count_labelled(batch).clamp(min=1)})
 
 
 @torch.no_grad()
@@ -159,9 +167,13 @@ def predict_labels(network: SegmentationNetwork, pixels: Tensor) -> NDArray[np.u
 
 
 def predict_samples(run: Run, network: SegmentationNetwork, samples: tuple[Sample, ...], folder: Path) -> None:
-    """Write the predicted mask ``ID.png`` of every sample; batches whose files are all there are passed over."""
-    batches = unfinished(size_batches(samples, network.short_side), samples, folder, ".png")
+    """Write the predicted mask ``ID.png`` of every sample; batches whose files are all there are passed over.
+
+    Every process does its share of the batches; all are there at the end.
+    """
+    batches = unfinished(share(list(size_batches(samples, network.short_side))), samples, folder, ".png")
     for indices in run.log.track(batches, "predictions"):
         pixels = torch.stack([to_pixels(read_image(samples[i].path)) for i in indices]).to(run.device)
         for index, mask in zip(indices, predict_labels(network, pixels), strict=True):
             write_mask(folder / f"{samples[index].id}.png", mask)
+    wait()
