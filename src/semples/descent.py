@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,10 +9,12 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
+from semples.batch_norm import SharedBatchNorm, share_batch_norms
 from semples.batches import BatchShare, split_batch
 from semples.checkpoints import TrainingState
-from semples.distributed import rank, summed, world
+from semples.distributed import copy_from_first, rank, summed, world
 
 LossParts = Mapping[str, Tensor]
 """Named weighted parts whose sum is the loss."""
@@ -76,19 +77,26 @@ class Descent:
     ) -> None:
         self.count, self.accumulation, self.accelerator = count, accumulation, accelerator
         self.stepped: torch.nn.Module = _Stepped(accelerator.prepare_model(module, evaluation_mode=True), step)
+        self.batch_norms: list[SharedBatchNorm] = []
         if world() > 1:
-            self.stepped = _distribute(self.stepped, accelerator)
+            self.batch_norms = share_batch_norms(module)
+            copy_from_first([*module.parameters(), *module.buffers()])
+            torch.manual_seed(torch.initial_seed() + rank())  # each process draws its own random numbers
 
     def take(self, batch: Mapping[str, Tensor], shares: BatchShare, state: TrainingState) -> list[Outcome]:
         """Take one step on this process's share of a batch."""
         state.optimizer.zero_grad()
         parts = split_batch(batch, shares.own(state.step), shares.parts(state.step, self.accumulation))
-        counts = torch.stack([self.count(part) * counts for part, counts in parts])
+        counts = torch.stack([self.count(part) * counts_here for part, counts_here in parts])
         portions = counts / summed(counts.sum()).clamp(min=1)
         outcomes = []
-        for number, ((part, _), portion) in enumerate(zip(parts, portions, strict=True), start=1):
+        for number, ((part, counts_here), portion) in enumerate(zip(parts, portions, strict=True), start=1):
+            for norm in self.batch_norms:
+                norm.counts = counts_here
             with self._apart() if number < len(parts) else nullcontext():
                 outcomes.append(self._descend(part, portion))
+        if world() > 1 and isinstance(self.stepped, _Stepped):
+            self._distribute(self.stepped)
         state.optimizer.step()
         state.schedule.step()
         return outcomes
@@ -105,22 +113,18 @@ class Descent:
         no_sync: Callable[[], AbstractContextManager[None]] = getattr(self.stepped, "no_sync", nullcontext)
         return no_sync()
 
-
-def _distribute(module: torch.nn.Module, accelerator: Accelerator) -> torch.nn.Module:
-    """Wrap a module so that gradients are means over processes, each of which draws its own random numbers."""
-    torch.manual_seed(torch.initial_seed() + rank())
-    device = accelerator.device
-    if device.type == "cuda":
-        module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    # Backbones have poolers, and segmentation networks auxiliary heads, that no loss reaches; where there are none,
-    # DDP says so once in each process.
-    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
-    return torch.nn.parallel.DistributedDataParallel(
-        module,
-        device_ids=[device] if device.type == "cuda" else None,
-        broadcast_buffers=False,
-        find_unused_parameters=True,
-    )
+    def _distribute(self, stepped: _Stepped) -> None:
+        """Exchange the gradients of the first step, which tell what DDP has to know: whether the loss uses all."""
+        trained = [parameter for parameter in stepped.parameters() if parameter.requires_grad]
+        for parameter in trained:
+            if parameter.grad is not None:
+                parameter.grad = summed(parameter.grad / world())
+        device = self.accelerator.device
+        self.stepped = DistributedDataParallel(
+            stepped,
+            device_ids=[device] if device.type == "cuda" else None,
+            find_unused_parameters=any(parameter.grad is None for parameter in trained),
+        )
 
 
 def values_of(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], Tensor]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from semples.batches import shared_loader
 from semples.checkpoints import Checkpoint, TrainingState
 from semples.descent import Descent, LossParts, Outcome, Step, StepResult, count_images, values_of
-from semples.distributed import copy_from_first, first_says, gathered
+from semples.distributed import first_says, gathered
 from semples.errors import RunError
 from semples.files import write_text, writing
 
@@ -228,7 +228,6 @@ def fit(
             state.end_epoch(None if after_epoch is None else after_epoch())
             if state.epoch == fitting.epochs or first_says(checkpoint.is_due()):
                 checkpoint.save(state.collect())
-    copy_from_first(module.buffers())  # batch statistics, where there are any
 
 
 def _make_optimizer(

@@ -70,7 +70,8 @@ class Run:
     @property
     def device(self) -> torch.device:
         """Where models and batches live."""
-        return torch.device(self.accelerator.device)
+        device = torch.device(self.accelerator.device)
+        return torch.device("cpu") if device.type == "cpu" else device  # of several processes "cpu:0"
 
     @property
     def num_classes(self) -> int:
