@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from semples.distributed import summed
@@ -32,10 +31,13 @@ class SharedBatchNorm(_BatchNorm):
         number = torch.full((1,), float(self.counts) * x.numel() / x.shape[1], device=x.device)
         number = summed(number)  # [1]
         mean = _total(values.sum(dims) * self.counts) / number  # [C]
-        centred = values - mean.view(1, -1, *[1] * (x.ndim - 2))
+        by_channel = (1, -1, *[1] * (x.ndim - 2))
+        centred = values - mean.view(by_channel)
         variance = _total(centred.square().sum(dims) * self.counts) / number  # [C]
         self._remember(mean.detach(), variance.detach() * number / (number - 1).clamp(min=1))
-        normed: Tensor = F.batch_norm(values, mean, variance, self.weight, self.bias, False, 0.0, self.eps)
+        normed = centred * (variance + self.eps).rsqrt().view(by_channel)
+        if self.affine:
+            normed = normed * self.weight.view(by_channel) + self.bias.view(by_channel)
         return normed.to(x.dtype)
 
     @torch.no_grad()

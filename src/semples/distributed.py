@@ -170,4 +170,4 @@ def copy_from_first(tensors: Iterable[Tensor]) -> None:
     """Fill the tensors with those of the first process."""
     if world() > 1:
         for tensor in tensors:
-            dist.broadcast(tensor, src=0)
+            dist.broadcast(tensor.detach(), src=0)
