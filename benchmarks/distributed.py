@@ -69,9 +69,9 @@ def main() -> None:
     """Run all, print the curves and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--batch", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         kinds = {"1 process": (1, 1), f"{args.processes} processes": (args.processes, 1), "2 parts": (1, 2)}
