@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import semples
 from semples.compare import compare
 from semples.config import Config
 from semples.data.images import read_mask
+from semples.distributed import is_first, processes, wait
 from semples.doctor import doctor
 from semples.errors import ConfigError, DataError
 from semples.export import export_coco, export_voc
@@ -26,6 +28,7 @@ from semples.settings import load_config
 from semples.stages.news import StageNews, Teller
 from semples.stages.opening import open_run
 from semples.stages.pipeline import run_stages
+from semples.training import is_on_cpu
 
 __all__ = [
     "MaskGenerator",
@@ -53,7 +56,7 @@ def run(
     quiet: bool = False,
     on_stage: Teller | None = None,
 ) -> Path:
-    """Run the whole pipeline, or go on where the same command stopped.
+    """Run the whole pipeline, or go on where the same command stopped; several processes of torchrun share the work.
 
     Args:
         config: Settings; :func:`semples.settings.load_config` reads them from YAML.
@@ -69,16 +72,19 @@ def run(
     Raises:
         SemplesError: Bad settings, bad input, or a failed run; its text says what to do.
     """
-    with locked(out):
+    with processes(is_on_cpu(config.device)), locked(out) if is_first() else nullcontext():
+        wait()  # until the directory is ours
         opened = open_run(config, out, quiet)
 
         def tell(news: StageNews) -> None:
             opened.log.tell(news)
-            if on_stage is not None:
+            if on_stage is not None and is_first():
                 on_stage(news)
 
         run_stages(opened, until, force, tell)
-        write_report(out)
+        if is_first():
+            write_report(out)
+        wait()
     return out
 
 

@@ -16,12 +16,13 @@ from accelerate import skip_first_batches
 from torch import Tensor
 
 from semples.averages import MovingAverage
+from semples.distributed import gathered, is_first, rank, summed
 from semples.errors import ResultError
 from semples.files import replacing, writing
 
 
 class Checkpoint:
-    """One file with the latest state of one training, replaced every so many seconds.
+    """One file with the latest state of one training, replaced every so many seconds by the first process.
 
     Args:
         path: The file; None keeps nothing.
@@ -43,7 +44,7 @@ class Checkpoint:
         Raises:
             RunError: It cannot be written.
         """
-        if self.path is None:
+        if self.path is None or not is_first():
             return
         buffer = io.BytesIO()  # written by Python itself, whose errors name their cause
         torch.save(state, buffer)
@@ -57,7 +58,7 @@ class Checkpoint:
         Raises:
             RunError: It cannot be deleted.
         """
-        if self.path is not None:
+        if self.path is not None and is_first():
             with writing(self.path):
                 self.path.unlink(missing_ok=True)
 
@@ -76,6 +77,10 @@ class Checkpoint:
         return None
 
 
+SHARE = ("share", "share")
+"""Kind and name of this process's share of a batch, whose sum over processes is 1."""
+
+
 class EpochSums:
     """Means over an epoch, kept on the device so that no step waits for the logger."""
 
@@ -84,21 +89,26 @@ class EpochSums:
         self.weight = weight
 
     def add(self, named: Mapping[tuple[str, str], Tensor], weight: int) -> None:
-        """Add 0-d values, named by kind and name, of a batch of ``weight`` images."""
+        """Add 0-d values, named by kind and name, of a batch of ``weight`` images: this process's part of each."""
         for key, value in named.items():
             self.sums[key] = self.sums.get(key, torch.zeros_like(value)) + value.detach() * weight
         self.weight += weight
 
     def means(self) -> dict[str, dict[str, float]]:
-        """Return kind -> name -> mean."""
-        return self.own_means()
+        """Return kind -> name -> mean over all processes."""
+        return _by_kind({key: float(summed(value)) for key, value in self.sums.items()}, self.weight)
 
     def own_means(self) -> dict[str, dict[str, float]]:
-        """Return the same of what this process has done, for the terminal; no other process takes part."""
-        out: dict[str, dict[str, float]] = defaultdict(dict)
-        for (kind, name), value in self.sums.items():
-            out[kind][name] = float(value) / self.weight
-        return out
+        """Return the same of this process's part alone, for the terminal; no other process takes part."""
+        return _by_kind({key: float(value) for key, value in self.sums.items()}, float(self.sums[SHARE]) or 1.0)
+
+
+def _by_kind(sums: Mapping[tuple[str, str], float], weight: float) -> dict[str, dict[str, float]]:
+    """Divide sums by a weight, kind -> name -> mean."""
+    out: dict[str, dict[str, float]] = defaultdict(dict)
+    for (kind, name), value in sums.items():
+        out[kind][name] = value / weight
+    return out
 
 
 class TrainingState:
@@ -138,9 +148,8 @@ class TrainingState:
         self._order_of_epoch = self.order.get_state()
         yield from skip_first_batches(loader, self.step) if self.step else loader
 
-    def count(self, named: Mapping[tuple[str, str], Tensor], batch: Mapping[str, Tensor]) -> int:
+    def count(self, named: Mapping[tuple[str, str], Tensor], images: int) -> int:
         """Add the values of a step that was done on a batch; return the number of its images."""
-        images = len(next(iter(batch.values())))
         self.step += 1
         self.sums.add(named, images)
         return images
@@ -151,16 +160,20 @@ class TrainingState:
         self.epoch, self.step, self.sums = self.epoch + 1, 0, EpochSums()
 
     def collect(self) -> dict[str, Any]:
-        """Return tensors and plain values, for :meth:`Checkpoint.save`; frozen parameters are not among them."""
+        """Return tensors and plain values, for :meth:`Checkpoint.save`; frozen parameters are not among them.
+
+        What is each process's own comes from all of them.
+        """
         frozen = self._frozen()
+        sums = {key: value.cpu() for key, value in self.sums.sums.items()}
         return {
             "module": {name: value for name, value in self.module.state_dict().items() if name not in frozen},
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "random": _random_state(),
+            "processes": gathered((_random_state(), sums)),
             "order": self._order_of_epoch if self.step else self.order.get_state(),
             "position": (self.epoch, self.step),
-            "sums": (self.sums.sums, self.sums.weight),
+            "weight": self.sums.weight,
             "history": self.history,
             "average": self.average and self.average.state_dict(),
         }
@@ -179,10 +192,11 @@ class TrainingState:
             self._load_module(state["module"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
-            _set_random_state(state["random"])
+            random, sums = state["processes"][rank()]
+            _set_random_state(random)
             self.order.set_state(state["order"])
             self.epoch, self.step = state["position"]
-            self.sums = EpochSums(*state["sums"])
+            self.sums = EpochSums(sums, state["weight"])
             self.history[:] = state["history"]
             if self.average is not None:
                 self.average.load_state_dict(state["average"])

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,22 +16,27 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from semples.averages import MovingAverage
+from semples.batches import shared_loader
 from semples.checkpoints import Checkpoint, TrainingState
+from semples.descent import Descent, LossParts, Outcome, Step, StepResult, count_images, values_of
+from semples.distributed import first_says, gathered
 from semples.errors import ConfigError, RunError
 from semples.progress import TrainingLog
 
+__all__ = [
+    "Fitting",
+    "StepResult",
+    "TrainingLog",
+    "fit",
+    "is_on_cpu",
+    "make_accelerator",
+    "peak_memory_mb",
+    "poly",
+    "rate_at",
+    "set_seed",
+]
+
 Schedule = Literal["cosine", "poly"]
-
-LossParts = Mapping[str, Tensor]
-"""Named weighted parts whose sum is the loss."""
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What one training step gives: the parts of the loss, and figures that are only logged."""
-
-    parts: LossParts
-    figures: Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Fitting:
         section: Section of the settings that these came from, for errors; the stage's name if empty.
         schedule: How the rate falls after the warm-up: "cosine" or "poly".
         ema: Decay of the moving average that takes the place of the weights in the end; 0 keeps the last ones.
+        accumulation: Parts of a batch that are computed one after the other, to save memory, in every process.
     """
 
     epochs: int
@@ -55,6 +61,7 @@ class Fitting:
     section: str = ""
     schedule: Schedule = "cosine"
     ema: float = 0.0
+    accumulation: int = 1
 
 
 def make_accelerator(device: str, precision: str) -> Accelerator:
@@ -68,11 +75,16 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
         ConfigError: This machine has no such device.
     """
     _require_device(device)
-    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+    on_cpu = is_on_cpu(device)
     if precision == "auto":
         has_bf16 = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
         precision = "bf16" if has_bf16 else "fp32"
     return Accelerator(cpu=on_cpu, mixed_precision="no" if precision == "fp32" else precision)
+
+
+def is_on_cpu(device: str) -> bool:
+    """Whether a device setting means the processor."""
+    return device == "cpu" or (device == "auto" and not torch.cuda.is_available())
 
 
 def _require_device(device: str) -> None:
@@ -106,7 +118,7 @@ def poly(done: float, power: float = 0.9) -> float:
 def fit(
     stage: str,
     module: torch.nn.Module,
-    step: Callable[[torch.nn.Module, Mapping[str, Tensor]], StepResult],
+    step: Step,
     groups: Sequence[tuple[list[torch.nn.Parameter], float]],
     loader: Any,
     fitting: Fitting,
@@ -115,8 +127,12 @@ def fit(
     checkpoint: Checkpoint | None = None,
     after_epoch: Callable[[], Any] | None = None,
     history: list[Any] | None = None,
+    count: Callable[[Mapping[str, Tensor]], Tensor] = count_images,
 ) -> None:
     """Train ``module`` in place, from its last checkpoint where there is one.
+
+    Processes share every batch, and each may compute its share in parts; gradients and logs are those of one process
+    that has the batch as a whole, but for batch statistics, which are each part's own.
 
     Args:
         stage: Name in logs.
@@ -132,6 +148,7 @@ def fit(
         checkpoint: Where the state is kept; None keeps none.
         after_epoch: Called after each epoch; returns tensors or plain values.
         history: Receives what it returned, and holds the entries of earlier epochs when a training goes on.
+        count: Number of items, 0-d, that ``step`` takes its means over in a batch.
 
     Raises:
         RunError: The loss is not finite, or the checkpoint cannot be written.
@@ -139,9 +156,11 @@ def fit(
     steps = fitting.epochs * len(loader)
     optimizer, schedule = _make_optimizer(groups, fitting, steps)
     dataset, order = loader.dataset, loader.generator or torch.default_generator
-    module, prepared, loader = accelerator.prepare(module, optimizer, loader)
-    average = MovingAverage(accelerator.unwrap_model(module), fitting.ema) if fitting.ema else None
-    state = TrainingState(module, prepared, schedule, order, [] if history is None else history, average)
+    shares, loader = shared_loader(loader, fitting.accumulation, accelerator)
+    descent = Descent(module, step, count, accelerator)
+    average = MovingAverage(module, fitting.ema) if fitting.ema else None
+    optimizer, entries = accelerator.prepare(optimizer), [] if history is None else history
+    state = TrainingState(module, optimizer, schedule, order, entries, average)
     checkpoint = checkpoint or Checkpoint()
     _go_on(stage, state, checkpoint, log)
     watch = _Watch(stage, module, fitting, getattr(dataset, "ids", None))
@@ -151,21 +170,19 @@ def fit(
                 dataset.epoch = state.epoch
             module.train()
             started, images = time.perf_counter(), 0
-            for batch in state.batches(loader):
-                with accelerator.autocast():
-                    result = step(module, batch)
-                loss = _descend(result, state, accelerator)
-                count = state.count(_named(result, loss), batch)
-                images += count
-                watch.add(state, loss, result.parts, batch)
-                progress.advance(count, state.sums.own_means)
-                if checkpoint.is_due():
+            for parts in state.batches(loader):
+                outcomes = descent.take(parts, shares.own(state.step), state)
+                count_of_step = state.count(values_of(outcomes), shares.whole(state.step))
+                images += count_of_step
+                watch.add(state, outcomes)
+                progress.advance(count_of_step, state.sums.own_means)
+                if first_says(checkpoint.is_due()):
                     watch.check()
                     checkpoint.save(state.collect())
             watch.check()
             _write_epoch(stage, fitting, state, images / (time.perf_counter() - started), log)
             state.end_epoch(None if after_epoch is None else after_epoch())
-            if state.epoch == fitting.epochs or checkpoint.is_due():
+            if state.epoch == fitting.epochs or first_says(checkpoint.is_due()):
                 checkpoint.save(state.collect())
     if average is not None:
         average.apply()
@@ -186,18 +203,6 @@ def _make_optimizer(
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def _descend(result: StepResult, state: TrainingState, accelerator: Accelerator) -> Tensor:
-    """Take one step down the loss, and return it."""
-    loss = torch.stack(list(result.parts.values())).sum()
-    state.optimizer.zero_grad()
-    accelerator.backward(loss)
-    state.optimizer.step()
-    state.schedule.step()
-    if state.average is not None:
-        state.average.update()
-    return loss
-
-
 def _go_on(stage: str, state: TrainingState, checkpoint: Checkpoint, log: TrainingLog) -> None:
     """Take up the last checkpoint, and forget the log's lines of what comes after it."""
     saved = checkpoint.load(log.tell)
@@ -214,42 +219,46 @@ class _Watch:
         self.stage, self.module, self.section, self.ids = stage, module, fitting.section or stage, ids
         self._steps: list[tuple[str, Tensor, LossParts, Tensor | None]] = []
 
-    def add(self, state: TrainingState, loss: Tensor, parts: LossParts, batch: Mapping[str, Tensor]) -> None:
+    def add(self, state: TrainingState, outcomes: Sequence[Outcome]) -> None:
         """Note the step that was just done."""
         where = f"epoch {state.epoch + 1}, step {state.step}"
-        kept = {name: part.detach() for name, part in parts.items()}
-        self._steps.append((where, loss.detach(), kept, batch.get("index")))
+        for outcome in outcomes:
+            kept = {name: part.detach() for name, part in outcome.result.parts.items()}
+            self._steps.append((where, outcome.loss, kept, outcome.index))
 
     def check(self) -> None:
         """Look at the steps since the last check, and at the weights that they led to.
 
         Raises:
-            RunError: The loss of one is not finite, or a weight is not.
+            RunError: The loss of one is not finite, or a weight is not, in whatever process.
         """
+        problems = [problem for problem in gathered(self._problem()) if problem is not None]
+        if problems:
+            raise RunError(min(problems)[1])
+
+    def _problem(self) -> tuple[int, str] | None:
+        """First step of this process that is not finite, counted from the last check, and what to say of it."""
         steps, self._steps = self._steps, []
         if not steps:
-            return
+            return None
         finite = torch.stack([loss for _, loss, _, _ in steps]).isfinite().tolist()
         if not all(finite):
-            where, loss, parts, index = steps[finite.index(False)]
+            first = finite.index(False)
+            where, loss, parts, index = steps[first]
             values = ", ".join(f"{name} {float(part):g}" for name, part in parts.items())
-            self._stop(f"the loss of stage {self.stage} is {float(loss)} in {where} ({values})", index)
+            return first, self._told(f"the loss of stage {self.stage} is {float(loss)} in {where} ({values})", index)
         trained = (parameter for parameter in self.module.parameters() if parameter.requires_grad)
         if not all(bool(parameter.isfinite().all()) for parameter in trained):
             where, _, _, index = steps[-1]
-            self._stop(f"weights of stage {self.stage} are not finite after {where}, although its loss is", index)
+            what = f"weights of stage {self.stage} are not finite after {where}, although its loss is"
+            return len(steps), self._told(what, index)
+        return None
 
-    def _stop(self, what: str, index: Tensor | None) -> NoReturn:
+    def _told(self, what: str, index: Tensor | None) -> str:
         batch = ""
         if index is not None and self.ids is not None:
             batch = f"; its batch: {', '.join(self.ids[i] for i in index.tolist())}"
-        raise RunError(f"{what}{batch}: lower {self.section}.learning_rate")
-
-
-def _named(result: StepResult, loss: Tensor) -> dict[tuple[str, str], Tensor]:
-    named = {("parts", name): value for name, value in result.parts.items()}
-    named |= {("figures", name): value for name, value in (result.figures or {}).items()}
-    return {**named, ("loss", "loss"): loss}
+        return f"{what}{batch}: lower {self.section}.learning_rate"
 
 
 def _write_epoch(stage: str, fitting: Fitting, state: TrainingState, speed: float, log: TrainingLog) -> None:

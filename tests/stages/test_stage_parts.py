@@ -17,7 +17,7 @@ from semples.models.vision_language import load_vision_language_model
 from semples.models.weaktr import build_weaktr
 from semples.records import Sample
 from semples.stages.cams import multiscale_cams, read_cams, size_batches, tagged_cams
-from semples.stages.guided import with_pairs
+from semples.stages.guided import count_pairs, with_pairs
 from semples.stages.prompts import CachedBackgrounds
 from semples.stages.segment import _random_crop
 from semples.stages.words import candidate_words, nearest_words
@@ -101,6 +101,13 @@ def test_a_batch_knows_its_pairs() -> None:
     assert batch["pixels"].shape == (2, 3, 2, 2)
     assert batch["image_index"].tolist() == [0, 1, 1]
     assert batch["class_index"].tolist() == [1, 0, 2]
+    assert int(count_pairs(batch)) == 3
+
+
+def test_a_pair_that_does_not_count_stands_in_where_there_is_none() -> None:
+    batch = with_pairs([{"pixels": torch.zeros(3, 2, 2), "labels": torch.zeros(3)}])
+    assert (batch["image_index"].tolist(), batch["class_index"].tolist()) == ([0], [0])
+    assert int(count_pairs(batch)) == 0
 
 
 def test_epochs_take_the_views_of_a_background_in_turn() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from semples import __version__
-from semples.cli.parser import STAGES, Parser
+from semples.cli.parser import STAGES, Parser, launched_processes
 from semples.cli.verbs import VERBS
 from semples.errors import ConfigError, SemplesError, did_you_mean
 from semples.settings import SETTING_KEYS
@@ -36,9 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as finished:  # how argparse ends --help and --version
         return int(finished.code or 0)
     except (Exception, KeyboardInterrupt) as error:
+        line, status = _explain(error)
+        if launched_processes() > 1:
+            from semples.distributed import first_failure
+
+            is_mine, status = first_failure(status)
+            if not is_mine:
+                return status
         if "--debug" in words:
             traceback.print_exc()
-        line, status = _explain(error)
         print(line, file=sys.stderr)
         return status
     return 0
@@ -72,6 +78,8 @@ def _run_verb(words: list[str]) -> None:
     if name is not None and name not in verbs:
         nearest = did_you_mean(name, verbs)
         raise ConfigError(f'there is no verb "{name}", expected one of {", ".join(verbs)}.{nearest}')
+    if name not in (None, "run", "demo") and launched_processes() > 1:
+        raise ConfigError(f"semples {name} works in one process: start it without torchrun")
     parser = main_parser if name is None else verbs[name]
     start = len(words) if name is None else words.index(name)
     _check_options(words[:start], main_parser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -65,6 +66,16 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError with the message."""
         raise ConfigError(f"{message} (see `{self.prog} --help`)")
+
+
+def launched_processes() -> int:
+    """Number of processes that torchrun started with this one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_launched() -> bool:
+    """Whether this is the one of them that prints results."""
+    return launched_processes() == 1 or os.environ.get("RANK") == "0"
 
 
 def stage_name(text: str) -> str:

@@ -18,6 +18,7 @@ from semples.cli.parser import (
     class_names,
     count,
     format_name,
+    is_first_launched,
     method_names,
     read_pairings,
     stage_name,
@@ -59,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> None:
     flag = ["--data.skip_bad_images=true"] if arguments.skip_bad_images else []
     config = load_config(arguments.config, [*arguments.settings, *flag])
     if arguments.print_config:
-        print(config_to_yaml(config), end="")
+        print(config_to_yaml(config) if is_first_launched() else "", end="")
         return
     if arguments.config is None:
         raise ConfigError("run needs --config FILE (`semples run --print_config` prints one to start from)")
@@ -273,6 +274,8 @@ def _run_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _show_run(run: Path, arguments: argparse.Namespace) -> None:
     """Print the scores of a run or, where it has none, its stages, and where its report is."""
+    if not is_first_launched():
+        return
     from semples import tables
     from semples.results import RunResult
 

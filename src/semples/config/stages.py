@@ -31,11 +31,13 @@ class OptimizerConfig:
     """Decoupled weight decay."""
     warmup: float = 0.0
     """Share of the steps with a linearly rising rate."""
+    accumulation: int = 1
+    """Parts of a batch that are computed one after the other, to save memory; the result is that of the whole batch."""
 
     _section = "optimizer"
 
     def __post_init__(self) -> None:
-        positive(self, self._section, "epochs", "batch_size", "learning_rate")
+        positive(self, self._section, "epochs", "batch_size", "learning_rate", "accumulation")
         share(self, self._section, "warmup")
         not_negative(self, self._section, "weight_decay")
 

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from semples.data.loading import to_pixels
+from semples.distributed import share
 from semples.errors import ResultError
 from semples.files import Writer
 from semples.masks import INFERENCE_EPS, merge_multiscale_cams, spread_cams, upsample_cams
@@ -30,12 +31,14 @@ BATCH_PIXELS = 2**18
 def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
     """Write ``cams/ID.safetensors`` for every training image; batches whose files are all there are passed over.
 
+    Every process does its share of the batches.
+
     Each file has ``cams`` uint8 [P, H, W], the maps of the P tagged classes at the image's own size with 255 for 1,
     and ``classes`` int64 [P].
     """
     generator.eval()
     folder = run.folder(stage) / "cams"
-    batches = unfinished(size_batches(run.dataset.train), run.dataset.train, folder, ".safetensors")
+    batches = unfinished(share(list(size_batches(run.dataset.train))), run.dataset.train, folder, ".safetensors")
     settings = run.config.cams
     affinity = (run.affinity_steps, run.config.mask_generator.affinity_threshold)
     with Writer() as writer:

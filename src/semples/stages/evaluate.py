@@ -12,6 +12,7 @@ from PIL import Image
 from semples.data.images import read_mask, write_mask
 from semples.data.shown import evenly
 from semples.data.truth import read_truth
+from semples.distributed import is_first, share, summed_counts
 from semples.files import write_json
 from semples.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
 from semples.models.segmentation import load_segmentation_network
@@ -37,7 +38,8 @@ def evaluate(run: Run) -> None:
         "segmentation": _score_network(run, "segment", "predictions"),
         "supervised_bound": _score_network(run, "supervised-bound", "supervised-predictions"),
     }
-    write_json(run.directory / "evaluation.json", record)
+    if is_first():
+        write_json(run.directory / "evaluation.json", record)
 
 
 def score_cams(run: Run, stage: str) -> dict[str, Any] | None:
@@ -68,11 +70,12 @@ def score_pseudo_masks(run: Run) -> dict[str, Any] | None:
 
 
 def sweep_maps(run: Run, maps: Iterable[Maps]) -> ThresholdSweep:
-    """Cut maps at every threshold and count them against ground truth."""
+    """Cut maps of every process at every threshold and count them against ground truth."""
     sweep = ThresholdSweep(run.num_classes + 1, run.averaged_labels)
     for shown in maps:
         truth = read_truth(shown.sample, run.num_classes)
         sweep.update(shown.cams.clamp(0, 1).cpu().numpy(), shown.classes.cpu().numpy(), truth)
+    sweep.histogram, sweep.images = summed_counts(sweep.histogram), _summed(sweep.images)
     return sweep
 
 
@@ -101,11 +104,17 @@ def score_masks(run: Run, split: str, folder: Path) -> dict[str, Any] | None:
         return None
     matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
     stage = next(name for name in FOLDERS if folder.is_relative_to(run.folder(name)))
-    for sample in run.log.track(samples, f"scoring {folder.name}"):
+    for sample in run.log.track(share(samples), f"scoring {folder.name}"):
         with result_of(stage):
             prediction = read_mask(folder / f"{sample.id}.png", sample.size, run.num_classes)
         matrix.update(prediction, read_truth(sample, run.num_classes))
+    matrix.counts, matrix.images = summed_counts(matrix.counts), _summed(matrix.images)
+    matrix.unpredicted = _summed(matrix.unpredicted)
     return {"split": split, **matrix.scores(run.dataset.catalogue.names)}
+
+
+def _summed(count: int) -> int:
+    return int(summed_counts(np.array(count)))
 
 
 def _score_network(run: Run, stage: str, folder: str) -> dict[str, Any] | None:
@@ -125,11 +134,10 @@ def _score_network(run: Run, stage: str, folder: str) -> dict[str, Any] | None:
 
 
 def _write_shown(run: Run, shown: dict[str, list[Sample]]) -> None:
-    write_json(
-        run.folder("evaluate") / "samples.json",
-        {split: [s.id for s in samples] for split, samples in shown.items()},
-    )
-    for sample in (s for samples in shown.values() for s in samples if s.mask_path is not None):
+    ids = {split: [s.id for s in samples] for split, samples in shown.items()}
+    if is_first():
+        write_json(run.folder("evaluate") / "samples.json", ids)
+    for sample in share([s for samples in shown.values() for s in samples if s.mask_path is not None]):
         truth = Image.fromarray(read_truth(sample, run.num_classes))
         truth.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.NEAREST)
         write_mask(run.folder("evaluate") / "truth" / f"{sample.id}.png", np.asarray(truth))

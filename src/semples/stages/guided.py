@@ -110,11 +110,19 @@ class GuidedStep:
 def with_pairs(items: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Make a batch of items with ``labels`` [K], and add ``image_index`` and ``class_index`` [P] of its positive pairs.
 
-    They are found here, where the labels lie in main memory: a GPU would have to be waited for in every step.
+    They are found here, where the labels lie in main memory: a GPU would have to be waited for in every step. Where
+    there is none, as in a share of a batch, the first image and class stand in, which :func:`count_pairs` leaves out.
     """
     batch: dict[str, Tensor] = default_collate(list(items))
     image_index, class_index = positive_pairs(batch["labels"])
+    if not len(image_index):
+        image_index = class_index = torch.zeros(1, dtype=torch.int64)
     return {**batch, "image_index": image_index, "class_index": class_index}
+
+
+def count_pairs(batch: Mapping[str, Tensor]) -> Tensor:
+    """Number of (image, class) pairs in a batch of ``labels`` [B, K]: the losses are means over them."""
+    return batch["labels"].sum()
 
 
 def train_guided(
@@ -150,6 +158,8 @@ def train_guided(
     workers = run.config.data.workers
     loader = training_loader(training_crops(run), settings.batch_size, run.config.seed, workers, with_pairs)
     groups = [(generator.head_parameters(), 1.0)]
-    fit(stage, generator, step, groups, loader, fitting(settings), run.accelerator, run.log, run.checkpoint(stage))
+    checkpoint = run.checkpoint(stage)
+    length = fitting(settings)
+    fit(stage, generator, step, groups, loader, length, run.accelerator, run.log, checkpoint, count=count_pairs)
     run.save_generator(stage, generator)
     write_cams(run, stage, generator)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from semples.data.images import read_image, write_mask
 from semples.data.loading import to_pixels
+from semples.distributed import share, wait
 from semples.files import Writer
 from semples.masks import labels_at_size
 from semples.models.segmentation import SegmentationNetwork
@@ -53,13 +54,17 @@ def prediction_batches(network: SegmentationNetwork, samples: Sequence[Sample]) 
 
 
 def predict_samples(run: Run, network: SegmentationNetwork, samples: tuple[Sample, ...], folder: Path) -> None:
-    """Write the predicted mask ``ID.png`` of every sample; batches whose files are all there are passed over."""
-    batches = unfinished(prediction_batches(network, samples), samples, folder, ".png")
+    """Write the predicted mask ``ID.png`` of every sample; batches whose files are all there are passed over.
+
+    Every process does its share of the batches; all are there at the end.
+    """
+    batches = unfinished(share(list(prediction_batches(network, samples))), samples, folder, ".png")
     with Writer() as writer:
         for indices in run.log.track(batches, "predictions"):
             pixels = torch.stack([to_pixels(read_image(samples[i].path)) for i in indices]).to(run.device)
             for index, mask in zip(indices, predict_labels(network, pixels), strict=True):
                 writer.add(write_mask, folder / f"{samples[index].id}.png", mask)
+    wait()
 
 
 def window_starts(length: int, window: int) -> list[int]:

@@ -19,6 +19,7 @@ from semples.data.index import read_dataset_index
 from semples.data.own import read_own
 from semples.data.scenes.reader import SceneSettings, read_scenes
 from semples.data.voc import read_voc
+from semples.distributed import first_goes_first, is_first
 from semples.errors import DataError
 from semples.files import write_json
 from semples.progress import TrainingLog
@@ -36,7 +37,7 @@ def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
     Nothing is written before the data set has been read without an error (scenes are drawn into it first).
     """
     accelerator = make_accelerator(config.device, config.precision)
-    log = TrainingLog(directory / "metrics.jsonl", quiet)
+    log = TrainingLog(directory / "metrics.jsonl", quiet) if is_first() else TrainingLog()
     with skipping(config.data.skip_bad_images, log) as (size_of, skipped):
         dataset = read_dataset(config, directory, size_of)
     run = Run(directory, config, dataset, accelerator, log)
@@ -44,9 +45,10 @@ def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
     _ = run.averaged_labels, run.given_words, run.trains_generator
     if "dense_crf" in config.pseudo_masks.refinement:
         load_dense_crf()
-    save_config(config, directory / "config.yaml", _environment(run))
-    write_json(directory / "dataset.json", _index(dataset))
-    record_skipped(directory / SKIPPED_FILE, skipped, log, dataset)
+    if is_first():
+        save_config(config, directory / "config.yaml", _environment(run))
+        write_json(directory / "dataset.json", _index(dataset))
+        record_skipped(directory / SKIPPED_FILE, skipped, log, dataset)
     return run
 
 
@@ -74,7 +76,8 @@ def read_dataset(config: Config, directory: Path, size_of: SizeOf = image_size) 
     if data.reader == "scenes":
         root = Path(data.root) if data.root else directory / "scenes"
         settings = SceneSettings(data.pairs, data.bias, data.image_size, data.train_size, data.val_size, config.seed)
-        return read_scenes(root, settings)
+        with first_goes_first():  # and draws them
+            return read_scenes(root, settings)
     root = Path(data.root or "")
     if data.reader == "voc":
         words = dict(zip(VOC.names, VOC.prompt_names, strict=True)) | data.prompt_names

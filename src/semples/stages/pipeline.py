@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from semples.config import Config
+from semples.distributed import first_says, is_first, wait
 from semples.errors import ConfigError, DataError, did_you_mean
 from semples.files import read_json, write_json, writing
 from semples.records import Sample
@@ -81,7 +82,7 @@ STAGE_NAMES = (*(stage.name for stage in STAGES), "report")
 
 
 def run_stages(run: Run, until: str | None = None, force: str | None = None, tell: Teller = print) -> None:
-    """Run every stage whose digest is not that of its last result.
+    """Run every stage whose digest is not that of its last result, as the first process decides.
 
     Args:
         run: The run.
@@ -104,7 +105,7 @@ def run_stages(run: Run, until: str | None = None, force: str | None = None, tel
             manifest.record(stage.name, status="skipped", reason=reason, digest=digest)
             _remove(run.folder(stage.name))
             tell(StageNews(stage.name, "skipped", reason=reason))
-        elif manifest.is_done(stage.name, digest):
+        elif first_says(manifest.is_done(stage.name, digest)):
             tell(StageNews(stage.name, "unchanged"))
         else:
             perform(stage, run, manifest, digest, tell)
@@ -134,12 +135,14 @@ def _wants_supervised_bound(config: Config) -> bool:
 
 def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, tell: Teller) -> None:
     """Run a stage, or go on with it where a run of the same digest was stopped inside it."""
-    if not manifest.is_running(stage.name, digest):
+    if not first_says(manifest.is_running(stage.name, digest)):
         manifest.drop(stage.name)
         _remove(run.folder(stage.name))
         manifest.record(stage.name, status="running", digest=digest)
+    wait()  # until what was there is gone
     started = time.perf_counter()
     stage.act(run)
+    wait()
     seconds, memory = round(time.perf_counter() - started, 1), round(peak_memory_mb())
     warnings = stage_warnings(run, stage.name)
     # Before the stage is called done, or it would stay in a finished stage when the process ends between the two.
@@ -158,7 +161,7 @@ def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, tell: Telle
 
 def _remove(folder: Path) -> None:
     with writing(folder):
-        if folder.is_dir():
+        if is_first() and folder.is_dir():
             shutil.rmtree(folder)
 
 
@@ -198,6 +201,8 @@ def _fingerprint(sample: Sample, with_mask: bool) -> list[Any]:
 
 class Manifest:
     """manifest.json: per stage its status, digest, outputs, seconds, peak memory and warnings.
+
+    All processes keep one, the first writes it.
 
     Raises:
         DataError: The file is there and is no manifest.
@@ -243,7 +248,8 @@ class Manifest:
         self._write()
 
     def _write(self) -> None:
-        write_json(self.path, {"stages": self._stages})
+        if is_first():
+            write_json(self.path, {"stages": self._stages})
 
 
 def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ import torch
 
 from semples.data.loading import to_pixels
 from semples.data.shown import evenly
+from semples.distributed import share
 from semples.masks import upsample_cams
 from semples.models.clip_generator import grad_cams
 from semples.models.image_towers import cut_forward
@@ -24,7 +25,7 @@ def prompt_maps(run: Run) -> None:
     with torch.no_grad():
         prompts = vision_language.encode_prompts(vectors)
         texts = vision_language.encode_classes(list(run.dataset.catalogue.prompt_names))
-    shown = evenly(range(len(run.dataset.train)), run.config.report.images)
+    shown = share(evenly(range(len(run.dataset.train)), run.config.report.images))
     for index in run.log.track(shown, "prompt maps"):
         sample = run.dataset.train[index]
         pixels = to_pixels(run.train_images[index])[None].to(run.device)

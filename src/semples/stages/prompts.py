@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from semples.data.loading import TrainingCrops
+from semples.distributed import is_first, share, unshare
 from semples.files import write_json
 from semples.losses import TEXT_SCORE, MatchScore, prompt_loss
 from semples.masks import masked_regions, positive_pairs, soft_masks
@@ -27,6 +28,10 @@ from semples.training import StepResult, fit, set_seed
 
 PROMPT_EPS = 1e-4
 """Sharpness of the masks in stage 2 (``docs/method.md``)."""
+
+
+BATCH = 32
+"""Images whose backgrounds are embedded at once."""
 
 
 class CachedBackgrounds(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -108,15 +113,16 @@ def prompts(run: Run) -> None:
     groups = [(list(bank.parameters()), 1.0)]
     checkpoint = run.checkpoint("prompts")
     fit("prompts", bank, step, groups, loader, fitting(settings), run.accelerator, run.log, checkpoint, read, history)
-    save_tensors(run.folder("prompts") / PROMPTS_FILE, {"vectors": bank.vectors})
-    write_json(run.folder("prompts") / "words.json", _words_record(history, run.dataset.catalogue.names))
+    if is_first():
+        save_tensors(run.folder("prompts") / PROMPTS_FILE, {"vectors": bank.vectors})
+        write_json(run.folder("prompts") / "words.json", _words_record(history, run.dataset.catalogue.names))
 
 
 def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
     """Embed the background region of every (training image, class) pair, with the masks of a stage's generator.
 
     The first view of an image is all of it; further ones (``prompts.views``) are random crops as in stages 1 and 3,
-    mirrored half of the time.
+    mirrored half of the time. Every process does its share of the batches and has all results.
     """
     generator = run.load_generator(stage)
     settings = run.config.mask_generator
@@ -139,8 +145,9 @@ def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
 @torch.no_grad()
 def _embed_view(run: Run, generator: MaskGenerator, crops: TrainingCrops) -> CachedBackgrounds:
     vision_language, threshold = run.vision_language, run.config.mask_generator.affinity_threshold
-    features, classes, images = [], [], []
-    for batch in run.log.track(DataLoader(crops, batch_size=32), "backgrounds"):
+    batches = share([list(range(start, min(start + BATCH, len(crops)))) for start in range(0, len(crops), BATCH)])
+    found = []
+    for batch in run.log.track(DataLoader(crops, batch_sampler=batches), "backgrounds"):
         pixels, labels = batch["pixels"].to(run.device), batch["labels"].to(run.device)
         image_index, class_index = positive_pairs(labels)
         size = (pixels.shape[-2], pixels.shape[-1])
@@ -148,10 +155,10 @@ def _embed_view(run: Run, generator: MaskGenerator, crops: TrainingCrops) -> Cac
             cams = final_cams(generator(pixels, labels), run.affinity_steps, threshold)
             masks = soft_masks(cams, image_index, class_index, size, PROMPT_EPS, generator.divide_by_peak)
             _, background = masked_regions(pixels, masks, image_index, vision_language.fill)
-            features.append(vision_language.encode_images(background).float().cpu())
-        classes.append(class_index.cpu())
-        images += batch["index"][image_index.cpu()].tolist()
-    return CachedBackgrounds(torch.cat(features)[None], torch.cat(classes), [crops.ids[i] for i in images])
+            features = vision_language.encode_images(background).float().cpu()
+        found.append((features, class_index.cpu(), batch["index"][image_index.cpu()]))
+    features, classes, images = (torch.cat(parts) for parts in zip(*unshare(found), strict=True))
+    return CachedBackgrounds(features[None], classes, [crops.ids[i] for i in images.tolist()])
 
 
 def _words_record(history: Sequence[Mapping[str, list[tuple[str, float]]]], names: Sequence[str]) -> dict[str, object]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from semples.config import Config
 from semples.data.images import write_confidence, write_mask
 from semples.data.loading import to_pixels
+from semples.distributed import first_says, is_first, share, wait
 from semples.errors import ResultError
 from semples.files import Writer, read_json, write_json
 from semples.masks import score_margin, winning_labels, with_background
@@ -49,13 +50,13 @@ def pseudo_masks(run: Run) -> None:
 
     Each refinement step leaves its masks too, so that it can be judged (:func:`step_folders`), and where stage 5 asks
     for it the last one's scores leave their margin as confidence, uint8 with 255 for 1. What the masks are cut at
-    stands in ``threshold.json``.
+    stands in ``threshold.json``. Every process does its share of the images.
     """
     source, final = run.folder(final_generator(run.config.guidance.enabled)), run.folder("pseudo-masks")
     settings, steps = run.config.pseudo_masks, refinement_steps(run.config)
     choice = _choice(run)
     samples = run.dataset.train
-    missing = [i for i, sample in enumerate(samples) if not (final / f"{sample.id}.png").is_file()]
+    missing = [i for i in share(range(len(samples))) if not (final / f"{samples[i].id}.png").is_file()]
     with Writer() as writer:
         for index in run.log.track(missing, "pseudo masks"):
             sample = samples[index]
@@ -81,8 +82,11 @@ def pseudo_masks(run: Run) -> None:
 def _choice(run: Run) -> dict[str, Any]:
     """The choice that a stopped run began with, or else one that is made and written now."""
     path = run.folder("pseudo-masks") / THRESHOLD_FILE
-    if not path.is_file():
-        write_json(path, choose_for_masks(run, final_generator(run.config.guidance.enabled)).record())
+    if not first_says(path.is_file()):
+        choice = choose_for_masks(run, final_generator(run.config.guidance.enabled))
+        if is_first():
+            write_json(path, choice.record())
+        wait()
     return recorded_choice(run)
 
 

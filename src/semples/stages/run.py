@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 from semples.checkpoints import Checkpoint
 from semples.config import Config, OptimizerConfig
 from semples.data.loading import ImageCache
+from semples.distributed import is_first, world
 from semples.errors import ConfigError, DataError, ModelError, ResultError, did_you_mean
 from semples.files import replacing
 from semples.losses import MatchScore
@@ -72,7 +73,8 @@ class Run:
     @property
     def device(self) -> torch.device:
         """Where models and batches live."""
-        return torch.device(self.accelerator.device)
+        device = torch.device(self.accelerator.device)
+        return torch.device("cpu") if device.type == "cpu" else device  # of several processes "cpu:0"
 
     @property
     def num_classes(self) -> int:
@@ -165,11 +167,13 @@ class Run:
 
     @property
     def arithmetic(self) -> dict[str, str | int]:
-        """What the last bits of a result depend on besides settings: on processors also the number of threads."""
+        """What the last bits of a result depend on besides settings: the processes, on processors also the threads."""
         known: dict[str, str | int] = {
             "device": self.device.type,
             "precision": str(self.accelerator.mixed_precision),
         }
+        if world() > 1:
+            known["processes"] = world()
         return {**known, "threads": torch.get_num_threads()} if self.device.type == "cpu" else known
 
     def checkpoint(self, stage: str) -> Checkpoint:
@@ -231,7 +235,8 @@ class Run:
 
     def save_generator(self, stage: str, generator: MaskGenerator) -> None:
         """Write the mask generator of a stage."""
-        save_tensors(self.folder(stage) / GENERATOR_FILE, dict(generator.state_dict()))
+        if is_first():
+            save_tensors(self.folder(stage) / GENERATOR_FILE, dict(generator.state_dict()))
 
     def finished_file(self, stage: str, name: str) -> Path:
         """Path of a file that a stage left.
@@ -298,4 +303,11 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 def fitting(settings: OptimizerConfig) -> Fitting:
     """What the training loop needs of a stage's settings."""
-    return Fitting(settings.epochs, settings.learning_rate, settings.weight_decay, settings.warmup, settings._section)
+    return Fitting(
+        settings.epochs,
+        settings.learning_rate,
+        settings.weight_decay,
+        settings.warmup,
+        settings._section,
+        accumulation=settings.accumulation,
+    )

@@ -19,6 +19,7 @@ from semples.config import SegmentConfig
 from semples.data.images import read_confidence, read_mask
 from semples.data.loading import ImageCache, to_pixels, training_loader
 from semples.data.truth import read_truth
+from semples.distributed import is_first
 from semples.errors import RunError
 from semples.files import writing
 from semples.losses import pixel_cross_entropy
@@ -174,8 +175,11 @@ def train_segmentation(
         run.accelerator,
         run.log,
         run.checkpoint(stage),
+        count=count_labelled,
     )
-    _save(network.eval(), run.folder(stage) / "model")
+    network.eval()
+    if is_first():
+        _save(network, run.folder(stage) / "model")
     predict_samples(run, network, run.dataset.val, run.folder(stage) / "predictions")
 
 
@@ -194,6 +198,11 @@ def _save(network: SegmentationNetwork, folder: Path) -> None:
             network.save(folder)
     except SafetensorError as error:
         raise RunError(f"{folder} cannot be written ({error}): free some space; the same command continues") from error
+
+
+def count_labelled(batch: Mapping[str, Tensor]) -> Tensor:
+    """Number of labelled pixels in a batch of ``masks`` [B, H, W]: the loss is a mean over them."""
+    return (batch["masks"] != IGNORE_INDEX).sum()
 
 
 def _step(network: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from semples.data.loading import to_pixels
 from semples.data.shown import evenly
+from semples.distributed import share, summed, unshare
 from semples.masks import masked_regions
 from semples.records import Sample
 from semples.refinement import pixel_adaptive_refinement
@@ -88,11 +89,11 @@ def choose_for_masks(run: Run, stage: str) -> Choice:
     if criterion_of(run) != "prompts_image":
         return choose_threshold(run, stage, refined=True)
     samples = run.dataset.train
-    found = list(prompt_costs_of_pairs(run, judged_maps(run, stage, range(len(samples)), refined=True)))
+    found = prompt_costs_of_pairs(run, judged_maps(run, stage, range(len(samples)), refined=True))
     if not found:
         return Choice("prompts_image", FALLBACK)
     costs = torch.stack([cost for _, cost in found])  # [P, T]
-    classes = torch.tensor([index for index, _ in found], device=costs.device)
+    classes = torch.tensor([index for index, _ in found])
     whole = costs.mean(0).tolist()
     threshold = _best(whole)
     own = iter(shrunk_costs(costs, classes, PRIOR).tolist())
@@ -124,7 +125,7 @@ def choose_threshold(run: Run, stage: str, refined: bool = False) -> Choice:
 
 
 def judged_maps(run: Run, stage: str, indices: Iterable[int], refined: bool = False) -> Iterator[Maps]:
-    """Read the CAMs of training images as they will be cut.
+    """Read the CAMs of this process's share of training images as they will be cut.
 
     pixel_adaptive is a weighted mean, which leaves a constant background as it is: maps that went through it once can
     be cut at any threshold.
@@ -136,7 +137,7 @@ def judged_maps(run: Run, stage: str, indices: Iterable[int], refined: bool = Fa
         refined: Let them go through pixel_adaptive, where the config has it as its first step.
     """
     refined = refined and run.config.pseudo_masks.refinement[:1] == ["pixel_adaptive"]
-    for index in run.log.track(list(indices), f"cuts of {stage}"):
+    for index in run.log.track(share(list(indices)), f"cuts of {stage}"):
         sample = run.dataset.train[index]
         stored, classes = read_cams(run.folder(stage), sample)
         image = to_pixels(run.train_images[index]).to(run.device)
@@ -153,11 +154,17 @@ def costs_by_prompts(run: Run, maps: Iterable[Maps]) -> list[float]:
 
 
 @torch.no_grad()
-def prompt_costs_of_pairs(run: Run, maps: Iterable[Maps]) -> Iterator[tuple[int, Tensor]]:
-    """Yield the class of each (image, class) pair and its cost of each candidate [T]."""
+def prompt_costs_of_pairs(run: Run, maps: Iterable[Maps]) -> list[tuple[int, Tensor]]:
+    """Class of each (image, class) pair of all processes, and its cost of each candidate [T] on the processor."""
     score, texts, prompts = run.match_score, *text_features(run)
-    for index, foreground, background in region_features(run, maps):
-        yield index, prompt_costs(foreground, background, texts[index], prompts[index], score)
+
+    def of_image(shown: Maps) -> list[tuple[int, Tensor]]:
+        return [
+            (index, prompt_costs(foreground, background, texts[index], prompts[index], score).cpu())
+            for index, foreground, background in region_features(run, [shown])
+        ]
+
+    return [pair for pairs in unshare([of_image(shown) for shown in maps]) for pair in pairs]
 
 
 @torch.no_grad()
@@ -184,13 +191,13 @@ def region_features(run: Run, maps: Iterable[Maps]) -> Iterator[tuple[int, Tenso
 
 
 def costs_by_otsu(run: Run, maps: Iterable[Maps]) -> list[float]:
-    """Variance of the maps' values that each candidate leaves, over the pixels of all images."""
+    """Variance of the maps' values that each candidate leaves, over the pixels of all images of all processes."""
     histogram = torch.zeros(LEVELS, dtype=torch.int64, device=run.device)
     for shown in maps:
         if len(shown.cams):
             levels = (shown.cams.amax(0) * (LEVELS - 1)).round().long().flatten()
             histogram += torch.bincount(levels, minlength=LEVELS)
-    return otsu_costs(histogram).tolist()
+    return otsu_costs(summed(histogram)).tolist()
 
 
 CRITERIA: dict[str, Callable[[Run, Iterable[Maps]], list[float]]] = {

@@ -1,0 +1,113 @@
+"""``torchrun -m semples run`` with two processes (gloo) through every stage, beside one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.numpy import load_file
+
+from launch import finish, start
+from run_files import SMALL, artefacts, metrics, running, stages
+from semples import api
+from semples.settings import load_config
+from semples.stages.evaluate import evaluate
+from semples.stages.opening import open_run
+
+torch.set_num_threads(1)
+
+SETTINGS = {**SMALL, "data.train_size": 8, **{f"{key}": 3 for key in SMALL if key.endswith(".batch_size")}}
+"""Batches of 3, 3 and 2 images: shares of 2 and 1, 2 and 1, 1 and 1."""
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+
+def command(folder: Path, out: Path, **changes: object) -> list[str | Path]:
+    """Words of ``semples run`` for two processes."""
+    settings: dict[str, object] = {}
+    for key, value in {**SETTINGS, **changes}.items():
+        section, _, name = key.rpartition(".")
+        where = settings.setdefault(section, {}) if section else settings
+        assert isinstance(where, dict)
+        where[name] = value
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    return ["-m", "semples", "run", "--config", folder / "tiny.yaml", "--out", out, "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return api.run(load_config(overrides=SETTINGS), tmp_path_factory.mktemp("one") / "run", quiet=True)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two")
+    status, output, error = finish(start(command(folder, folder / "run")), 3000)
+    assert status == 0, error
+    assert output.count("report: ") == 1
+    return folder / "run"
+
+
+def test_the_losses_are_those_of_one_process(one: Path, two: Path) -> None:
+    for line, other in zip(metrics(two), metrics(one), strict=True):
+        assert (line["stage"], line["epoch"]) == (other["stage"], other["epoch"])
+        assert line["loss"] == pytest.approx(other["loss"], abs=1e-4)
+        assert line["parts"] == pytest.approx(other["parts"], abs=1e-4)
+        assert line["figures"] == pytest.approx(other["figures"], abs=1e-4)
+
+
+def test_so_are_all_files_cams_and_masks(one: Path, two: Path) -> None:
+    assert artefacts(two).keys() == artefacts(one).keys()
+    for path in sorted(one.glob("*/cams/*.safetensors")):
+        cams, others = load_file(path), load_file(two / path.relative_to(one))
+        assert np.array_equal(cams["classes"], others["classes"])
+        assert np.abs(cams["cams"].astype(int) - others["cams"]).max(initial=0) <= 2
+    for path in sorted((one / "4-pseudo-masks").glob("*.png")):
+        other = two / path.relative_to(one)
+        assert (np.asarray(Image.open(path)) != np.asarray(Image.open(other))).mean() < 0.01
+
+
+def test_scores_are_exactly_those_that_one_process_finds_in_the_same_files(two: Path) -> None:
+    found = (two / "evaluation.json").read_bytes()
+    (two / "evaluation.json").unlink()
+    evaluate(open_run(load_config(overrides=SETTINGS), two, quiet=True))
+    assert (two / "evaluation.json").read_bytes() == found
+
+
+def test_killed_they_go_on_to_the_same_bytes(two: Path, tmp_path: Path) -> None:
+    words = command(tmp_path, tmp_path / "run", checkpoint_seconds=0.0)
+    for stage in ("0-classify", "3-refine", "5-segment", "6-evaluate"):
+        launched = start(words)
+        while launched.poll() is None and running(tmp_path / "run") != stage:
+            time.sleep(0.01)
+        time.sleep(1)
+        os.kill(launched.pid, signal.SIGTERM)  # torchrun ends its processes
+        launched.communicate(timeout=120)
+    status, _, error = finish(start(words), 3000)
+    assert status == 0, error
+    assert artefacts(tmp_path / "run") == artefacts(two)
+    assert metrics(tmp_path / "run") == metrics(two)
+    assert {entry["status"] for entry in stages(tmp_path / "run").values()} == {"done"}
+
+
+def test_another_number_of_processes_is_another_arithmetic(two: Path) -> None:
+    before = {name: entry["digest"] for name, entry in stages(two).items()}
+    api.run(load_config(overrides=SETTINGS), two, until="classify", quiet=True)
+    assert stages(two)["0-classify"]["digest"] != before["0-classify"]
+
+
+def test_bad_settings_are_one_line(tmp_path: Path) -> None:
+    status, _, error = finish(start([*command(tmp_path, tmp_path / "run"), "--evaluation.classes", "[bout]"]), 600)
+    assert status != 0
+    lines = [line for line in error.splitlines() if line.startswith("semples: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("semples: error: evaluation.classes: bout is no class of the data")
+    assert "exitcode  : 2 " in error
+    assert json.loads(json.dumps(stages(tmp_path / "run"))) == {}

@@ -1,0 +1,191 @@
+"""Two processes (gloo) do what one does: trainings, sums and shares; parts of a batch add up; one error is one line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from launch import finish, start
+from semples.batch_norm import SharedBatchNorm, share_batch_norms
+from semples.batches import BatchShare, InParts
+from semples.checkpoints import EpochSums
+from semples.cli import main
+from semples.distributed import first_says, gathered, is_first, rank, share, summed_counts, unshare, world
+from semples.stages.guided import count_pairs, with_pairs
+from toy_training import IMAGES, STEPS, Items, Toy, train, weights
+
+HERE = Path(__file__).parent
+TWO_RANKS = [{"RANK": "0", "WORLD_SIZE": "2"}, {"RANK": "1", "WORLD_SIZE": "2"}]
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_close(found: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float = 1e-5) -> None:
+    assert list(found) == list(expected)
+    for name, value in found.items():
+        np.testing.assert_allclose(value, expected[name], rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """Folder of the toy trainings of two processes, and what each found."""
+    folder = tmp_path_factory.mktemp("two")
+    status, _, error = finish(start([HERE / "toy_training.py", folder]))
+    assert status == 0, error
+    return folder, json.loads((folder / "found.json").read_text())
+
+
+def test_one_process_is_a_world_of_its_own() -> None:
+    assert (rank(), world(), is_first(), first_says(False)) == (0, 1, True, False)
+    assert share([3, 4]) == [3, 4] == unshare([3, 4])
+    assert gathered("all") == ["all"]
+    assert summed_counts(np.array([1, 2])).tolist() == [1, 2]
+
+
+def test_every_item_is_in_one_share(both: tuple[Path, list[dict[str, Any]]]) -> None:
+    for found in both[1]:
+        assert found["world"] == 2
+        assert found["shares"] == [[0, 2, 4], [1, 3]]
+        assert found["unshared"] == [0, 10, 20, 30, 40]
+        assert found["summed"] == [2, 1]
+        assert found["first"] is True
+        assert found["tensors"] == [[0], [0, 1]]
+        assert found["order"] == ["0", "1"]
+
+
+@pytest.mark.parametrize(("name", "norm"), [("plain", False), ("norm", True), ("parts", False)])
+def test_two_processes_train_as_one_does(
+    name: str, norm: bool, both: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    """Unequal numbers of pairs, a last batch with an image for one process only, and a head without gradients."""
+    folder, found = both
+    alone = train(tmp_path, norm)
+    assert found[0][name] == found[1][name]
+    assert_close(found[0][name], weights(alone))
+    for line, other in zip(metrics(folder / name), metrics(tmp_path), strict=True):
+        assert line["loss"] == pytest.approx(other["loss"], rel=1e-5)
+        assert line["figures"]["size"] == pytest.approx(other["figures"]["size"], rel=1e-5)
+
+
+def test_a_killed_training_of_two_processes_goes_on_to_the_same_bits(
+    both: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    folder, found = both
+    assert found[0]["killed"] == found[0]["norm"] == found[1]["killed"]
+    without_time = [
+        [{key: value for key, value in line.items() if key != "images_per_second"} for line in metrics(folder / name)]
+        for name in ("killed", "norm")
+    ]
+    assert without_time[0] == without_time[1]
+
+
+def test_a_loss_that_one_process_sees_is_told_by_all(both: tuple[Path, list[dict[str, Any]]]) -> None:
+    first, second = (found["spoilt"] for found in both[1])
+    assert first == second
+    assert re.match(r"the loss of stage toy is (inf|nan) in epoch 1, step \d .*its batch: (row-\d, )?row-\d", first)
+    assert "row-4" in first
+
+
+@pytest.mark.parametrize("parts", [2, 3, 100])
+def test_parts_of_a_batch_add_up_to_it(parts: int, tmp_path: Path) -> None:
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    whole = train(tmp_path / "whole", norm=False)
+    assert_close(weights(train(tmp_path / "parts", norm=False, accumulation=parts)), weights(whole))
+    losses = [[line["loss"] for line in metrics(tmp_path / name)] for name in ("whole", "parts")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_process_without_an_image_has_a_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = DataLoader(Items(), batch_size=3)
+    monkeypatch.setattr("semples.batches.share", lambda items: list(items[1::2]))
+    monkeypatch.setattr("semples.batches.world", lambda: 2)
+    shares = BatchShare(loader)
+    assert list(shares) == [[1], [4], [6]]
+    assert [(shares.whole(s), shares.own(s)) for s in range(3)] == [(3, 1), (3, 1), (1, 0)]
+    assert len(shares) == 3
+    assert list(BatchShare(loader, 4)) == [[1, 0], [4, 3], [6]]  # the other process has two parts, two and one
+
+
+def test_parts_have_all_images() -> None:
+    deal = InParts(list, 2)
+    assert [deal(range(images)) for images in (1, 2, 5)] == [[[0]], [[0], [1]], [[0, 2, 4], [1, 3]]]
+
+
+def test_values_that_are_not_one_per_image_are_of_their_part() -> None:
+    labels = ([1.0, 1.0], [0.0, 1.0], [0.0, 0.0])
+    first, second = InParts(with_pairs, 2)([{"labels": torch.tensor(row)} for row in labels])
+    assert (first["image_index"].tolist(), first["class_index"].tolist()) == ([0, 0], [0, 1])
+    assert (second["image_index"].tolist(), second["class_index"].tolist()) == ([0], [1])
+    assert int(count_pairs(first)) == 2
+
+
+def test_the_terminal_shows_means_of_the_own_part() -> None:
+    """Two items of six with the loss 3, and then none, as the first of two processes may have them."""
+    sums = EpochSums()
+    sums.add({("loss", "loss"): torch.tensor(3.0) * 2 / 6, ("share", "share"): torch.tensor(2 / 6)}, 4)
+    sums.add({("loss", "loss"): torch.tensor(0.0), ("share", "share"): torch.tensor(0.0)}, 4)
+    assert sums.own_means()["loss"]["loss"] == pytest.approx(3)
+
+
+def test_shared_batch_statistics_of_one_process_are_pytorchs() -> None:
+    torch.manual_seed(0)
+    theirs = torch.nn.BatchNorm2d(3)
+    torch.nn.init.normal_(theirs.weight)
+    ours = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+    ours[0].load_state_dict(theirs.state_dict())
+    assert [type(norm) for norm in share_batch_norms(ours)] == [SharedBatchNorm]
+    x = torch.randn(4, 3, 5, 5)
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    outputs = [theirs(inputs[0]), ours(inputs[1])]
+    torch.testing.assert_close(outputs[1], outputs[0])
+    for output in outputs:
+        (output**3).sum().backward()
+    torch.testing.assert_close(inputs[1].grad, inputs[0].grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ours[0].weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ours.state_dict()["0.running_var"], theirs.running_var)
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+def test_an_error_of_one_process_is_one_line_and_ends_all(tmp_path: Path) -> None:
+    config = tmp_path / "empty.yaml"
+    config.touch()
+    status, output, error = finish(start([HERE / "failing_command.py", "run", "--config", config]), 120)
+    assert status != 0
+    assert output == ""
+    assert [line for line in error.splitlines() if line.startswith("semples")] == [
+        "semples: error: image 7 is damaged: remove it",
+        *(["semples FAILED"] if "semples FAILED" in error else []),
+    ]
+    assert "exitcode  : 2 " in error
+
+
+@pytest.mark.parametrize("environment", TWO_RANKS)
+def test_without_a_meeting_point_it_says_how_to_start(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert main(["report", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "semples: error: semples report works in one process: start it without torchrun\n"
+    assert main(["demo", "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("semples: error: WORLD_SIZE is 2, but ")
+    assert line.endswith("start with torchrun --nproc-per-node 2 -m semples run\n")
+
+
+def test_the_toy_is_what_it_should_be() -> None:
+    """Batches of 3, 3 and 1, an image without pairs, and steps for a kill in an epoch and between two."""
+    assert (IMAGES, STEPS) == (7, 9)
+    assert {int(item["pairs"].sum()) for item in map(Items().__getitem__, range(IMAGES))} == {0, 1, 2}
+    assert Toy(True).idle.weight.requires_grad

@@ -1,0 +1,159 @@
+"""A training of milliseconds with all that processes have to share, and a program that does it in one of several."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from semples.checkpoints import Checkpoint
+from semples.distributed import (
+    first_goes_first,
+    first_says,
+    gathered,
+    processes,
+    rank,
+    share,
+    summed,
+    unshare,
+    wait,
+    world,
+)
+from semples.errors import RunError
+from semples.training import Fitting, StepResult, TrainingLog, fit, make_accelerator, set_seed
+
+torch.set_num_threads(1)
+
+IMAGES, BATCH, EPOCHS = 7, 3, 3
+STEPS = EPOCHS * 3
+
+
+class KilledError(Exception):
+    """What stands for the end of all processes."""
+
+
+class Items(Dataset[dict[str, Tensor]]):
+    """Seven rows; row i has i % 3 pairs, so that shares weigh unequally, some nothing."""
+
+    ids = tuple(f"row-{index}" for index in range(IMAGES))
+
+    def __init__(self) -> None:
+        self.rows = torch.randn(IMAGES, 4, generator=torch.Generator().manual_seed(1))
+
+    def __len__(self) -> int:
+        return IMAGES
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        pairs = torch.arange(2) < index % 3
+        return {"x": self.rows[index], "pairs": pairs.float(), "index": torch.tensor(index)}
+
+
+class Toy(nn.Module):
+    """A frozen part, batch statistics where asked for, a head, and one that no loss reaches."""
+
+    def __init__(self, norm: bool) -> None:
+        super().__init__()
+        self.frozen = nn.Linear(4, 4).requires_grad_(False)
+        self.norm = nn.BatchNorm1d(2) if norm else nn.Identity()
+        self.head, self.idle = nn.Linear(4, 2), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.norm(self.frozen(x).view(-1, 2, 2)).flatten(1)
+        return self.head(features), self.idle(features)
+
+
+def step(module: nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+    """Means over the pairs."""
+    output, _ = module(batch["x"])
+    losses = (output - batch["x"][:, :2]).square() * batch["pairs"]
+    total = batch["pairs"].sum().clamp(min=1)
+    return StepResult({"square": losses.sum() / total}, {"size": (output.abs() * batch["pairs"]).sum() / total})
+
+
+def train(folder: Path, norm: bool, accumulation: int = 1, kill_at: int | None = None, spoil: int | None = None) -> Toy:
+    """Train from the checkpoint in the folder, if there is one; ``spoil`` names the row whose loss is not finite."""
+    set_seed(0)
+    module, begun = Toy(norm), 0
+
+    def counted(module: nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+        nonlocal begun
+        begun += 1
+        if begun == kill_at:
+            raise KilledError
+        result = step(module, batch)
+        return result if spoil not in batch["index"].tolist() else StepResult({"square": result.parts["square"] / 0})
+
+    loader = DataLoader(Items(), BATCH, shuffle=True, generator=torch.Generator().manual_seed(0))
+    trained = [p for p in module.parameters() if p.requires_grad]
+    log = TrainingLog(folder / "metrics.jsonl" if rank() == 0 else None)
+    fitting = Fitting(EPOCHS, 0.05, 0.1, accumulation=accumulation)
+    accelerator, checkpoint = make_accelerator("cpu", "fp32"), Checkpoint(folder / "toy" / "checkpoint.pt", 0)
+    groups = [(trained, 1.0)]
+    fit("toy", module, counted, groups, loader, fitting, accelerator, log, checkpoint, count=lambda b: b["pairs"].sum())
+    return module
+
+
+def weights(module: nn.Module) -> dict[str, list[Any]]:
+    """State of a module as plain values."""
+    return {name: value.tolist() for name, value in module.state_dict().items()}
+
+
+def killed_and_resumed(folder: Path) -> dict[str, list[Any]]:
+    """Weights of a training that ended at two steps and went on."""
+    for kill_at in (2, 4):
+        try:
+            train(folder, norm=True, kill_at=kill_at)
+        except KilledError:
+            wait()
+    return weights(train(folder, norm=True))
+
+
+def told_of_row(folder: Path) -> str:
+    """What is said of a loss that only one process sees."""
+    try:
+        train(folder, norm=False, spoil=4)
+    except RunError as error:
+        return str(error)
+    return ""
+
+
+def order_of_entry(folder: Path) -> list[str]:
+    """Who entered a block first, as a file tells."""
+    with first_goes_first(), (folder / "order.txt").open("a") as file:
+        file.write(f"{rank()}\n")
+    wait()
+    return (folder / "order.txt").read_text().split()
+
+
+def main(folder: Path) -> None:
+    """Do everything in one of several processes; the first writes what came of it for all."""
+    with processes(on_cpu=True):
+        for name in ("plain", "norm", "parts", "killed", "spoilt"):
+            (folder / name).mkdir(exist_ok=True)
+        found = {
+            "world": world(),
+            "shares": gathered(share(range(5))),
+            "unshared": unshare([10 * item for item in share(range(5))]),
+            "summed": summed(torch.tensor([1, rank()])).tolist(),
+            "first": first_says(rank() == 0),
+            "tensors": [value.tolist() for value in gathered(torch.arange(rank() + 1))],
+            "order": order_of_entry(folder),
+            "plain": weights(train(folder / "plain", norm=False)),
+            "norm": weights(train(folder / "norm", norm=True)),
+            "parts": weights(train(folder / "parts", norm=False, accumulation=2)),
+            "killed": killed_and_resumed(folder / "killed"),
+            "spoilt": told_of_row(folder / "spoilt"),
+        }
+        everyones = gathered(found)
+        if rank() == 0:
+            (folder / "found.json").write_text(json.dumps(everyones))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
