@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors"},
     "settings": {"errors", "files", "config"},
     "data": FOUNDATION,
-    "models": {"errors", "records"},
+    "models": {"batch_norm", "errors", "records"},
     "losses": {"errors", "records"},
     "masks": {"errors", "records"},
     "refinement": {"errors", "records"},

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from launch import finish, start
-from semples.batch_norm import SharedBatchNorm, share_batch_norms
+from semples.batch_norm import SharedBatchNorm, share_batch_norms, spare_single_values
 from semples.batches import BatchShare, InParts
 from semples.checkpoints import EpochSums
 from semples.cli import main
@@ -155,6 +155,23 @@ def test_shared_batch_statistics_of_one_process_are_pytorchs() -> None:
     torch.testing.assert_close(ours[0].weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(ours.state_dict()["0.running_var"], theirs.running_var)
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_single_value_per_channel_is_normalised_as_learned_and_teaches_nothing(shared: bool) -> None:
+    norms = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+    spare_single_values(norms)
+    if shared:
+        share_batch_norms(norms)
+    torch.manual_seed(0)
+    norms(torch.randn(4, 3, 5, 5) + 2)
+    learned = {name: value.clone() for name, value in norms.state_dict().items()}
+    single = torch.randn(1, 3, 1, 1)
+    output = norms(single)
+    for name, value in norms.state_dict().items():
+        assert torch.equal(value, learned[name])
+    assert norms[0].training
+    torch.testing.assert_close(output, norms.eval()(single))
 
 
 def test_an_error_of_one_process_is_one_line_and_ends_all(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from semples.batch_norm import spare_single_values
 from semples.checkpoints import Checkpoint
 from semples.distributed import (
     first_goes_first,
@@ -55,16 +56,20 @@ class Items(Dataset[dict[str, Tensor]]):
 
 
 class Toy(nn.Module):
-    """A frozen part, batch statistics where asked for, a head, and one that no loss reaches."""
+    """A frozen part, batch statistics where asked for, a head, and one that no loss reaches.
+
+    The statistics are over one value for each image: shares of one image, and the last batch, have no spread.
+    """
 
     def __init__(self, norm: bool) -> None:
         super().__init__()
         self.frozen = nn.Linear(4, 4).requires_grad_(False)
-        self.norm = nn.BatchNorm1d(2) if norm else nn.Identity()
+        self.norm = nn.BatchNorm1d(4) if norm else nn.Identity()
+        spare_single_values(self.norm)
         self.head, self.idle = nn.Linear(4, 2), nn.Linear(4, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.norm(self.frozen(x).view(-1, 2, 2)).flatten(1)
+        features = self.norm(self.frozen(x))
         return self.head(features), self.idle(features)
 
 
@@ -77,7 +82,10 @@ def step(module: nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
 
 
 def train(folder: Path, norm: bool, accumulation: int = 1, kill_at: int | None = None, spoil: int | None = None) -> Toy:
-    """Train from the checkpoint in the folder, if there is one; ``spoil`` names the row whose loss is not finite."""
+    """Train from the checkpoint in the folder, if there is one; ``spoil`` names the row whose loss is not finite.
+
+    With batch statistics the weights are those of a moving average.
+    """
     set_seed(0)
     module, begun = Toy(norm), 0
 
@@ -92,7 +100,7 @@ def train(folder: Path, norm: bool, accumulation: int = 1, kill_at: int | None =
     loader = DataLoader(Items(), BATCH, shuffle=True, generator=torch.Generator().manual_seed(0))
     trained = [p for p in module.parameters() if p.requires_grad]
     log = TrainingLog(folder / "metrics.jsonl" if rank() == 0 else None)
-    fitting = Fitting(EPOCHS, 0.05, 0.1, accumulation=accumulation)
+    fitting = Fitting(EPOCHS, 0.05, 0.1, ema=0.9 if norm else 0.0, accumulation=accumulation)
     accelerator, checkpoint = make_accelerator("cpu", "fp32"), Checkpoint(folder / "toy" / "checkpoint.pt", 0)
     groups = [(trained, 1.0)]
     fit("toy", module, counted, groups, loader, fitting, accelerator, log, checkpoint, count=lambda b: b["pairs"].sum())

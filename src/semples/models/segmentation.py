@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from semples.batch_norm import spare_single_values
 from semples.errors import ModelError
 from semples.models.loading import (
     build_from_config,
@@ -136,21 +137,6 @@ def _patch(config: Any) -> int:
     return patch if isinstance(patch, int) else 1
 
 
-def _spare_single_values(model: nn.Module) -> None:
-    """Let batch normalisation use what it has learned where a batch has one value per channel, which has no spread.
-
-    That is what a pooling pyramid makes of a batch of one image, such as the last of an epoch may be.
-    """
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            module.register_forward_pre_hook(_into_evaluation)
-
-
-def _into_evaluation(norm: nn.Module, inputs: tuple[Tensor]) -> None:
-    if norm.training and inputs[0].numel() == inputs[0].shape[1]:
-        norm.eval()  # until train() is called for the next epoch: smaller batches come last
-
-
 def _tell_grid(model: Any, patch: int) -> None:
     """Let a DPT take images that are no squares: its neck takes the patches for a square unless told their grid."""
     grid: dict[str, int] = {}
@@ -200,7 +186,7 @@ def build_segmentation_network(
         ModelError: The checkpoint cannot be loaded.
     """
     model, new_modules = _load_or_make(name, class_names)
-    _spare_single_values(model)
+    spare_single_values(model)
     statistics = image_statistics(resolve_segmenter(name))
     return SegmentationNetwork(model, *statistics, short_side, new_modules, inference)
 
