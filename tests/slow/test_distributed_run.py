@@ -38,7 +38,7 @@ def command(folder: Path, out: Path, **changes: object) -> list[str | Path]:
         assert isinstance(where, dict)
         where[name] = value
     (folder / "tiny.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-    return ["-m", "semples", "run", "--config", folder / "tiny.yaml", "--out", out, "--quiet"]
+    return ["-m", "semples", "run", "--config", folder / "tiny.yaml", "--out", out]
 
 
 @pytest.fixture(scope="module")
