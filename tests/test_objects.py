@@ -50,7 +50,8 @@ def test_masks_are_those_of_a_run_with_one_threshold(tiny_run: Path, tmp_path: P
 
 def test_cams_are_those_of_the_run(tiny_run: Path, generator: MaskGenerator) -> None:
     id, path, tags = photograph(tiny_run)
-    written, _ = read_cams(tiny_run / "3-refine", Sample(id, path, (64, 64), ()))
+    indices = tuple(sorted(RunResult(tiny_run).classes.index(tag) for tag in tags))
+    written, _ = read_cams(tiny_run / "3-refine", Sample(id, path, (64, 64), indices))
     maps = generator.cams(path, tags)
     assert list(maps) == tags
     for map, quantized in zip(maps.values(), written, strict=True):

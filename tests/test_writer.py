@@ -56,7 +56,9 @@ def test_what_a_write_raises_ends_the_block_and_nothing_is_written_after_it(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "first.txt"]
 
 
-def test_a_block_that_fails_raises_its_own_error(tmp_path: Path) -> None:
+def test_a_block_that_fails_raises_its_own_error_and_loses_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="mine"), Writer() as writer:  # noqa: PT012
-        writer.add(write_text, tmp_path / "first.txt", "1")
+        for number in range(9):
+            writer.add(write_text, tmp_path / f"{number}.txt", "1")
         raise KeyError("mine")
+    assert len(list(tmp_path.iterdir())) == 9

@@ -223,7 +223,7 @@ def report(run: Path) -> Path:
         DataError: That is no run directory.
     """
     if not (run / "dataset.json").is_file():
-        raise DataError(f"{run} is no run directory: it has no dataset.json")
+        raise DataError(f"{run} is no run directory: it has no dataset.json: give the folder that semples run wrote")
     return write_report(run)
 
 

@@ -168,7 +168,7 @@ def require_stage(run: Path, folder: str) -> None:
     """Raise DataError unless a run directory is there and says that a stage, named by its folder, is done."""
     for name in ("dataset.json", "manifest.json"):
         if not (run / name).is_file():
-            raise DataError(f"{run} is no run directory: it has no {name}")
+            raise DataError(f"{run} is no run directory: it has no {name}: give the folder that semples run wrote")
     status = _status(run / "manifest.json", folder)
     if status != "done":
         stage = folder.partition("-")[2]

@@ -107,7 +107,7 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=error is not None)
+        self._pool.shutdown()  # what was given is written, also where the block has failed
         if error is None:
             for write in self._writes:
                 write.result()

@@ -76,5 +76,7 @@ class RunResult:
     def _index(self) -> Dataset:
         path = self.directory / "dataset.json"
         if not path.is_file():
-            raise DataError(f"{self.directory} is no run directory: it has no dataset.json")
+            raise DataError(
+                f"{self.directory} is no run directory: it has no dataset.json: give the folder that semples run wrote"
+            )
         return read_dataset_index(path)

@@ -42,7 +42,7 @@ def test_a_run_goes_on_and_lists_what_it_skipped(tmp_path: Path) -> None:
     (root / "tags.csv").write_text((root / "tags.csv").read_text().replace("2.png", "<b>2.png"))
     status, lines = run(_words(tmp_path, root, *SPOKEN), tmp_path)
     assert status == 0, lines
-    assert [line for line in lines if "skipped" in line] == [
+    assert [line for line in lines if line.startswith("skipped")] == [
         f"skipped 1 of 4 images that cannot be read, see {OUT}/skipped.json"
     ]
     out = tmp_path / OUT
@@ -61,7 +61,7 @@ def test_a_run_goes_on_and_lists_what_it_skipped(tmp_path: Path) -> None:
     status, lines = run(_words(tmp_path, root, *UNGUIDED), tmp_path)
     assert status == 0, lines
     assert not (out / "skipped.json").exists()
-    assert [line.split() for line in lines] == [
+    assert [line.split() for line in lines if "skipped:" not in line] == [
         [stage, "unchanged"] for stage in ("classify", "pseudo-masks", "segment", "evaluate")
     ]
 

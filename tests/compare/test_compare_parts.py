@@ -26,7 +26,7 @@ from semples.data.scenes import CONTEXTS, OBJECTS
 from semples.errors import ConfigError
 from semples.losses import MatchScore
 from semples.models.mask_generators import MaskGeneratorOutput
-from semples.stages.guided import GuidedStep
+from semples.stages.guided import GuidedStep, with_pairs
 
 
 def figures(*oracle: float) -> dict[str, list[float]]:
@@ -124,7 +124,10 @@ def suppress_part(suppressed: torch.Tensor) -> float:
     )
     generator: Any = lambda pixels, _: MaskGeneratorOutput(torch.rand(len(pixels), 3, 2, 2), {})  # noqa: E731
     step = GuidedStep(model, MatchScore("cosine"), F.normalize(torch.rand(3, 4), dim=-1), 1.0, True, suppressed, 0.5)
-    batch = {"pixels": torch.rand(2, 3, 8, 8), "labels": torch.tensor([[1.0, 0, 1], [0, 1, 0]])}
+    labels = torch.tensor([[1.0, 0, 1], [0, 1, 0]])
+    batch = with_pairs(
+        [{"pixels": pixels, "labels": row} for pixels, row in zip(torch.rand(2, 3, 8, 8), labels, strict=True)]
+    )
     return float(step(generator, batch).parts["suppress"])
 
 

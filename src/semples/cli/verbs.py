@@ -29,6 +29,7 @@ from semples.settings import config_to_yaml, load_config
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from semples.results import RunResult
     from semples.stages.news import StageNews
 
 Result = TypeVar("Result")
@@ -280,20 +281,28 @@ def _show_run(run: Path, arguments: argparse.Namespace) -> None:
     from semples.results import RunResult
 
     result = RunResult(run)
+    scores = _scores_table(result)
     report = result.report if result.report.is_file() else None
     if arguments.json:
         _print_json({"event": "result", "run": run, "report": report, "evaluation": result.evaluation})
     elif not arguments.quiet:
-        if (evaluation := result.evaluation) is not None:
-            try:
-                table = tables.evaluation_table(evaluation)
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
-                path = run / "evaluation.json"
-                raise DataError(f"{path} is no evaluation ({error}): --force evaluate makes it again") from error
-            _print_table(table)
+        if scores is not None:
+            _print_table(scores)
         elif result.stages:
             _print_table(tables.stages_table(result.stages))
         print(f"report: {report}" if report else f"run directory: {run}")
+
+
+def _scores_table(result: RunResult) -> Table | None:
+    """Return the table of evaluation.json, which may have been changed by hand; None where there is none."""
+    from semples import tables
+
+    try:
+        evaluation = result.evaluation
+        return None if evaluation is None else tables.evaluation_table(evaluation)
+    except (DataError, LookupError, TypeError, ValueError, AttributeError) as error:
+        path = result.directory / "evaluation.json"
+        raise DataError(f"{path} is no evaluation ({error}): --force evaluate makes it again") from error
 
 
 def _show(result: Result, table: Callable[[Result], Table], arguments: argparse.Namespace) -> None:

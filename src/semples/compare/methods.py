@@ -18,7 +18,7 @@ from semples.stages.cams import write_cams
 from semples.stages.evaluate import score_cams, score_masks
 from semples.stages.guided import leave_out
 from semples.stages.pipeline import GENERATOR, GUIDED, STAGES, Manifest, Stage, perform, run_stages, stage_digest
-from semples.stages.run import Run
+from semples.stages.run import PROMPTS_FILE, Run
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,11 @@ def changed(config: Config, settings: Mapping[str, Any]) -> Config:
 def score_stage(run: Run, stage: str) -> dict[str, float] | None:
     """Scores at the threshold chosen without masks; false positives and negatives at the oracle threshold.
 
-    None where the generator has nothing to train and the stage was skipped.
+    Without learned prompts, which no chosen method may have needed, the maps alone choose. None where the generator
+    has nothing to train and the stage was skipped.
     """
+    if run.config.pseudo_masks.threshold is None and not (run.folder("prompts") / PROMPTS_FILE).is_file():
+        run = changed_run(run, {"pseudo_masks.criterion": "otsu"})
     scores = score_cams(run, stage)
     if scores is None:
         return None

@@ -64,7 +64,9 @@ def reopen_run(directory: Path, device: str | None = None) -> Run:
     """
     for name in ("config.yaml", "dataset.json"):
         if not (directory / name).is_file():
-            raise DataError(f"{directory} is no run directory: it has no {name}")
+            raise DataError(
+                f"{directory} is no run directory: it has no {name}: give the folder that semples run wrote"
+            )
     config = load_config(directory / "config.yaml", {} if device is None else {"device": device})
     dataset = read_dataset_index(directory / "dataset.json")
     return Run(directory, config, dataset, make_accelerator(config.device, config.precision), TrainingLog())
