@@ -18,7 +18,7 @@ from semples.files import write_json, write_text
 from semples.stages.opening import source_commit
 
 _PACKAGES = ("semples", "torch", "transformers", "numpy")
-_HEADERS = ("mIoU %, best threshold", "mIoU %, constant threshold", "false positives %", "false negatives %")
+_HEADERS = ("mIoU %, best threshold", "mIoU %, chosen threshold", "false positives %", "false negatives %")
 _FIGURES = ("oracle_miou", "miou", "false_positive", "false_negative")
 
 
