@@ -36,18 +36,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as finished:  # how argparse ends --help and --version
         return int(finished.code or 0)
     except (Exception, KeyboardInterrupt) as error:
-        line, status = _explain(error)
-        if launched_processes() > 1:
-            from semples.distributed import first_failure
-
-            is_mine, status = first_failure(status)
-            if not is_mine:
-                return status
-        if "--debug" in words:
-            traceback.print_exc()
-        print(line, file=sys.stderr)
-        return status
+        return _fail(error, "--debug" in words)
     return 0
+
+
+def _fail(error: BaseException, debug: bool) -> int:
+    """Tell of an error, of several processes in the first that met one, and return the exit status."""
+    line, status = _explain(error)
+    is_mine, are_several = True, launched_processes() > 1
+    if are_several:
+        from semples.distributed import first_failure, leave_others
+
+        is_mine, status = first_failure(status)
+    if is_mine:
+        if debug:
+            traceback.print_exception(error)
+        print(line, file=sys.stderr)
+    if are_several:
+        leave_others(status)
+    return status
 
 
 def _explain(error: BaseException) -> tuple[str, int]:
