@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from semples.losses import MatchScore
-from semples.thresholds import CANDIDATES, hard_masks, lowest, otsu_costs, prompt_costs, shrunk_costs
+from semples.thresholds import CANDIDATES, hard_masks, li_costs, lowest, otsu_costs, prompt_costs, shrunk_costs
 
 COSINE = MatchScore("cosine")
 
@@ -79,6 +79,27 @@ class TestShrunkCosts:
         costs = torch.rand(4, 3)
         assert torch.equal(shrunk_costs(costs, torch.tensor([1, 0, 1, 1]), 0), costs)
         assert shrunk_costs(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), 10).shape == (0, 3)
+
+
+class TestLi:
+    def test_by_hand(self) -> None:
+        """Values 0, 0, 1/3, 2/3. Cut at 0.2: mean 1/2 above, 0 below; at 0.5: 2/3 above, 1/9 below."""
+        costs = li_costs(torch.tensor([2, 1, 1, 0]), (0.2, 0.5))
+        at_half = -(1 / 6 * math.log(2 / 3) + 1 / 12 * math.log(1 / 9))
+        assert costs.tolist() == pytest.approx([-1 / 4 * math.log(1 / 2), at_half])
+
+    def test_an_empty_side_leaves_one_mean_for_all(self) -> None:
+        costs = li_costs(torch.tensor([2, 1, 1, 0]), (0.2, 0.9))
+        assert costs[1].item() == pytest.approx(-1 / 4 * math.log(1 / 4))
+        assert costs[1] > costs[0]
+
+    @pytest.mark.parametrize("histogram", [[0, 0, 0], [5, 0, 0], [0, 0, 7]], ids=["nothing", "zeros", "ones"])
+    def test_where_nothing_is_to_be_parted_all_cost_the_same(self, histogram: list[int]) -> None:
+        assert li_costs(torch.tensor(histogram)).tolist() == [0.0] * len(CANDIDATES)
+
+    def test_it_cuts_long_tails_lower_than_otsu(self) -> None:
+        tail = torch.tensor([round(10_000 * 0.97**level) for level in range(256)])
+        assert lowest(li_costs(tail).tolist()) < lowest(otsu_costs(tail).tolist())  # type: ignore[operator]
 
 
 class TestOtsu:

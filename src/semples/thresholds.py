@@ -13,11 +13,11 @@ from torch import Tensor
 
 from semples.losses import MatchScore
 
-CANDIDATES = tuple(step / 100 for step in range(10, 75, 8))
-"""Thresholds that are judged: 0.10 to 0.74 in steps of 0.08; a parabola finds the best in between."""
+CANDIDATES = tuple(step / 100 for step in range(2, 75, 8))
+"""Thresholds that are judged: 0.02 to 0.74 in steps of 0.08; a parabola finds the best in between."""
 
 LEVELS = 256
-"""Bins of the histograms of :func:`otsu_costs`: those of 8-bit maps."""
+"""Bins of the histograms of :func:`li_costs` and :func:`otsu_costs`: those of 8-bit maps."""
 
 _ROUNDING = 1e-6
 """Costs that differ by no more are equal."""
@@ -66,6 +66,31 @@ def shrunk_costs(costs: Tensor, classes: Tensor, prior: float) -> Tensor:
     counts = torch.bincount(classes).clamp(min=1).to(costs.dtype)
     sums = costs.new_zeros(len(counts), costs.shape[1]).index_add_(0, classes, costs)
     return costs + prior * (sums / counts[:, None])[classes]
+
+
+def li_costs(histogram: Tensor, thresholds: Sequence[float] = CANDIDATES) -> Tensor:
+    """Return the cross entropy between the values and their means on the two sides of each threshold.
+
+    Without what does not depend on the threshold: ``-(S_i log m_i + S_o log m_o)``, with S the sum of the values above
+    (i) and below (o), in shares of all pixels, and m their means. Li and Lee, Pattern Recognition 26 (1993).
+
+    Args:
+        histogram: Counts [N] of values 0, 1 / (N - 1), ..., 1.
+        thresholds: T of them.
+
+    Returns:
+        Costs [T], >= 0, float64; that of one mean for all where a side is empty, the highest there is.
+    """
+    counts = histogram.double()
+    values = torch.linspace(0, 1, len(counts), dtype=torch.float64, device=counts.device)
+    share = counts / counts.sum().clamp(min=1)
+    inside = values > counts.new_tensor(thresholds)[:, None]  # [T, N]
+
+    def part(side: Tensor) -> Tensor:
+        weight, total = (side * share).sum(1), (side * share * values).sum(1)
+        return -torch.xlogy(total, total / weight.clamp(min=torch.finfo(torch.float64).tiny))
+
+    return part(inside) + part(~inside)
 
 
 def otsu_costs(histogram: Tensor, thresholds: Sequence[float] = CANDIDATES) -> Tensor:

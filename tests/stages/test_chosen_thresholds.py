@@ -64,7 +64,7 @@ def test_guided_runs_choose_by_prompts_and_others_by_their_maps(run: Run) -> Non
     by_default = with_settings(run, criterion="auto")
     assert criterion_of(by_default) == "prompts"
     unguided = replace(by_default.config, guidance=replace(by_default.config.guidance, enabled=False))
-    assert criterion_of(replace(by_default, config=unguided)) == "otsu"
+    assert criterion_of(replace(by_default, config=unguided)) == "li"
 
 
 def test_a_choice_for_each_image_says_so(guided: Path) -> None:
@@ -124,7 +124,7 @@ def test_refined_maps_are_other_maps_only_where_refinement_begins_with_them(run:
     assert not torch.equal(first(run, True), first(run, False))
 
 
-@pytest.mark.parametrize("criterion", ["prompts", "otsu"])
+@pytest.mark.parametrize("criterion", ["prompts", "li", "otsu"])
 @pytest.mark.parametrize("peak", [0, 255], ids=["nothing", "one pixel"])
 def test_maps_that_look_the_same_at_every_threshold_leave_the_fallback(run: Run, criterion: str, peak: int) -> None:
     cams = np.zeros((96, 96), np.uint8)
@@ -133,7 +133,7 @@ def test_maps_that_look_the_same_at_every_threshold_leave_the_fallback(run: Run,
     assert choose_threshold(with_settings(run, criterion=criterion), "refine").threshold == FALLBACK
 
 
-@pytest.mark.parametrize("criterion", ["prompts", "otsu"])
+@pytest.mark.parametrize("criterion", ["prompts", "li", "otsu"])
 def test_images_without_a_tag_leave_the_fallback(run: Run, criterion: str) -> None:
     samples = tuple(replace(sample, tags=()) for sample in run.dataset.train)
     untagged = with_settings(replace(run, dataset=replace(run.dataset, train=samples)), criterion=criterion)

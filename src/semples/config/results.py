@@ -15,10 +15,10 @@ class PseudoMasksConfig:
 
     threshold: float | None = None
     """CAM value (0 to 1) above which a pixel belongs to a class; null: chosen without masks, by criterion."""
-    criterion: Literal["auto", "prompts", "prompts_image", "otsu"] = "auto"
+    criterion: Literal["auto", "prompts", "prompts_image", "li", "otsu"] = "auto"
     """What a threshold is chosen by. prompts: the vision-language model finds the class inside of the masks and the
-    learned prompt outside; prompts_image: the same for each image and class, at 18 looks of that model each; otsu: the
-    values of the CAMs; auto: prompts with guidance, otsu without."""
+    learned prompt outside; prompts_image: the same for each image and class, at 20 looks of that model each; li,
+    otsu: the values of the CAMs alone; auto: prompts with guidance, li without."""
     refinement: list[Literal["pixel_adaptive", "dense_crf"]] = field(default_factory=lambda: ["pixel_adaptive"])
     """Steps by which the photograph itself corrects the CAMs before they are cut, in this order."""
     ignore_band: float = 0.0

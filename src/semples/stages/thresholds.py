@@ -17,7 +17,16 @@ from semples.records import Sample
 from semples.refinement import pixel_adaptive_refinement
 from semples.stages.cams import read_cams
 from semples.stages.run import PROMPTS_FILE, Run
-from semples.thresholds import CANDIDATES, LEVELS, hard_masks, lowest, otsu_costs, prompt_costs, shrunk_costs
+from semples.thresholds import (
+    CANDIDATES,
+    LEVELS,
+    hard_masks,
+    li_costs,
+    lowest,
+    otsu_costs,
+    prompt_costs,
+    shrunk_costs,
+)
 
 THRESHOLD_FILE = "threshold.json"
 
@@ -80,7 +89,7 @@ def criterion_of(run: Run) -> str:
     settings = run.config.pseudo_masks
     if settings.threshold is not None:
         return "constant"
-    by_default = "prompts" if run.config.guidance.enabled else "otsu"
+    by_default = "prompts" if run.config.guidance.enabled else "li"
     return by_default if settings.criterion == "auto" else settings.criterion
 
 
@@ -190,18 +199,29 @@ def region_features(run: Run, maps: Iterable[Maps]) -> Iterator[tuple[int, Tenso
             yield index, foreground, background
 
 
+def costs_by_li(run: Run, maps: Iterable[Maps]) -> list[float]:
+    """Cross entropy between the maps' values and their means on the two sides of each candidate."""
+    return list(li_costs(value_histogram(run, maps)).tolist())
+
+
 def costs_by_otsu(run: Run, maps: Iterable[Maps]) -> list[float]:
-    """Variance of the maps' values that each candidate leaves, over the pixels of all images of all processes."""
+    """Variance of the maps' values that each candidate leaves."""
+    return list(otsu_costs(value_histogram(run, maps)).tolist())
+
+
+def value_histogram(run: Run, maps: Iterable[Maps]) -> Tensor:
+    """Count the highest values [256] of the pixels of all images of all processes."""
     histogram = torch.zeros(LEVELS, dtype=torch.int64, device=run.device)
     for shown in maps:
         if len(shown.cams):
             levels = (shown.cams.amax(0) * (LEVELS - 1)).round().long().flatten()
             histogram += torch.bincount(levels, minlength=LEVELS)
-    return otsu_costs(summed(histogram)).tolist()
+    return summed(histogram)
 
 
 CRITERIA: dict[str, Callable[[Run, Iterable[Maps]], list[float]]] = {
     "prompts": costs_by_prompts,
+    "li": costs_by_li,
     "otsu": costs_by_otsu,
 }
 """Criterion -> the cost of each candidate."""
