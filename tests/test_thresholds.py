@@ -14,7 +14,7 @@ COSINE = MatchScore("cosine")
 
 
 def test_candidates_are_evenly_spaced_and_exact() -> None:
-    assert CANDIDATES == (0.1, 0.18, 0.26, 0.34, 0.42, 0.5, 0.58, 0.66, 0.74)
+    assert CANDIDATES == (0.02, 0.1, 0.18, 0.26, 0.34, 0.42, 0.5, 0.58, 0.66, 0.74)
 
 
 class TestHardMasks:
@@ -136,7 +136,7 @@ class TestLowest:
         assert lowest([0.5] * len(CANDIDATES)) is None
 
     def test_one_cost_for_each_threshold(self) -> None:
-        with pytest.raises(ValueError, match="2 costs for 9 thresholds, expected one for each, at least one"):
+        with pytest.raises(ValueError, match="2 costs for 10 thresholds, expected one for each, at least one"):
             lowest([1.0, 2.0])
         with pytest.raises(ValueError, match="0 costs for 0 thresholds"):
             lowest([], ())
