@@ -101,5 +101,5 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path: Path) ->
         command.finish(out)
         assert artefacts(out) == artefacts(whole)
         assert metrics(out) == metrics(whole)
-        assert {name: entry["status"] for name, entry in stages(out).items()} == dict.fromkeys(PLACES[1:], "done")
+        assert {name for name, entry in stages(out).items() if entry["status"] == "done"} >= set(PLACES[1:])
     print(json.dumps({"rounds": rounds, "kills": sum(hits.values()), **hits}))
