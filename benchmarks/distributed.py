@@ -11,14 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
+from provenance import provenance
 
 TRAININGS = ("classify", "match", "prompts", "refine", "segment")
 SETTINGS = {
@@ -77,15 +76,7 @@ def main() -> None:
         kinds = {"1 process": (1, 1), f"{args.processes} processes": (args.processes, 1), "2 parts": (1, 2)}
         curves = {name: run(Path(folder) / f"run-{name[0]}-{name[-1]}", *kind, args) for name, kind in kinds.items()}
     results = {stage: show(stage, curves) for stage in TRAININGS}
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
-    setting = {
-        "commit": asked.stdout.strip(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": "cpu",
-        "backend": "gloo",
-        **vars(args),
-    }
+    setting = {**provenance(), "backend": "gloo", **vars(args)}
     print(json.dumps({**setting, "results": results}))
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 
+from provenance import provenance
 from semples.config import (
     CamsConfig,
     ClassifyConfig,
@@ -128,16 +127,7 @@ def in_own_process(walk: str, root: Path, args: argparse.Namespace) -> dict[str,
 
 def setting(args: argparse.Namespace) -> dict[str, Any]:
     """What the figures belong to."""
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
-    return {
-        "commit": asked.stdout.strip(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "device": f"cpu ({platform.machine()})",
-        "threads": args.threads,
-        "clock": args.clock,
-    }
+    return {**provenance(), "threads": args.threads, "clock": args.clock}
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,10 +19,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
+from provenance import provenance
 from semples.losses import MatchScore, prompt_loss
 from semples.models.prompts import PromptBank
 from semples.models.vision_language import STATISTICS, VisionLanguageModel
@@ -139,16 +138,7 @@ def main() -> None:
         answer = subprocess.run([*command, "--repeats", str(args.repeats)], check=True, capture_output=True, text=True)
         results[use] = json.loads(answer.stdout)
         print(f"{use:10} {results[use]['seconds']:8.3f} s {results[use]['peak_mb']:6} MB")
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
-    setting = {
-        "commit": asked.stdout.strip(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "device": "cpu",
-        "threads": args.threads,
-        "repeats": args.repeats,
-    }
+    setting = {**provenance(), "threads": args.threads, "repeats": args.repeats}
     print(json.dumps({**setting, "results": results}))
 
 

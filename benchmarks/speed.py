@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -25,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from naive import VisionLanguage, Weights, background_features, build_naive_generator, guided_loss, prompts_loss
 from naive import multiscale_cams as naive_multiscale_cams
 from optimisations import OPTIMISATIONS, Results, Work
+from provenance import provenance
 from semples.losses import MatchScore
 from semples.masks import masked_regions, positive_pairs, soft_masks
 from semples.models.prompts import PromptBank
@@ -295,15 +294,7 @@ def in_own_process(arguments: list[str], *own: str) -> Any:
 
 def setting(args: argparse.Namespace) -> dict[str, Any]:
     """What the figures belong to."""
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
-    return {
-        "commit": asked.stdout.strip(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "device": f"cpu ({platform.machine()})",
-        **{name: getattr(args, name) for name in SETTINGS},
-    }
+    return {**provenance(), **{name: getattr(args, name) for name in SETTINGS}}
 
 
 SETTINGS = (

@@ -24,6 +24,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -70,7 +71,7 @@ def costs_of_pairs(run: Run, maps: Sequence[Maps]) -> tuple[Tensor, Tensor]:
     """Costs [2, P, T] of all (image, class) pairs: with four terms, and without the prompt in the background."""
     score, texts, prompts = run.match_score, *text_features(run)
     four, three = [], []
-    for index, foreground, background in region_features(run, maps):
+    for index, foreground, background in chain.from_iterable(region_features(run, shown) for shown in maps):
         costs = prompt_costs(foreground, background, texts[index], prompts[index], score)
         four.append(costs)
         three.append(costs + score.log(background, prompts[index]))
@@ -92,7 +93,7 @@ def colour_costs(image: Tensor, labels: Tensor) -> Tensor:
 def costs_by_colours(maps: Sequence[Maps]) -> list[float]:
     """Mean over the images."""
     costs = [
-        colour_costs(m.image, torch.stack([label_map(m.cams, m.classes, t) for t in CANDIDATES]))
+        colour_costs(m.read_image(), torch.stack([label_map(m.cams, m.classes, t) for t in CANDIDATES]))
         for m in maps
         if len(m.classes)
     ]

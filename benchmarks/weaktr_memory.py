@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -24,9 +23,9 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-import transformers
 from torch import Tensor
 
+from provenance import provenance
 from semples.models.weaktr import WeakTrGenerator, build_weaktr
 
 FORMS, USES = ("lean", "plain"), ("inference", "frozen step", "full step")
@@ -114,17 +113,6 @@ def largest_difference(image_size: int) -> float:
     return float((found[0] - found[1]).abs().max() / found[0].abs().max())
 
 
-def versions() -> dict[str, str]:
-    """Commit and versions that the figures belong to."""
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
-    return {
-        "commit": asked.stdout.strip(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-
-
 def main() -> None:
     """Measure all, print a table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -147,7 +135,7 @@ def main() -> None:
         for form, result in results[use].items():
             print(f"{use:12} {form:6} {result['peak_mb']:5} MB {result['seconds']:7.3f} s")
     setting = {"image_size": args.image_size, "batch": args.batch, "repeats": args.repeats, "threads": 1}
-    print(json.dumps({**versions(), **setting, "difference": difference, "results": results}))
+    print(json.dumps({**provenance(), **setting, "difference": difference, "results": results}))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+import semples
+from fake_api import FakeApi
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -36,3 +40,14 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     short = {f"{stage}.epochs": 1 for stage in TRAININGS} | {"data.train_size": 4, "data.val_size": 2}
     return api.run(load_config(overrides={**SMALL, **short}), tmp_path_factory.mktemp("tiny") / "run", quiet=True)
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeApi:
+    """A stand-in for ``semples.api``, in an empty folder."""
+    fake = FakeApi()
+    monkeypatch.setitem(sys.modules, "semples.api", fake)
+    monkeypatch.setattr(semples, "api", fake, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    return fake

@@ -1,13 +1,17 @@
-"""A stand-in for ``semples.api`` that records calls, and the results it returns."""
+"""A stand-in for ``semples.api`` that records calls, the results it returns, and readers of what is printed."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pytest
+
+from semples.cli import main
 from semples.config import Config
 from semples.stages.news import StageNews, Teller
 
@@ -149,3 +153,19 @@ class FakeApi(ModuleType):
     def doctor(self, config: Config, out: Path) -> list[Finding]:
         self.called("doctor", {"config": config, "out": out})
         return self.findings
+
+
+def error_line(words: list[str], output: pytest.CaptureFixture[str], status: int = 2) -> str:
+    """Run a command that fails and return its one line on stderr, without ``semples: error: ``."""
+    assert main(words) == status
+    captured = output.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("semples: error: ")
+    return captured.err.removeprefix("semples: error: ").rstrip("\n")
+
+
+def cells(output: str) -> list[list[str]]:
+    """Return the cells of the rows of a table that was printed, its rules and what is not a row left out."""
+    rows = [re.split(r"\s{2,}", line.strip()) for line in output.splitlines()]
+    return [row for row in rows if len(row) > 1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,38 +11,12 @@ import pytest
 import yaml
 
 import semples
-from fake_api import COMPARISON, EVALUATION, METHOD, SCORES, FakeApi, Finding
+from fake_api import COMPARISON, EVALUATION, SCORES, FakeApi, Finding, cells, error_line
 from semples.cli import STAGES, main
 from semples.config import DEFAULT_PAIRS, Config
 from semples.errors import DataError, RunError
 
 Output = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeApi:
-    fake = FakeApi()
-    monkeypatch.setitem(sys.modules, "semples.api", fake)
-    monkeypatch.setattr(semples, "api", fake, raising=False)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    return fake
-
-
-def error_line(words: list[str], output: Output, status: int = 2) -> str:
-    """Run a command that fails and return its one line on stderr, without ``semples: error: ``."""
-    assert main(words) == status
-    captured = output.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("\n") == 1
-    assert captured.err.startswith("semples: error: ")
-    return captured.err.removeprefix("semples: error: ").rstrip("\n")
-
-
-def cells(output: str) -> list[list[str]]:
-    """Return the cells of the rows of a table that was printed, its rules and what is not a row left out."""
-    rows = [re.split(r"\s{2,}", line.strip()) for line in output.splitlines()]
-    return [row for row in rows if len(row) > 1]
 
 
 def test_demo_prints_scores_and_report(api: FakeApi, capsys: Output) -> None:
@@ -238,75 +211,6 @@ def test_report(api: FakeApi, capsys: Output) -> None:
     assert capsys.readouterr().out == f"{Path('runs/demo/report.html')}\n"
 
 
-def test_compare_ends_with_one_json_object(api: FakeApi, capsys: Output) -> None:
-    assert main(["compare", "--data.bias", "0.8"]) == 0
-    call = api.only_call()
-    assert call.pop("config").data.bias == 0.8
-    assert call.pop("command") == "semples compare --data.bias 0.8"
-    given = {"seeds": 3, "out": Path("runs/compare"), "quiet": False}
-    assert call == given | dict.fromkeys(("pairings", "methods", "ablation", "results"))
-    output = capsys.readouterr().out
-    assert json.loads(output.splitlines()[-1]) == COMPARISON
-    assert cells(output) == [
-        ["method", "mIoU %", "oracle mIoU %", "false positive", "false negative"],
-        ["CAM", "54.0 (50.0-60.0)", "61.0", "0.25 (0.20-0.30)", "0.10"],
-        ["Full method", "70.0", "61.0", "0.25 (0.20-0.30)", "0.10"],
-        ["Supervised bound", "85.0 (80.0-90.0)"],
-    ]
-    caption = " ".join(output.split())
-    assert "prompts that name their class's context, per seed: 2, 1, 0 of 2" in caption
-    assert "full - classify: +12.0 points of oracle mIoU, 95 % interval +1.0 to +23.0" in caption
-    assert "full - match: -2.1 points of oracle mIoU" in caption
-
-
-def test_compare_shows_a_method_that_has_nothing_to_train(api: FakeApi, capsys: Output) -> None:
-    methods = {"classify": METHOD, "match": None, "full": METHOD}
-    api.comparison = {**COMPARISON, "methods": methods, "differences": {}}
-    assert main(["compare"]) == 0
-    assert ["Match only", "-", "-", "-", "-"] in cells(capsys.readouterr().out)
-
-
-def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Output) -> None:
-    pairings = [{"boat": "sand"}, {"boat": "snow", "cat": "road"}]
-    (tmp_path / "pairings.json").write_text(json.dumps(pairings))
-    api.comparison = {"runs": [COMPARISON, {**COMPARISON, "supervised_bound": None}]}
-    assert main(["compare", "--pairings", "pairings.json", "--seeds", "1", "--out", "there"]) == 0
-    call = api.only_call()
-    assert (call["pairings"], call["seeds"], call["out"]) == (pairings, 1, Path("there"))
-    output = capsys.readouterr().out
-    assert json.loads(output.splitlines()[-1]) == api.comparison
-    names = [re.split(r"\s{2,}", line)[0] for line in output.splitlines()]
-    run = ["CAM", "Full method"]
-    assert [name for name in names if name.strip()][2:9] == [
-        "pairing 1",
-        *run,
-        "Supervised bound",
-        "pairing 2",
-        *run,
-    ]
-    assert "pairing 2: prompts that name their class's context" in output
-
-
-def test_compare_takes_a_number_of_pairings_methods_an_ablation_and_a_page(api: FakeApi) -> None:
-    assert main(["compare", "--pairings", "4", "--methods", "match, full", "--results", "a b.md"]) == 0
-    call = api.only_call()
-    assert (call["pairings"], call["methods"], call["results"]) == (4, ["match", "full"], Path("a b.md"))
-    assert call["command"] == "semples compare --pairings 4 --methods 'match, full' --results 'a b.md'"
-    assert main(["compare", "--ablation", "losses"]) == 0
-    assert api.calls[1][1]["ablation"] == "losses"
-
-
-def test_compare_shows_the_variants_of_an_ablation(api: FakeApi, capsys: Output) -> None:
-    record = {key: value for key, value in COMPARISON.items() if key not in ("methods", "supervised_bound", "words")}
-    variants = {"length 1": METHOD, "length 2": METHOD}
-    found = {"length 1": [0, 1, 0], "length 2": [2, 2, 2]}
-    api.comparison = {"ablation": "prompt-length", **record, "variants": variants, "words_found": found}
-    assert main(["compare", "--ablation", "prompt-length"]) == 0
-    output = capsys.readouterr().out
-    assert [row[0] for row in cells(output)[:3]] == ["variant", "length 1", "length 2"]
-    assert "length 2: prompts that name their class's context, per seed: 2, 2, 2 of 2" in output
-
-
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -374,21 +278,6 @@ def test_text_of_errors_in_classes(tmp_path: Path, capsys: Output, classes: str,
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\xfa")
     expected = f"argument --classes: {text} (see `semples evaluate --help`)"
     assert error_line(["evaluate", "masks", "truth", "--classes", classes], capsys) == expected
-
-
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [
-        ('{"boat": "sand"}', 'p.json is not a list of pairings, expected [{"boat": "water", ...}, ...]'),
-        ("[]", 'p.json is not a list of pairings, expected [{"boat": "water", ...}, ...]'),
-        ('[{"boat": 1}]', 'p.json is not a list of pairings, expected [{"boat": "water", ...}, ...]'),
-        ("[", "p.json is not valid JSON: Expecting value: line 1 column 2 (char 1)"),
-    ],
-)
-@pytest.mark.usefixtures("api")
-def test_text_of_errors_in_pairings(tmp_path: Path, capsys: Output, content: str, text: str) -> None:
-    (tmp_path / "p.json").write_text(content)
-    assert error_line(["compare", "--pairings", "p.json"], capsys) == text
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ from semples.distributed import (
     world,
 )
 from semples.errors import RunError
-from semples.training import Fitting, StepResult, TrainingLog, fit, make_accelerator, set_seed
+from semples.progress import TrainingLog
+from semples.training import Fitting, StepResult, fit, make_accelerator, set_seed
 
 torch.set_num_threads(1)
 

@@ -11,6 +11,7 @@ import semples
 from semples.compare import compare
 from semples.config import Config
 from semples.data.images import read_mask
+from semples.data.index import require_run
 from semples.distributed import is_first, processes, wait
 from semples.doctor import doctor
 from semples.errors import ConfigError, DataError
@@ -222,8 +223,7 @@ def report(run: Path) -> Path:
     Raises:
         DataError: That is no run directory.
     """
-    if not (run / "dataset.json").is_file():
-        raise DataError(f"{run} is no run directory: it has no dataset.json: give the folder that semples run wrote")
+    require_run(run, "dataset.json")
     return write_report(run)
 
 

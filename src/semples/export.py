@@ -15,7 +15,7 @@ from pycocotools import mask as rle
 
 from semples.data.catalogues import voc_palette
 from semples.data.images import read_mask, write_mask
-from semples.data.index import read_dataset_index
+from semples.data.index import read_dataset_index, require_run
 from semples.errors import DataError
 from semples.files import read_json, replacing, write_text
 from semples.records import IGNORE_INDEX
@@ -166,9 +166,7 @@ def _read_run(run: Path) -> tuple[list[str], list[int], list[MaskedImage]]:
 
 def require_stage(run: Path, folder: str) -> None:
     """Raise DataError unless a run directory is there and says that a stage, named by its folder, is done."""
-    for name in ("dataset.json", "manifest.json"):
-        if not (run / name).is_file():
-            raise DataError(f"{run} is no run directory: it has no {name}: give the folder that semples run wrote")
+    require_run(run, "dataset.json", "manifest.json")
     status = _status(run / "manifest.json", folder)
     if status != "done":
         stage = folder.partition("-")[2]

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semples.data.index import read_dataset_index
-from semples.errors import DataError
+from semples.data.index import read_dataset_index, require_run
 from semples.files import read_json
 from semples.records import Dataset
 
@@ -74,9 +73,5 @@ class RunResult:
         return self.directory / "4-pseudo-masks" / f"{id}.png"
 
     def _index(self) -> Dataset:
-        path = self.directory / "dataset.json"
-        if not path.is_file():
-            raise DataError(
-                f"{self.directory} is no run directory: it has no dataset.json: give the folder that semples run wrote"
-            )
-        return read_dataset_index(path)
+        require_run(self.directory, "dataset.json")
+        return read_dataset_index(self.directory / "dataset.json")

@@ -26,7 +26,6 @@ from semples.progress import TrainingLog
 __all__ = [
     "Fitting",
     "StepResult",
-    "TrainingLog",
     "fit",
     "is_on_cpu",
     "make_accelerator",
@@ -65,7 +64,7 @@ class Fitting:
 
 
 def make_accelerator(device: str, precision: str) -> Accelerator:
-    """Resolve "auto" settings: the first GPU if there is one, bf16 where the device gains from it.
+    """Resolve "auto" settings: the first GPU if there is one, bf16 where a GPU has it.
 
     Args:
         device: "auto", "cpu", "cuda" or "mps".

@@ -11,6 +11,23 @@ from semples.errors import DataError
 from semples.records import ClassCatalogue, Dataset, Sample
 
 
+def require_run(directory: Path, *names: str) -> None:
+    """Refuse a folder that is no run directory.
+
+    Args:
+        directory: The folder.
+        names: Files that every run directory has, and that are about to be read.
+
+    Raises:
+        DataError: One of them is missing.
+    """
+    for name in names:
+        if not (directory / name).is_file():
+            raise DataError(
+                f"{directory} is no run directory: it has no {name}: give the folder that semples run wrote"
+            )
+
+
 def read_dataset_index(path: Path) -> Dataset:
     """Read the file; an id in it is safe to name files by.
 

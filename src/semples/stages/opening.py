@@ -15,12 +15,11 @@ from semples.data.checking import SizeOf
 from semples.data.coco import read_coco
 from semples.data.folder import read_folder
 from semples.data.images import image_size
-from semples.data.index import read_dataset_index
+from semples.data.index import read_dataset_index, require_run
 from semples.data.own import read_own
 from semples.data.scenes.reader import SceneSettings, read_scenes
 from semples.data.voc import read_voc
 from semples.distributed import first_goes_first, is_first
-from semples.errors import DataError
 from semples.files import write_json
 from semples.progress import TrainingLog
 from semples.records import Dataset, Sample
@@ -62,11 +61,7 @@ def reopen_run(directory: Path, device: str | None = None) -> Run:
     Raises:
         DataError: That is no run directory.
     """
-    for name in ("config.yaml", "dataset.json"):
-        if not (directory / name).is_file():
-            raise DataError(
-                f"{directory} is no run directory: it has no {name}: give the folder that semples run wrote"
-            )
+    require_run(directory, "config.yaml", "dataset.json")
     config = load_config(directory / "config.yaml", {} if device is None else {"device": device})
     dataset = read_dataset_index(directory / "dataset.json")
     return Run(directory, config, dataset, make_accelerator(config.device, config.precision), TrainingLog())

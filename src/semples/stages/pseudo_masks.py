@@ -53,7 +53,7 @@ def pseudo_masks(run: Run) -> None:
     stands in ``threshold.json``. Every process does its share of the images.
     """
     source, final = run.folder(final_generator(run.config.guidance.enabled)), run.folder("pseudo-masks")
-    settings, steps = run.config.pseudo_masks, refinement_steps(run.config)
+    settings, steps = run.config.pseudo_masks, list(refinement_steps(run.config).values())
     choice = _choice(run)
     samples = run.dataset.train
     missing = [i for i in share(range(len(samples))) if not (final / f"{samples[i].id}.png").is_file()]
@@ -62,15 +62,16 @@ def pseudo_masks(run: Run) -> None:
             sample = samples[index]
             cams, classes = (torch.from_numpy(array).to(run.device) for array in read_cams(source, sample))
             image = to_pixels(run.train_images[index]).to(run.device)
-            label_maps = partial(refined_label_maps, image, cams.float() / 255, classes, list(steps.values()))
+            scores_at = partial(refined_scores, image, cams.float() / 255, steps)
             own = choice["images"].get(sample.id)
             threshold = choice["threshold"] if own is None else torch.tensor(own, device=run.device)
-            scores = refined_scores(image, cams.float() / 255, list(steps.values()), threshold)
+            scores = scores_at(threshold)
             after_step = [winning_labels(each, classes) for each in scores]
             mask = after_step[-1]
             if settings.ignore_band:
-                low, high = band_ends(threshold, settings.ignore_band)
-                mask = ignore_band(label_maps(low)[-1], label_maps(high)[-1], IGNORE_INDEX)
+                ends = band_ends(threshold, settings.ignore_band)
+                low, high = (winning_labels(scores_at(end)[-1], classes) for end in ends)
+                mask = ignore_band(low, high, IGNORE_INDEX)
             if run.config.segment.confidence_weighting:
                 confidence = (score_margin(scores[-1]) * 255).round().to(torch.uint8)
                 writer.add(write_confidence, confidence_folder(run) / f"{sample.id}.png", confidence.cpu().numpy())

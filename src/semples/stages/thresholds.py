@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from semples.masks import masked_regions
 from semples.records import Sample
 from semples.refinement import pixel_adaptive_refinement
 from semples.stages.cams import read_cams
-from semples.stages.run import PROMPTS_FILE, Run
+from semples.stages.run import Run
 from semples.thresholds import (
     CANDIDATES,
     LEVELS,
@@ -73,15 +74,15 @@ class Maps:
 
     Attributes:
         sample: The image.
-        image: Its colours [3, H, W] in [0, 1].
         cams: CAMs [P, H, W] in [0, 1] of its P classes.
         classes: Their 0-based indices [P], int64.
+        read_image: Gives its colours [3, H, W] in [0, 1]; not every use of the maps needs them.
     """
 
     sample: Sample
-    image: Tensor
     cams: Tensor
     classes: Tensor
+    read_image: Callable[[], Tensor]
 
 
 def criterion_of(run: Run) -> str:
@@ -149,11 +150,15 @@ def judged_maps(run: Run, stage: str, indices: Iterable[int], refined: bool = Fa
     for index in run.log.track(share(list(indices)), f"cuts of {stage}"):
         sample = run.dataset.train[index]
         stored, classes = read_cams(run.folder(stage), sample)
-        image = to_pixels(run.train_images[index]).to(run.device)
         cams = torch.from_numpy(stored).to(run.device).float() / 255
+        read_image = partial(_image, run, index)
         if refined and len(cams):
-            cams = pixel_adaptive_refinement(image, cams, **vars(run.config.pixel_adaptive))
-        yield Maps(sample, image, cams, torch.from_numpy(classes).to(run.device))
+            cams = pixel_adaptive_refinement(read_image(), cams, **vars(run.config.pixel_adaptive))
+        yield Maps(sample, cams, torch.from_numpy(classes).to(run.device), read_image)
+
+
+def _image(run: Run, index: int) -> Tensor:
+    return to_pixels(run.train_images[index]).to(run.device)
 
 
 def costs_by_prompts(run: Run, maps: Iterable[Maps]) -> list[float]:
@@ -170,7 +175,7 @@ def prompt_costs_of_pairs(run: Run, maps: Iterable[Maps]) -> list[tuple[int, Ten
     def of_image(shown: Maps) -> list[tuple[int, Tensor]]:
         return [
             (index, prompt_costs(foreground, background, texts[index], prompts[index], score).cpu())
-            for index, foreground, background in region_features(run, [shown])
+            for index, foreground, background in region_features(run, shown)
         ]
 
     return [pair for pairs in unshare([of_image(shown) for shown in maps]) for pair in pairs]
@@ -180,23 +185,21 @@ def prompt_costs_of_pairs(run: Run, maps: Iterable[Maps]) -> list[tuple[int, Ten
 def text_features(run: Run) -> tuple[Tensor, Tensor]:
     """Features [K, D] of the class texts and of the learned prompts."""
     model = run.vision_language
-    vectors = run.finished_tensors("prompts", PROMPTS_FILE)["vectors"]
-    return model.encode_classes(list(run.dataset.catalogue.prompt_names)), model.encode_prompts(vectors)
+    return model.encode_classes(list(run.dataset.catalogue.prompt_names)), model.encode_prompts(run.load_prompts())
 
 
 @torch.no_grad()
-def region_features(run: Run, maps: Iterable[Maps]) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield each (image, class) pair: its class, and features [T, D] of fore- and background at each candidate.
+def region_features(run: Run, shown: Maps) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield each class of an image, and features [T, D] of its fore- and background at each candidate.
 
     An empty region is what is then left to see: the fill colour, which matches nothing well.
     """
-    model = run.vision_language
-    for shown in maps:
-        for masks, index in zip(hard_masks(shown.cams), shown.classes.tolist(), strict=True):
-            same_image = torch.zeros(len(masks), dtype=torch.int64, device=masks.device)
-            regions = masked_regions(shown.image[None], masks.float(), same_image, model.fill)
-            foreground, background = model.encode_images(torch.cat(regions)).chunk(2)
-            yield index, foreground, background
+    model, image = run.vision_language, shown.read_image()[None]
+    for masks, index in zip(hard_masks(shown.cams), shown.classes.tolist(), strict=True):
+        same_image = torch.zeros(len(masks), dtype=torch.int64, device=masks.device)
+        regions = masked_regions(image, masks.float(), same_image, model.fill)
+        foreground, background = model.encode_images(torch.cat(regions)).chunk(2)
+        yield index, foreground, background
 
 
 def costs_by_li(run: Run, maps: Iterable[Maps]) -> list[float]:

@@ -1,0 +1,21 @@
+"""What the figures of a benchmark belong to."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+
+import torch
+import transformers
+
+
+def provenance() -> dict[str, str]:
+    """Commit, versions and kind of processor, for the JSON line."""
+    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
+    return {
+        "commit": asked.stdout.strip(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "device": f"cpu ({platform.machine()})",
+    }
