@@ -206,6 +206,16 @@ def test_layers_are_those_that_some_shown_image_has(run: Path) -> None:
     assert buttons == ["Photograph", *names]
 
 
+def test_masks_after_a_refinement_step_that_is_not_the_last_can_be_looked_at(run: Path) -> None:
+    put_mask(run / "4-pseudo-masks/after-pixel_adaptive/a.png", np.ones(SIZE, dtype=np.uint8))
+    names = [layer.name for layer in gallery.available_layers(collect(run), "train")]
+    assert names[3:5] == ["After pixel_adaptive", "Pseudo mask"]
+    shown = report(run).attributes("img")
+    assert [image["data-layer"] for image in shown if image["alt"] == "After pixel_adaptive of a"] == [
+        "after-pixel_adaptive"
+    ]
+
+
 def test_prompt_maps_are_looked_at_and_count_for_nothing(run: Path) -> None:
     before = viewer_data(run)["shots"][0]
     put_cams(run / "2-prompt-maps/a.safetensors", [0])

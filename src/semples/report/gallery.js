@@ -91,7 +91,7 @@ class Gallery {
 
   key(event) {
     if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("select")) return;
-    const layer = this.layers[Number(event.key) - 1];
+    const layer = this.layers[event.key === "0" ? 9 : Number(event.key) - 1];
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (layer && !layer.disabled) this.chooseLayer(layer.dataset.choose);
     else if (event.key === "h") this.find.heat.click();

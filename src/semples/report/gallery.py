@@ -49,6 +49,10 @@ LAYERS = (
     Layer("matched", "Matched CAM", "cams", {"train": "1-match/cams"}),
     Layer("prompt", "Prompt", "heat", {"train": "2-prompt-maps"}),
     Layer("refined", "Refined CAM", "cams", {"train": "3-refine/cams"}),
+    *(
+        Layer(f"after-{step}", f"After {step}", "mask", {"train": f"4-pseudo-masks/after-{step}"})
+        for step in ("pixel_adaptive", "dense_crf")
+    ),
     Layer("pseudo", "Pseudo mask", "mask", {"train": "4-pseudo-masks"}),
     Layer("prediction", "Prediction", "mask", {"train": "6-evaluate/predictions", "val": "5-segment/predictions"}),
     Layer("truth", "Ground truth", "mask", {"train": "6-evaluate/truth", "val": "6-evaluate/truth"}),
