@@ -13,15 +13,18 @@ import yaml
 import semples
 from fake_api import COMPARISON, EVALUATION, SCORES, FakeApi, Finding, cells, error_line
 from semples.cli import STAGES, main
-from semples.config import DEFAULT_PAIRS, Config
+from semples.config import DEFAULT_PAIRS
 from semples.errors import DataError, RunError
+from semples.settings import DEMO, load_config
 
 Output = pytest.CaptureFixture[str]
 
 
 def test_demo_prints_scores_and_report(api: FakeApi, capsys: Output) -> None:
     assert main(["demo"]) == 0
-    assert api.only_call() == {"out": Path("runs/demo"), "config": Config(), "force": None, "quiet": False}
+    config = load_config(overrides=DEMO)
+    assert (config.data.train_size, config.segment.supervised_bound) == (200, False)
+    assert api.only_call() == {"out": Path("runs/demo"), "config": config, "force": None, "quiet": False}
     output = capsys.readouterr().out
     assert cells(output) == [
         ["oracle", "oracle", "false", "false"],
@@ -45,12 +48,14 @@ def test_demo_takes_options_and_settings_in_both_spellings(api: FakeApi) -> None
         "false",
         "--quiet",
         "--force=match",
+        "--data.train_size=50",
     ]
     assert main(["demo", *words, "--data.pairs.boat", "sand"]) == 0
     call = api.only_call()
     config = call.pop("config")
     assert call == {"out": Path("here"), "force": "match", "quiet": True}
     assert (config.seed, config.data.bias, config.cams.flip) == (3, 0.5, False)
+    assert (config.data.train_size, config.data.val_size) == (50, DEMO["data.val_size"])
     assert config.data.pairs == {**DEFAULT_PAIRS, "boat": "sand"}
 
 

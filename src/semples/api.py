@@ -25,7 +25,7 @@ from semples.onnx_export import export_onnx
 from semples.predict import predict
 from semples.report import write_report
 from semples.results import RunResult
-from semples.settings import load_config
+from semples.settings import load_config, load_demo_config
 from semples.stages.news import StageNews, Teller
 from semples.stages.opening import open_run
 from semples.stages.pipeline import run_stages
@@ -96,19 +96,23 @@ def demo(
     quiet: bool = False,
     on_stage: Teller | None = None,
 ) -> Path:
-    """Run the whole pipeline on built-in scenes: CPU is enough, nothing is downloaded."""
-    return run(config or Config(), out, force=force, quiet=quiet, on_stage=on_stage)
+    """Run the whole pipeline on some of the built-in scenes, in minutes on a CPU; nothing is downloaded.
+
+    Arguments are those of :func:`run`; without a config its settings are :data:`semples.settings.DEMO`.
+    """
+    return run(config or load_demo_config(), out, force=force, quiet=quiet, on_stage=on_stage)
 
 
 class Pipeline:
     """The whole pipeline on one data set: settings in, a run directory out.
 
     ``Pipeline("photos.yaml", seed=1).run()`` does what ``semples run --config photos.yaml --seed 1`` does;
-    ``Pipeline(data={"reader": "folder", "root": "photos"})`` needs no file, and ``Pipeline()`` is the demo.
+    ``Pipeline(data={"reader": "folder", "root": "photos"})`` needs no file, and ``Pipeline()`` takes all of the
+    built-in scenes.
 
     Args:
         config: A YAML file of settings, or settings that are loaded already; None takes the defaults.
-        out: The run directory; ``runs/NAME`` of the file, of the folder of the data, or ``runs/demo`` if None.
+        out: The run directory; ``runs/NAME`` of the file, of the folder of the data, or of the reader if None.
         settings: Single settings (``seed=1``) and sections (``refine={"epochs": 5}``); they win over the file.
 
     Attributes:
@@ -128,7 +132,7 @@ class Pipeline:
             self.config = config
         else:
             self.config = load_config(None if config is None else Path(config), settings)
-        name = config if isinstance(config, Path | str) else self.config.data.root or "demo"
+        name = config if isinstance(config, Path | str) else self.config.data.root or self.config.data.reader
         self.out = Path("runs") / Path(name).stem if out is None else Path(out)
 
     def run(

@@ -31,6 +31,9 @@ _SETTINGS: dict[str, Any] = {name: hint for name, hint in _HINTS.items() if name
 }
 _EXPECTED = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
+DEMO: Mapping[str, Any] = {"data.train_size": 200, "data.val_size": 60, "segment.supervised_bound": False}
+"""How ``semples demo`` differs from the defaults: half of the scenes, and no second network trained on true masks."""
+
 SETTING_KEYS = tuple(_SETTINGS)
 """Every setting by its dotted name, such as ``data.root`` or ``seed``."""
 
@@ -68,6 +71,15 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | Sequenc
     for setting in given:
         resolver.take(setting)
     return resolver.config()
+
+
+def load_demo_config(words: Sequence[str] = ()) -> Config:
+    """Return the settings of ``semples demo``: the defaults made small, changed by words as on a command line.
+
+    Raises:
+        ConfigError: As of :func:`load_config`.
+    """
+    return load_config(overrides=[*(f"--{name}={json.dumps(value)}" for name, value in DEMO.items()), *words])
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from semples.cli.parser import (
     stage_name,
 )
 from semples.errors import ConfigError, DataError
-from semples.settings import config_to_yaml, load_config
+from semples.settings import config_to_yaml, load_config, load_demo_config
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,7 +41,7 @@ def _demo_arguments(parser: Parser) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    config = load_config(overrides=arguments.settings)
+    config = load_demo_config(arguments.settings)
     from semples import api
 
     options = _run_options(arguments)

@@ -136,6 +136,8 @@ class SegmentConfig(OptimizerConfig):
     """Passes over the training images."""
     learning_rate: float = 4e-3
     """Peak rate of AdamW."""
+    warmup: float = 0.1
+    """Share of the steps with a linearly rising rate; without it some seeds lose whole classes."""
     schedule: Literal["cosine", "poly"] = "cosine"
     """How the rate falls to 0 after the warm-up: half a cosine, or (1 - share of the steps done)^0.9."""
     ema: float = 0.0
