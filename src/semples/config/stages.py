@@ -145,7 +145,7 @@ class SegmentConfig(OptimizerConfig):
     model: str = "bundled"
     """Any semantic segmentation or backbone checkpoint: hub name, local folder, or "bundled" (a tiny UPerNet);
     a config.json without weights starts from random ones."""
-    image_size: int = 96
+    image_size: int = 128
     """Side of the square training crops in pixels."""
     smallest_scale: float = 0.8
     """Training images are scaled by a random factor from here ..."""
