@@ -37,7 +37,7 @@ DEMO: Mapping[str, Any] = {
     "segment.image_size": 96,
     "segment.supervised_bound": False,
 }
-"""How ``semples demo`` differs from the defaults: half of the scenes, and one small network, not a second on true masks."""
+"""How ``semples demo`` differs from the defaults: half of the scenes, one small network, none on true masks."""
 
 SETTING_KEYS = tuple(_SETTINGS)
 """Every setting by its dotted name, such as ``data.root`` or ``seed``."""
