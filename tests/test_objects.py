@@ -142,7 +142,7 @@ def test_settings_of_a_pipeline(tmp_path: Path) -> None:
     assert (pipeline.config.seed, pipeline.config.match.epochs, pipeline.config.match.batch_size) == (1, 7, 4)
     assert pipeline.out == Path("runs/photos")
     assert Pipeline().config == Pipeline(Config()).config == Config()
-    assert Pipeline().out == Path("runs/demo")
+    assert Pipeline().out == Path("runs/scenes")
     assert Pipeline(data={"reader": "folder", "root": "my/boats"}).out == Path("runs/boats")
     with pytest.raises(ConfigError, match="Did you mean"):
         Pipeline(match={"epoch": 7})
