@@ -38,7 +38,7 @@ PRIOR = 10.0
 """n0 of :func:`semples.thresholds.shrunk_costs`: for how many images the mean of a class counts."""
 
 FALLBACK = 0.4
-"""The threshold where nothing speaks for any: no image with a tag, or maps without a pattern."""
+"""The threshold where nothing speaks for any: no image with a tag, maps without a pattern or off all objects."""
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,25 @@ def choose_for_masks(run: Run, stage: str) -> Choice:
     costs = torch.stack([cost for _, cost in found])  # [P, T]
     classes = torch.tensor([index for index, _ in found])
     whole = costs.mean(0).tolist()
-    threshold = _best(whole)
+    threshold = _best_of_all("prompts", whole)
     own = iter(shrunk_costs(costs, classes, PRIOR).tolist())
     images = {sample.id: [_best(next(own), threshold) for _ in sample.tags] for sample in samples}
     return Choice("prompts_image", threshold, tuple(whole), images)
 
 
-def _best(costs: Sequence[float], otherwise: float = FALLBACK) -> float:
+def _best(costs: Sequence[float], otherwise: float) -> float:
     best = lowest(costs)
     return otherwise if best is None else best
+
+
+def _best_of_all(criterion: str, costs: Sequence[float]) -> float:
+    """Return the threshold of a data set by its costs.
+
+    By prompts, costs that fall until regions are whole images did not find the objects in the maps (which then lie on
+    contexts), and nothing speaks for any threshold.
+    """
+    best = _best(costs, FALLBACK)
+    return FALLBACK if criterion == "prompts" and best == CANDIDATES[0] else best
 
 
 def choose_threshold(run: Run, stage: str, refined: bool = False) -> Choice:
@@ -131,7 +141,7 @@ def choose_threshold(run: Run, stage: str, refined: bool = False) -> Choice:
     name = criterion_of(run).removesuffix("_image")
     picked = evenly(range(len(run.dataset.train)), IMAGES)
     costs = CRITERIA[name](run, judged_maps(run, stage, picked, refined))
-    return Choice(name, _best(costs), tuple(costs))
+    return Choice(name, _best_of_all(name, costs), tuple(costs))
 
 
 def judged_maps(run: Run, stage: str, indices: Iterable[int], refined: bool = False) -> Iterator[Maps]:
