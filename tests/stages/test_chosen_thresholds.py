@@ -20,7 +20,7 @@ from semples.errors import ConfigError
 from semples.settings import load_config
 from semples.stages.opening import open_run
 from semples.stages.run import Run
-from semples.stages.thresholds import FALLBACK, choose_for_masks, choose_threshold, criterion_of, judged_maps
+from semples.stages.thresholds import CRITERIA, FALLBACK, choose_for_masks, choose_threshold, criterion_of, judged_maps
 from semples.thresholds import CANDIDATES, lowest, otsu_costs
 
 torch.set_num_threads(1)
@@ -131,6 +131,17 @@ def test_maps_that_look_the_same_at_every_threshold_leave_the_fallback(run: Run,
     cams[40, 50] = peak
     put_cams(run, cams)
     assert choose_threshold(with_settings(run, criterion=criterion), "refine").threshold == FALLBACK
+
+
+@pytest.mark.parametrize(("criterion", "expected"), [("prompts", FALLBACK), ("li", CANDIDATES[0])])
+def test_costs_by_prompts_that_fall_until_all_is_inside_have_found_no_object(
+    run: Run, monkeypatch: pytest.MonkeyPatch, criterion: str, expected: float
+) -> None:
+    falling = [1.0 + t for t in CANDIDATES]
+    monkeypatch.setitem(CRITERIA, criterion, lambda _run, _maps: falling)
+    chosen = choose_threshold(with_settings(run, criterion=criterion), "refine")
+    assert chosen.threshold == expected
+    assert chosen.costs == tuple(falling)
 
 
 @pytest.mark.parametrize("criterion", ["prompts", "li", "otsu"])
