@@ -47,12 +47,14 @@ from semples.stages.thresholds import (
     FALLBACK,
     IMAGES,
     Maps,
+    best_by_prompts,
+    best_threshold,
     costs_by_otsu,
     judged_maps,
     region_features,
     text_features,
 )
-from semples.thresholds import CANDIDATES, lowest, prompt_costs
+from semples.thresholds import CANDIDATES, prompt_costs
 from semples.training import make_accelerator
 
 PRIOR = 10
@@ -133,12 +135,6 @@ def miou_at(run: Run, maps: Sequence[Maps], thresholds: Callable[[int, Tensor], 
     return matrix.miou
 
 
-def or_fallback(costs: Tensor) -> float:
-    """The best threshold by costs [T]."""
-    best = lowest(costs.tolist())
-    return FALLBACK if best is None else best
-
-
 def by_prompts(run: Run, maps: Sequence[Maps], judged: Sequence[int]) -> dict[str, Any]:
     """Threshold, or mIoU where there are several, of the criteria that need the vision-language model."""
     (four, three), classes = costs_of_pairs(run, maps)
@@ -146,15 +142,16 @@ def by_prompts(run: Run, maps: Sequence[Maps], judged: Sequence[int]) -> dict[st
     is_judged = torch.isin(positions, torch.tensor(judged))
     means = {int(c): four[is_judged & (classes == c)].mean(0) for c in classes[is_judged].unique()}
     whole = four[is_judged].mean(0)
-    of_class = {index: or_fallback(means.get(index, whole)) for index in range(run.num_classes)}
+    of_class = {index: best_threshold(means.get(index, whole).tolist()) for index in range(run.num_classes)}
 
     def of_pair(position: int, present: Tensor) -> Tensor:
         own = zip(four[positions == position], present.tolist(), strict=True)
-        return torch.tensor([or_fallback(costs + PRIOR * means.get(index, whole)) for costs, index in own])
+        drawn = [costs + PRIOR * means.get(index, whole) for costs, index in own]
+        return torch.tensor([best_threshold(costs.tolist()) for costs in drawn])
 
     return {
-        "prompts": or_fallback(whole),
-        "three_terms": or_fallback(three[is_judged].mean(0)),
+        "prompts": best_by_prompts(whole.tolist()),
+        "three_terms": best_threshold(three[is_judged].mean(0).tolist()),
         "prompts_class": miou_at(run, maps, lambda _, present: torch.tensor([of_class[i] for i in present.tolist()])),
         "prompts_image": miou_at(run, maps, of_pair),
         "thresholds_class": {name: of_class[index] for index, name in enumerate(run.dataset.catalogue.names)},
@@ -171,11 +168,11 @@ def measure(run: Run, stage: str, refined: bool, count: int, stability: int) -> 
     some = [maps[position] for position in judged]
     chosen: dict[str, float] = {
         "constant": FALLBACK,
-        "otsu": or_fallback(torch.tensor(costs_by_otsu(run, some))),
-        "colours": or_fallback(torch.tensor(costs_by_colours(some))),
+        "otsu": best_threshold(costs_by_otsu(run, some)),
+        "colours": best_threshold(costs_by_colours(some)),
     }
     if stability and not refined:
-        chosen["stability"] = or_fallback(torch.tensor(costs_by_stability(run, stage, stability)))
+        chosen["stability"] = best_threshold(costs_by_stability(run, stage, stability))
     several: dict[str, float] = {}
     extra: dict[str, Any] = {}
     if run.config.guidance.enabled:

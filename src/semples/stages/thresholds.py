@@ -105,25 +105,26 @@ def choose_for_masks(run: Run, stage: str) -> Choice:
     costs = torch.stack([cost for _, cost in found])  # [P, T]
     classes = torch.tensor([index for index, _ in found])
     whole = costs.mean(0).tolist()
-    threshold = _best_of_all("prompts", whole)
+    threshold = best_by_prompts(whole)
     own = iter(shrunk_costs(costs, classes, PRIOR).tolist())
-    images = {sample.id: [_best(next(own), threshold) for _ in sample.tags] for sample in samples}
+    images = {sample.id: [best_threshold(next(own), threshold) for _ in sample.tags] for sample in samples}
     return Choice("prompts_image", threshold, tuple(whole), images)
 
 
-def _best(costs: Sequence[float], otherwise: float) -> float:
+def best_threshold(costs: Sequence[float], otherwise: float = FALLBACK) -> float:
+    """Return the threshold of the lowest cost; another one where nothing speaks for any."""
     best = lowest(costs)
     return otherwise if best is None else best
 
 
-def _best_of_all(criterion: str, costs: Sequence[float]) -> float:
-    """Return the threshold of a data set by its costs.
+def best_by_prompts(costs: Sequence[float]) -> float:
+    """Return the threshold of a data set by its costs by prompts.
 
-    By prompts, costs that fall until regions are whole images did not find the objects in the maps (which then lie on
-    contexts), and nothing speaks for any threshold.
+    Costs that fall until the lowest candidate, where regions are nearly whole images, speak for no threshold: the
+    prompts did not find the objects in the maps.
     """
-    best = _best(costs, FALLBACK)
-    return FALLBACK if criterion == "prompts" and best == CANDIDATES[0] else best
+    best = best_threshold(costs)
+    return FALLBACK if best == CANDIDATES[0] else best
 
 
 def choose_threshold(run: Run, stage: str, refined: bool = False) -> Choice:
@@ -141,7 +142,8 @@ def choose_threshold(run: Run, stage: str, refined: bool = False) -> Choice:
     name = criterion_of(run).removesuffix("_image")
     picked = evenly(range(len(run.dataset.train)), IMAGES)
     costs = CRITERIA[name](run, judged_maps(run, stage, picked, refined))
-    return Choice(name, _best_of_all(name, costs), tuple(costs))
+    best = best_by_prompts if name == "prompts" else best_threshold
+    return Choice(name, best(costs), tuple(costs))
 
 
 def judged_maps(run: Run, stage: str, indices: Iterable[int], refined: bool = False) -> Iterator[Maps]:
