@@ -66,7 +66,7 @@ class MatchConfig(OptimizerConfig):
 
     epochs: int = 10
     """Passes over the training images."""
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
     """Peak rate of AdamW; cosine to 0."""
     lambda_background: float = 1.0
     """Weight of: the masked-out background must not match the class text."""
