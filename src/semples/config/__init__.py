@@ -15,6 +15,7 @@ from semples.config.results import (
     EvaluationConfig,
     PixelAdaptiveConfig,
     PseudoMasksConfig,
+    RefinementName,
     ReportConfig,
 )
 from semples.config.stages import (
@@ -46,6 +47,7 @@ __all__ = [
     "PromptsConfig",
     "PseudoMasksConfig",
     "RefineConfig",
+    "RefinementName",
     "ReportConfig",
     "SegmentConfig",
     "VisionLanguageConfig",

@@ -8,6 +8,8 @@ from typing import Literal
 from semples.config.checks import not_negative, positive, share
 from semples.errors import ConfigError
 
+RefinementName = Literal["pixel_adaptive", "dense_crf"]
+
 
 @dataclass(frozen=True)
 class PseudoMasksConfig:
@@ -19,7 +21,7 @@ class PseudoMasksConfig:
     """What a threshold is chosen by. prompts: the vision-language model finds the class inside of the masks and the
     learned prompt outside; prompts_image: the same for each image and class, at 20 looks of that model each; li,
     otsu: the values of the CAMs alone; auto: prompts with guidance, li without."""
-    refinement: list[Literal["pixel_adaptive", "dense_crf"]] = field(default_factory=lambda: ["pixel_adaptive"])
+    refinement: list[RefinementName] = field(default_factory=lambda: ["pixel_adaptive"])
     """Steps by which the photograph itself corrects the CAMs before they are cut, in this order."""
     ignore_band: float = 0.0
     """Width of the band around the threshold: what its lower and upper end label differently is ignored (255)."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from semples.config import RefinementName
 from semples.data.shown import evenly
 from semples.records import Sample
 from semples.report import pictures, quality
@@ -51,7 +52,7 @@ LAYERS = (
     Layer("refined", "Refined CAM", "cams", {"train": "3-refine/cams"}),
     *(
         Layer(f"after-{step}", f"After {step}", "mask", {"train": f"4-pseudo-masks/after-{step}"})
-        for step in ("pixel_adaptive", "dense_crf")
+        for step in get_args(RefinementName)
     ),
     Layer("pseudo", "Pseudo mask", "mask", {"train": "4-pseudo-masks"}),
     Layer("prediction", "Prediction", "mask", {"train": "6-evaluate/predictions", "val": "5-segment/predictions"}),

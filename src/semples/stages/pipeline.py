@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import getitem
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from semples.config import Config
+from semples.config import Config, RefinementName
 from semples.distributed import first_says, is_first, wait
 from semples.errors import ConfigError, DataError, did_you_mean
 from semples.files import read_json, write_json, writing
@@ -31,7 +31,7 @@ from semples.stages.warnings import stage_warnings
 from semples.training import peak_memory_mb
 
 GENERATOR = ("seed", "data", "mask_generator")
-MASKS = ("pseudo_masks", "pixel_adaptive", "dense_crf")
+MASKS = ("pseudo_masks", *get_args(RefinementName))
 GUIDED = ("vision_language", "augmentation")
 
 WITHOUT_EFFECT = ("root", "cache_mb", "workers", "skip_bad_images")
