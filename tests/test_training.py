@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from semples.checkpoints import Checkpoint
-from semples.errors import RunError
+from semples.errors import ConfigError, RunError
 from semples.progress import TrainingLog
 from semples.training import Fitting, StepResult, fit, make_accelerator, poly, rate_at, set_seed
 
@@ -282,3 +282,9 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path) -> None:
     ):
         fit("toy", module, step, groups, loader, Fitting(1, 0.1, 0.0), accelerator, TrainingLog(), checkpoint)
     assert not (tmp_path / "toy").exists()
+
+
+def test_a_second_precision_in_one_process_is_told() -> None:
+    make_accelerator("cpu", "fp32")
+    with pytest.raises(ConfigError, match="device cpu with precision bf16: a process has one device and one precision"):
+        make_accelerator("cpu", "bf16")

@@ -19,11 +19,13 @@ from huggingface_hub import try_to_load_from_cache
 from semples.config import Config
 from semples.data.checking import BadImages
 from semples.data.images import image_size
-from semples.errors import SemplesError
-from semples.models import backbones, segmentation, vision_language
+from semples.errors import ConfigError, SemplesError
+from semples.models import segmentation, vision_language
 from semples.models.loading import resolve
+from semples.models.mask_generators import bundled_backbone
 from semples.records import Dataset
 from semples.stages.opening import read_dataset
+from semples.training import is_on_cpu, require_device
 
 PACKAGES = ("semples", "torch", "transformers", "accelerate", "kornia", "numpy", "pillow")
 _GIGABYTE = 2**30
@@ -71,21 +73,19 @@ def _machine(config: Config) -> Iterator[Finding]:
 
 
 def _device(wanted: str) -> Finding:
-    kind = wanted.partition(":")[0]
-    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if kind == "auto":
-        kind = next(name for name in ("cuda", "mps", "cpu") if has[name])
-    if not has.get(kind, False):
-        present = ", ".join(name for name, is_there in has.items() if is_there)
-        return Finding("device", "problem", f"{wanted} is not there", f"set device to auto or to one of {present}")
-    if kind == "cuda":
+    try:
+        require_device(wanted)
+    except ConfigError as error:
+        found, _, advice = str(error).partition(": ")
+        return Finding("device", "problem", found, advice)
+    if wanted.startswith("cuda") or (wanted == "auto" and not is_on_cpu(wanted)):
         properties = torch.cuda.get_device_properties(wanted if ":" in wanted else 0)
         bf16 = "with" if torch.cuda.is_bf16_supported() else "without"
         return Finding("device", "ok", f"{properties.name}, {properties.total_memory / _GIGABYTE:.0f} GB, {bf16} bf16")
-    if kind == "cpu":
+    if is_on_cpu(wanted):
         advice = "photographs at full size want a GPU; the demo and small sets do not"
-        return Finding("device", "note", "cpu: no GPU that this torch can use", advice)
-    return Finding("device", "ok", kind)
+        return Finding("device", "note", "cpu", advice)
+    return Finding("device", "ok", wanted)
 
 
 def _extras() -> Iterator[Finding]:
@@ -112,7 +112,11 @@ def _weights(config: Config) -> Iterator[Finding]:
                 "give a CLIP, SigLIP or ALIGN, or set guidance.enabled false",
             )
     if config.mask_generator.name != "clip":
-        yield _checkpoint("mask_generator.backbone", config.mask_generator.backbone, backbones.BUNDLED)
+        bundled = bundled_backbone(config.mask_generator.name)
+        yield _checkpoint("mask_generator.backbone", config.mask_generator.backbone, bundled)
+        if config.mask_generator.checkpoint is not None and not Path(config.mask_generator.checkpoint).exists():
+            found = f"{config.mask_generator.checkpoint} is not there"
+            yield Finding("mask_generator.checkpoint", "problem", found, "correct mask_generator.checkpoint")
     yield _segmenter(config.segment.model)
 
 
@@ -157,9 +161,8 @@ def _data_and_disk(config: Config, out: Path) -> Iterator[Finding]:
             return
         yield _data(dataset)
         if bad.reasons:
-            yield Finding(
-                "bad images", "note", f"{len(bad.reasons)} would be left out: {next(iter(bad.reasons.values()))}"
-            )
+            found = f"{len(bad.reasons)} would be left out: {next(iter(bad.reasons.values()))}"
+            yield Finding("bad images", "note", found, "download or save them again to have them in")
         pixels = [(sample.size[0] * sample.size[1], len(sample.tags)) for sample in dataset.train]
     yield _disk(out, run_bytes(pixels, config.guidance.enabled))
 

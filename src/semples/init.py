@@ -62,14 +62,17 @@ refine:
   batch_size: {batch}
   learning_rate: 5.0e-4
 
+cams:
+  scales: [1.0, 1.5]  # of the image, summed; these frame the scale of the training crops
+
 pseudo_masks:
   threshold: null  # chosen without masks; or a CAM value, 0 to 1: try some with the slider of the report
 
 segment:
   model: nvidia/mit-b0
   batch_size: {batch}
-  learning_rate: 6.0e-5
-  backbone_rate: 1.0
+  learning_rate: 6.0e-4  # of the new head; the encoder learns at 6e-5
+  backbone_rate: 0.1
   image_size: {size}
 """
 

@@ -22,6 +22,7 @@ from semples.progress import TrainingLog
 from semples.records import Sample
 from semples.stages.inference import predict_labels, prediction_batches
 from semples.stages.skipping import SKIPPED_FILE, record_skipped, skipping
+from semples.training import is_on_cpu
 
 _SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 
@@ -65,6 +66,7 @@ def predict(
     _refuse_overwriting(out, [*targets, *(_overlay_path(path) for path in targets)], samples)
     inner = model / "5-segment" / "model"
     network = load_segmentation_network(inner if inner.is_dir() else model)
+    network.to("cpu" if is_on_cpu("auto") else "cuda")
     batches = list(prediction_batches(network, samples))
     record_skipped(out / SKIPPED_FILE, bad, log)
     with Writer() as writer:

@@ -32,10 +32,13 @@ __all__ = [
     "peak_memory_mb",
     "poly",
     "rate_at",
+    "require_device",
     "set_seed",
 ]
 
 Schedule = Literal["cosine", "poly"]
+
+_ONE_DEVICE = "a process has one device and one precision; start another process for another"
 
 
 @dataclass(frozen=True)
@@ -64,21 +67,29 @@ class Fitting:
 
 
 def make_accelerator(device: str, precision: str) -> Accelerator:
-    """Resolve "auto" settings: the first GPU if there is one, bf16 where a GPU has it.
+    """Resolve "auto" settings: the first CUDA GPU if there is one, bf16 where a GPU has it.
 
     Args:
-        device: "auto", "cpu", "cuda" or "mps".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "fp32" or "bf16".
 
     Raises:
-        ConfigError: This machine has no such device.
+        ConfigError: This machine has no such device, or this process has already used another or another precision.
     """
-    _require_device(device)
+    require_device(device)
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)
     on_cpu = is_on_cpu(device)
     if precision == "auto":
         has_bf16 = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
         precision = "bf16" if has_bf16 else "fp32"
-    return Accelerator(cpu=on_cpu, mixed_precision="no" if precision == "fp32" else precision)
+    try:
+        accelerator = Accelerator(cpu=on_cpu, mixed_precision="no" if precision == "fp32" else precision)
+    except ValueError as error:  # accelerate keeps one state for the whole process
+        raise ConfigError(f"device {device} with precision {precision}: {_ONE_DEVICE}") from error
+    if on_cpu != (accelerator.device.type == "cpu"):
+        raise ConfigError(f"device {device}, where {accelerator.device} is in use: {_ONE_DEVICE}")
+    return accelerator
 
 
 def is_on_cpu(device: str) -> bool:
@@ -86,7 +97,8 @@ def is_on_cpu(device: str) -> bool:
     return device == "cpu" or (device == "auto" and not torch.cuda.is_available())
 
 
-def _require_device(device: str) -> None:
+def require_device(device: str) -> None:
+    """Raise ConfigError if this machine has no such device."""
     kind, _, number = device.partition(":")
     there = {"auto": 1, "cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if not (number.isdecimal() or device == kind) or int(number or 0) >= there.get(kind, 0):

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
+from semples.data import loading
 from semples.data.loading import ImageCache, TrainingCrops, random_box, resize, to_pixels, training_loader
 from semples.records import Sample
 
@@ -29,6 +31,22 @@ def test_items(samples: list[Sample]) -> None:
     assert torch.allclose(item["pixels"], torch.tensor(101 / 255))
     assert item["labels"].tolist() == [0, 1, 1, 0]
     assert item["index"] == 1
+
+
+def test_workers_keep_no_images_that_die_with_their_epoch(
+    samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def pixels(sample: Sample) -> NDArray[np.uint8]:
+        read.append(sample.id)
+        return np.zeros((2, 2, 3), np.uint8)
+
+    own, in_worker = ImageCache(samples, read=pixels), ImageCache(samples, read=pixels)
+    assert own[0] is own[0]
+    monkeypatch.setattr(loading, "get_worker_info", object)
+    assert in_worker[1] is not in_worker[1]
+    assert read == ["0", "1", "1"]
 
 
 def test_crops_depend_on_seed_and_epoch_alone(tmp_path: Path) -> None:

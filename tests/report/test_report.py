@@ -40,6 +40,13 @@ def test_finished_run_shows_every_section(run: Path) -> None:
     assert "Not run yet" not in page.text
 
 
+def test_the_slider_starts_where_the_pseudo_masks_were_cut(run: Path) -> None:
+    put_json(run / "4-pseudo-masks" / "threshold.json", {"criterion": "li", "threshold": 0.26, "costs": {}})
+    assert collect(run).threshold == 0.26
+    (run / "4-pseudo-masks" / "threshold.json").unlink()
+    assert collect(run).threshold == 0.4  # of the first scores
+
+
 def test_score_tables_hold_the_numbers_of_evaluation_json(run: Path) -> None:
     page = report(run)
     # stage, images, mIoU, threshold, oracle mIoU, oracle threshold, FP, FN, coverage

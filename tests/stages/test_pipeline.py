@@ -19,7 +19,7 @@ from semples.config import Config
 from semples.errors import ConfigError
 from semples.models.loading import fingerprint
 from semples.settings import load_config
-from semples.stages.pipeline import STAGES
+from semples.stages.pipeline import STAGES, Manifest
 
 torch.set_num_threads(1)
 
@@ -171,6 +171,25 @@ def test_means_are_taken_over_chosen_classes(finished: Path, tmp_path: Path) -> 
     assert (statuses(run), files(run)) == before  # nothing is trained again
     scores = json.loads((run / "evaluation.json").read_text())["cams"]["refine"]
     assert scores["miou"] == pytest.approx((scores["iou"]["background"] + scores["iou"]["boat"]) / 2)
+
+
+def test_what_has_no_score_is_null_in_the_file(finished: Path, tmp_path: Path) -> None:
+    """Of background alone there are no false positives to average; NaN would be no JSON."""
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    api.run(small(evaluation__classes=["background"]), run, quiet=True)
+    text = (run / "evaluation.json").read_text()
+    assert "NaN" not in text
+    scores = json.loads(text)["cams"]["refine"]
+    assert scores["oracle_false_positive"] is None
+    assert scores["oracle_distance"] == pytest.approx(scores["oracle_miou"] - scores["miou"])
+
+
+def test_a_stage_is_forgotten_on_disk_before_its_files_go(finished: Path, tmp_path: Path) -> None:
+    """Or a kill between the two would leave half a folder that the manifest calls done."""
+    shutil.copy(finished / "manifest.json", tmp_path)
+    Manifest(tmp_path / "manifest.json").forget("match")
+    assert list(statuses(tmp_path)) == ["0-classify"]
 
 
 def test_a_class_that_is_none_is_told_before_anything_runs(tmp_path: Path) -> None:

@@ -77,8 +77,9 @@ def judge_variants(base: Run, tell: Callable[[object], None], variants: Mapping[
         run = variant_run(base, variant)
         if run is not base:
             share_stages(base, run)
-            run_stages(run, until=variant.stage, tell=tell)
-        rows[label] = score_stage(run, variant.stage)
+            # Thresholds are chosen by prompts, in rows that train without them too.
+            run_stages(run, until="refine" if variant.stage == "refine" else "prompts", tell=tell)
+        rows[label] = score_stage(run, variant.stage, with_prompts=True)
         if variant.stage == "refine":
             found[label] = contexts_named(run, learned_words(run))
     return Judged(rows, words_found=found, remarks=tuple(remarks))
@@ -96,13 +97,16 @@ def variant_run(base: Run, variant: Variant) -> Run:
 
 
 def share_stages(source: Run, target: Run) -> None:
-    """Copy the results of all stages that have the same digest in two runs, unless they are there."""
+    """Copy the results of all stages that have the same digest in two runs, unless they are there; note the skipped."""
     theirs, own = (Manifest(run.directory / "manifest.json") for run in (source, target))
     for stage in STAGES:
         digest = stage_digest(stage, target, own)
+        entry = theirs.entry(stage.name)
+        if entry.get("status") == "skipped" and entry["digest"] == digest:
+            own.record(stage.name, **entry)
         if own.is_done(stage.name, digest) or not theirs.is_done(stage.name, digest):
             continue
         own.drop(stage.name)
         shutil.rmtree(target.folder(stage.name), ignore_errors=True)
         shutil.copytree(source.folder(stage.name), target.folder(stage.name))
-        own.record(stage.name, **theirs.entry(stage.name))
+        own.record(stage.name, **entry)

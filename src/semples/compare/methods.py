@@ -18,7 +18,8 @@ from semples.stages.cams import write_cams
 from semples.stages.evaluate import score_cams, score_masks
 from semples.stages.guided import leave_out
 from semples.stages.pipeline import GENERATOR, GUIDED, STAGES, Manifest, Stage, perform, run_stages, stage_digest
-from semples.stages.run import PROMPTS_FILE, Run
+from semples.stages.run import Run
+from semples.stages.thresholds import criterion_of
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def judge_methods(run: Run, tell: Callable[[object], None], chosen: Sequence[str
         if name == "supervised-bound":
             bound = (score_masks(run, "val", run.folder(method.stage) / "predictions") or {})["miou"]
         else:
-            rows[name] = score_stage(run, method.stage)
+            rows[name] = score_stage(run, method.stage, with_prompts="full" in methods)
     words = learned_words(run) if "full" in methods else None
     found = {} if words is None else {"full": contexts_named(run, words)}
     return Judged(rows, words, found, bound, tuple(remarks))
@@ -166,13 +167,13 @@ def changed(config: Config, settings: Mapping[str, Any]) -> Config:
     return config
 
 
-def score_stage(run: Run, stage: str) -> dict[str, float] | None:
+def score_stage(run: Run, stage: str, with_prompts: bool) -> dict[str, float] | None:
     """Scores at the threshold chosen without masks; false positives and negatives at the oracle threshold.
 
-    Without learned prompts, which no chosen method may have needed, the maps alone choose. None where the generator
-    has nothing to train and the stage was skipped.
+    Without learned prompts, where no chosen method needs any, the maps alone choose. None where the generator has
+    nothing to train and the stage was skipped.
     """
-    if run.config.pseudo_masks.threshold is None and not (run.folder("prompts") / PROMPTS_FILE).is_file():
+    if not with_prompts and criterion_of(run).startswith("prompts"):
         run = changed_run(run, {"pseudo_masks.criterion": "otsu"})
     scores = score_cams(run, stage)
     if scores is None:

@@ -66,7 +66,7 @@ class DataConfig:
     val_size: int = 100
     """scenes: number of held-out images."""
     cache_mb: int = 1024
-    """Decoded images are kept in memory up to this many megabytes."""
+    """Decoded images are kept in memory up to this many megabytes; with workers, images are decoded anew instead."""
     workers: int = 0
     """Processes that decode images beside the training process."""
     skip_bad_images: bool = False

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from semples.data.images import read_image
 from semples.records import Sample
@@ -23,6 +23,8 @@ Box = tuple[float, float, float, float]
 
 class ImageCache:
     """Decoded images, kept up to a number of megabytes; what does not fit is decoded again each time.
+
+    The workers of a loader end with its epoch, and what they keep with them: they decode each image anew.
 
     Args:
         samples: Whose images.
@@ -46,7 +48,7 @@ class ImageCache:
         if index in self._kept:
             return self._kept[index]
         image = self._read(self.samples[index])
-        if image.nbytes <= self._room:
+        if image.nbytes <= self._room and get_worker_info() is None:
             self._room -= image.nbytes
             self._kept[index] = image
         return image

@@ -108,10 +108,11 @@ class Run:
 
     @property
     def threshold(self) -> float:
-        """CAM value at which the run cut its maps: as evaluated, else as chosen for the pseudo masks, else as set."""
+        """CAM value at which the run cut its maps: as chosen for the pseudo masks, else as evaluated, else as set."""
+        if self.choice is not None:
+            return self.choice.threshold
         evaluated = (score.threshold for score in self.scores if score.threshold is not None)
-        chosen = DEFAULT_THRESHOLD if self.choice is None else self.choice.threshold
-        return next(evaluated, _setting(self.settings, "pseudo_masks", "threshold", chosen))
+        return next(evaluated, _setting(self.settings, "pseudo_masks", "threshold", DEFAULT_THRESHOLD))
 
 
 def collect(directory: Path) -> Run:

@@ -49,8 +49,9 @@ def score_cams(run: Run, stage: str) -> dict[str, Any] | None:
     choice = choose_threshold(run, stage)
     sweep = sweep_maps(run, judged_maps(run, stage, _with_truth(run)))
     matrix = sweep.matrix_at(round(choice.threshold * (len(THRESHOLDS) - 1)))
-    scores = {"split": "train", **matrix.scores(run.dataset.catalogue.names)}
-    return {**scores, "criterion": choice.criterion, "threshold": choice.threshold, **_oracle(sweep, matrix.miou)}
+    scores = matrix.scores(run.dataset.catalogue.names)
+    choice_made = {"criterion": choice.criterion, "threshold": choice.threshold}
+    return {"split": "train", **scores, **choice_made, **_oracle(run, sweep, scores["miou"])}
 
 
 def score_pseudo_masks(run: Run) -> dict[str, Any] | None:
@@ -66,7 +67,7 @@ def score_pseudo_masks(run: Run) -> dict[str, Any] | None:
     if "dense_crf" in run.config.pseudo_masks.refinement:
         return scores
     maps = judged_maps(run, final_generator(run.config.guidance.enabled), _with_truth(run), refined=True)
-    return {**scores, **_oracle(sweep_maps(run, maps), scores["miou"])}
+    return {**scores, **_oracle(run, sweep_maps(run, maps), scores["miou"])}
 
 
 def sweep_maps(run: Run, maps: Iterable[Maps]) -> ThresholdSweep:
@@ -79,15 +80,17 @@ def sweep_maps(run: Run, maps: Iterable[Maps]) -> ThresholdSweep:
     return sweep
 
 
-def _oracle(sweep: ThresholdSweep, miou: float) -> dict[str, float]:
-    """The best threshold, its scores, and how far from them an mIoU is."""
+def _oracle(run: Run, sweep: ThresholdSweep, miou: float | None) -> dict[str, float | None]:
+    """The best threshold, its scores, and how far from them an mIoU is; None where no averaged class occurs."""
     threshold, oracle = sweep.best()
+    scores = oracle.scores(run.dataset.catalogue.names)
+    best = scores["miou"]
     return {
         "oracle_threshold": threshold,
-        "oracle_miou": oracle.miou,
-        "oracle_false_positive": oracle.false_positive,
-        "oracle_false_negative": oracle.false_negative,
-        "oracle_distance": oracle.miou - miou,
+        "oracle_miou": best,
+        "oracle_false_positive": scores["false_positive"],
+        "oracle_false_negative": scores["false_negative"],
+        "oracle_distance": None if best is None or miou is None else best - miou,
     }
 
 

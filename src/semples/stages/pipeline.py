@@ -241,6 +241,7 @@ class Manifest:
         names = [known.name for known in STAGES]
         for name in names[names.index(stage) :]:
             self._stages.pop(FOLDERS[name], None)
+        self._write()
 
     def record(self, stage: str, **entry: Any) -> None:
         """Write what is known of a stage."""
