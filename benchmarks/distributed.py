@@ -74,7 +74,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         kinds = {"1 process": (1, 1), f"{args.processes} processes": (args.processes, 1), "2 parts": (1, 2)}
-        curves = {name: run(Path(folder) / f"run-{name[0]}-{name[-1]}", *kind, args) for name, kind in kinds.items()}
+        curves = {name: run(Path(folder) / name.replace(" ", "-"), *kind, args) for name, kind in kinds.items()}
     results = {stage: show(stage, curves) for stage in TRAININGS}
     setting = {**provenance(), "backend": "gloo", **vars(args)}
     print(json.dumps({**setting, "results": results}))

@@ -23,6 +23,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
+from provenance import provenance
 from real_sizes import BATCH, PROMPT_BATCH, SIDE, build_step, build_weaktr_generator, make_labels
 from semples.losses import classification_loss
 
@@ -138,7 +139,7 @@ def main() -> None:
         row = "  ".join(f"{hours[name][stage]:11.2f}" for name in hours)
         print(f"{stage:10} {operations[stage] / 1e9:11.1f}  {row}")
     print(f"{'all':10} {'':11}  " + "  ".join(f"{sum(of.values()):11.2f}" for of in hours.values()))
-    record = {"tflops": rate / 1e12, "devices": args.devices, "measured": args.measure}
+    record = {**provenance(), "tflops": rate / 1e12, "devices": args.devices, "measured": args.measure}
     print(json.dumps({**record, "gflop": {stage: n / 1e9 for stage, n in operations.items()}, "hours": hours}))
 
 

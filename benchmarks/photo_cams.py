@@ -13,11 +13,13 @@ import argparse
 import json
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from provenance import provenance
 from semples.config import ClassifyConfig, Config, DataConfig, GuidanceConfig, MaskGeneratorConfig
 from semples.data.images import read_image, read_mask
 from semples.data.loading import resize, to_pixels
@@ -75,7 +77,7 @@ def score(
 
 
 def main() -> None:
-    """Train stage 0 with the settings of configs/photos.yaml and score it."""
+    """Train stage 0 and score it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--backbone", required=True)
@@ -88,14 +90,16 @@ def main() -> None:
         mask_generator=MaskGeneratorConfig(
             backbone=args.backbone, output_stride=16, kernel_size=1, image_size=SIDE, crop_scale=0.4
         ),
-        classify=ClassifyConfig(epochs=args.epochs, batch_size=16, learning_rate=1e-3, backbone_rate=0.05),
+        classify=ClassifyConfig(epochs=args.epochs, batch_size=16, learning_rate=1e-3),
     )
     started = time.perf_counter()
-    run = Run(Path("runs/photo-cams"), config, dataset, make_accelerator("cpu", "fp32"), TrainingLog(quiet=False))
-    generator = train_classifier(run).eval()
+    with TemporaryDirectory() as folder:
+        run = Run(Path(folder), config, dataset, make_accelerator("cpu", "fp32"), TrainingLog(quiet=False))
+        generator = train_classifier(run).eval()
     seconds = time.perf_counter() - started
     names = read_voc(args.data).catalogue.names
     result = {
+        **provenance(),
         "train": len(dataset.train),
         "val": len(dataset.val),
         "one scale": score(generator, dataset.val, [1.0], names),

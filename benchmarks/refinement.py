@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -24,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from provenance import provenance
 from semples.config import Config, PseudoMasksConfig
 from semples.data.images import read_image
 from semples.data.loading import to_pixels
@@ -90,17 +89,14 @@ def main() -> None:
     images = photographs(arguments.data, arguments.photographs)
     one_turn(images[0])
     turns = [one_turn(image) for _ in range(arguments.repeats) for image in images]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     result = {
         "steps": summary(turns),
         "turns": len(turns),
         "photographs": "noise" if arguments.data is None else arguments.data.name,
         "size": SIZE,
         "threads": 1,
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "versions": {name: metadata.version(name) for name in ("torch", "numpy", "pydensecrf2")},
+        **provenance(),
+        "pydensecrf2": metadata.version("pydensecrf2"),
     }
     print(json.dumps(result))
 

@@ -32,6 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from provenance import provenance
 from semples.data.loading import to_pixels
 from semples.data.shown import evenly
 from semples.data.truth import read_truth
@@ -234,7 +235,11 @@ def main() -> None:
     total = summary(results)
     for what, by_name in total.items():
         print(what, "; ".join(f"{name} {e['mean']:+.1f} (worst {e['worst']:+.1f})" for name, e in by_name.items()))
-    print(json.dumps({"runs": results, "summary": total, "images_judged": IMAGES, "candidates": CANDIDATES}))
+    print(
+        json.dumps(
+            {**provenance(), "runs": results, "summary": total, "images_judged": IMAGES, "candidates": CANDIDATES}
+        )
+    )
 
 
 if __name__ == "__main__":

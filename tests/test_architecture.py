@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoints": {"averages", "distributed", "errors", "files"},
     "batches": {"distributed"},
     "batch_norm": {"distributed"},
-    "descent": {"batch_norm", "batches", "checkpoints", "distributed"},
+    "descent": {"batch_norm", "batches", "checkpoints", "distributed", "losses"},
     "config": {"errors"},
     "settings": {"errors", "files", "config"},
     "data": FOUNDATION,

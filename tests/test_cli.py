@@ -252,7 +252,7 @@ def test_report(api: FakeApi, capsys: Output) -> None:
         (["compare", "--seeds", "0"],
          'argument --seeds: "0" came, expected a whole number above 0 (see `semples compare --help`)'),
         (["compare", "--methods", "match,ful"],
-         'argument --methods: there is no method "ful", expected some of classify, match, generic, manual, clip-es,'
+         'argument --methods: there is no method "ful", expected one of classify, match, generic, manual, clip-es,'
          " full, supervised-bound (see `semples compare --help`)"),
         (["compare", "--ablation", "loss"],
          'argument --ablation: there is no ablation "loss", expected one of losses, prompt-length, lambda-text,'

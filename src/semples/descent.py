@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from semples.batch_norm import SharedBatchNorm, share_batch_norms
 from semples.checkpoints import SHARE, TrainingState
 from semples.distributed import copy_from_first, rank, summed, world
+from semples.losses import total
 
 LossParts = Mapping[str, Tensor]
 """Named weighted parts whose sum is the loss."""
@@ -109,7 +110,7 @@ class Descent:
     def _descend(self, part: Mapping[str, Tensor], portion: Tensor) -> Outcome:
         with self.accelerator.autocast():
             result = self.stepped(part)
-        loss = torch.stack(list(result.parts.values())).sum()
+        loss = total(result.parts)
         self.accelerator.backward(loss * (portion * world()))  # DDP takes the mean over processes
         return Outcome(result, loss.detach(), portion, part.get("index"))
 

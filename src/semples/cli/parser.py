@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -78,34 +78,25 @@ def is_first_launched() -> bool:
     return launched_processes() == 1 or os.environ.get("RANK") == "0"
 
 
-def stage_name(text: str) -> str:
-    """Take the name of a stage."""
-    if text not in STAGES:
-        raise argparse.ArgumentTypeError(f'there is no stage "{text}", expected one of {", ".join(STAGES)}')
-    return text
+def one_of(kind: str, known: Collection[str]) -> Callable[[str], str]:
+    """Make a function that takes one of the known names of a kind."""
+
+    def name(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(f'there is no {kind} "{text}", expected one of {", ".join(known)}')
+        return text
+
+    return name
 
 
-def format_name(text: str) -> str:
-    """Take the name of a format."""
-    if text not in FORMATS:
-        raise argparse.ArgumentTypeError(f'there is no format "{text}", expected one of {", ".join(FORMATS)}')
-    return text
+def some_of(kind: str, known: Collection[str]) -> Callable[[str], list[str]]:
+    """Make a function that takes a comma-separated list of them."""
+    one = one_of(kind, known)
 
+    def names(text: str) -> list[str]:
+        return [one(name.strip()) for name in text.split(",")]
 
-def method_names(text: str) -> list[str]:
-    """Take a comma-separated list of methods."""
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in METHODS:
-            raise argparse.ArgumentTypeError(f'there is no method "{name}", expected some of {", ".join(METHODS)}')
     return names
-
-
-def ablation_name(text: str) -> str:
-    """Take the name of an ablation."""
-    if text not in ABLATIONS:
-        raise argparse.ArgumentTypeError(f'there is no ablation "{text}", expected one of {", ".join(ABLATIONS)}')
-    return text
 
 
 def count(text: str) -> int:

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from semples.cli.parser import (
     ABLATIONS,
+    FORMATS,
     METHODS,
+    STAGES,
     Parser,
-    ablation_name,
     class_names,
     count,
-    format_name,
     is_first_launched,
-    method_names,
+    one_of,
     read_pairings,
-    stage_name,
+    some_of,
 )
 from semples.errors import ConfigError, DataError
 from semples.settings import config_to_yaml, load_config, load_demo_config
@@ -51,7 +51,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 def _run_arguments(parser: Parser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/NAME of FILE)")
-    parser.add_argument("--until", type=stage_name, metavar="STAGE", help="stop after this stage")
+    parser.add_argument("--until", type=one_of("stage", STAGES), metavar="STAGE", help="stop after this stage")
     _add_run_options(parser)
     _add_skip_bad_images(parser)
     parser.add_argument("--print_config", action="store_true", help="print the settings, defaults included, and stop")
@@ -139,7 +139,7 @@ def _export_arguments(parser: Parser) -> None:
     _add_run_directory(parser)
     parser.add_argument(
         "--format",
-        type=format_name,
+        type=one_of("format", FORMATS),
         required=True,
         metavar="FORMAT",
         help="coco: one json with RLE masks; voc: palette PNGs with labelmap.txt; onnx: the segmentation network",
@@ -168,10 +168,16 @@ def _compare_arguments(parser: Parser) -> None:
         help="so many random pairings of objects with contexts, or a JSON list of objects class -> context",
     )
     parser.add_argument(
-        "--methods", type=method_names, metavar="NAMES", help=f"some of {','.join(METHODS)} (default: all)"
+        "--methods",
+        type=some_of("method", METHODS),
+        metavar="NAMES",
+        help=f"some of {','.join(METHODS)} (default: all)",
     )
     parser.add_argument(
-        "--ablation", type=ablation_name, metavar="NAME", help=f"a table of variants instead: {', '.join(ABLATIONS)}"
+        "--ablation",
+        type=one_of("ablation", ABLATIONS),
+        metavar="NAME",
+        help=f"a table of variants instead: {', '.join(ABLATIONS)}",
     )
     parser.add_argument("--results", type=Path, metavar="FILE.md", help="write a page with table, figure and JSON")
     _add_output_options(parser, "no progress, only the result")
@@ -243,7 +249,9 @@ def _add_out(parser: Parser, what: str, default: Path | None = None) -> None:
 
 
 def _add_run_options(parser: Parser) -> None:
-    parser.add_argument("--force", type=stage_name, metavar="STAGE", help="do this stage and those after it again")
+    parser.add_argument(
+        "--force", type=one_of("stage", STAGES), metavar="STAGE", help="do this stage and those after it again"
+    )
     _add_output_options(parser, "nothing but errors")
 
 
