@@ -89,6 +89,16 @@ def test_a_backbone_that_is_never_trained_gives_the_same_without_batch_norm(kind
     assert not any(isinstance(module, nn.BatchNorm2d) for module in frozen.modules())
 
 
+def test_a_transformer_sees_the_edges_too(tmp_path: Path) -> None:
+    """Patches have 8 pixels: of 30 x 21 the last 6 and 5 would be left out; resized, there are 4 x 3 patches."""
+    backbone = load_backbone(str(save_backbone(tmp_path, "vit"))).eval()
+    image = torch.zeros(1, 3, 30, 21)
+    changed = image.clone()
+    changed[..., -2:, -2:] = 1
+    assert backbone(image).shape[-2:] == (4, 3)
+    assert not torch.equal(backbone(image), backbone(changed))
+
+
 def test_a_stride_that_cannot_be_had_says_which_can(tmp_path: Path) -> None:
     folder = str(save_backbone(tmp_path, "vit"))
     with pytest.raises(ModelError, match="has 8 and cannot be changed to that: set it to 8 or null"):

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from semples.errors import ModelError
 from semples.models.folding import fold_batch_norms
 from semples.models.loading import image_statistics, load_pretrained, resolve
+from semples.models.patches import whole_patches
 
 BUNDLED = "vision_language"
 
@@ -54,8 +55,9 @@ class Backbone(nn.Module):
         """Compute features [B, C, h, w] of pixels [B, 3, H, W] in [0, 1]; H and W need not be equal."""
         pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         if self.patch_size is not None:
+            pixels, grid = whole_patches(pixels, self.patch_size)
             hidden = self.model(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state
-            return _as_map(hidden, pixels.shape[-2] // self.patch_size, pixels.shape[-1] // self.patch_size)
+            return _as_map(hidden, *grid)
         features: Tensor = self.model(pixel_values=pixels).last_hidden_state
         return features
 

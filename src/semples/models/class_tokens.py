@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semples.errors import ModelError
+from semples.models.patches import whole_patches
 
 PositionInterpolation = Literal["exact", "offset"]
 Leftover = Literal["resize", "drop"]
@@ -100,8 +101,7 @@ class ClassTokenTransformer(nn.Module):
         if all(side % patch == 0 for side, patch in sides):
             return pixels
         if self.leftover == "resize":
-            target = [max(1, round(side / patch)) * patch for side, patch in sides]
-            return F.interpolate(pixels, target, mode="bilinear", align_corners=False, antialias=True)
+            return whole_patches(pixels, self.patch_size)[0]
         height, width = (side // patch * patch for side, patch in sides)
         if not height or not width:
             raise ValueError(f"an image of {tuple(pixels.shape[-2:])} pixels came, expected at least {self.patch_size}")

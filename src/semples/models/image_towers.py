@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semples.errors import ModelError
+from semples.models.patches import whole_patches
 from semples.models.vision_language import VisionLanguageModel
 
 AFFINITY_BLOCKS = 8
@@ -59,7 +60,7 @@ def cut_forward(vision_language: VisionLanguageModel, pixels: Tensor) -> CutForw
 
 def _cut_clip(model: Any, pixels: Tensor) -> CutForward:
     tower = model.vision_model
-    pixels, grid = _whole_patches(pixels, tower.config.patch_size)
+    pixels, grid = whole_patches(pixels, tower.config.patch_size)
     with torch.no_grad():
         hidden = tower.pre_layrnorm(tower.embeddings(pixels, interpolate_pos_encoding=True))
         hidden, attentions = _through_blocks(tower.encoder.layers[:-1], hidden, grid)
@@ -79,7 +80,7 @@ def _cut_siglip(model: Any, pixels: Tensor) -> CutForward:
     tower = model.vision_model
     if getattr(tower, "head", None) is None:
         raise ModelError("this SigLIP has no pooling head, so that mask generator clip cannot use it: use another")
-    pixels, grid = _whole_patches(pixels, tower.config.patch_size)
+    pixels, grid = whole_patches(pixels, tower.config.patch_size)
     with torch.no_grad():
         hidden = tower.embeddings(pixels, interpolate_pos_encoding=True)
         hidden, attentions = _through_blocks(tower.encoder.layers, hidden, grid)
@@ -103,15 +104,6 @@ def _cut_align(model: Any, pixels: Tensor) -> CutForward:
 
 def _leaf(tokens: Tensor) -> Tensor:
     return tokens.detach().clone().requires_grad_()
-
-
-def _whole_patches(pixels: Tensor, patch: int) -> tuple[Tensor, tuple[int, int]]:
-    """Resize to the nearest whole number of patches per side, at least one; return that number too."""
-    rows, columns = (max(1, round(side / patch)) for side in pixels.shape[-2:])
-    size = (rows * patch, columns * patch)
-    if tuple(pixels.shape[-2:]) != size:
-        pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
-    return pixels, (rows, columns)
 
 
 def _through_blocks(blocks: Any, hidden: Tensor, grid: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
