@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from naive import VisionLanguage
 from semples.models.mask_generators import MaskGeneratorOutput
-from semples.records import Sample
 from semples.stages.cams import image_labels, multiscale_cams, tagged_cams
 from sizes import Sizes, build_vision_language, smooth
 
@@ -76,13 +74,12 @@ def maps_of_tags_alone(sizes: Sizes, form: str) -> Work:
     """Multi-scale maps at the size of the images, without the network; naive: of all classes."""
     pixels = smooth(torch.Generator().manual_seed(6), 2, sizes.photographs[-1])
     tags = ((0, sizes.classes - 1), (sizes.classes // 2,))
-    samples = [Sample(str(i), Path("none"), sizes.photographs[-1], own) for i, own in enumerate(tags)]
     generator = _Patches(sizes.classes)
 
     def work() -> Results:
         if form == "package":
-            return {"cams": torch.cat(tagged_cams(generator, pixels, samples, sizes.classes, (1.0, 1.2), True))}
-        maps = multiscale_cams(generator, pixels, (1.0, 1.2), True, image_labels(samples, sizes.classes))
+            return {"cams": torch.cat(tagged_cams(generator, pixels, tags, sizes.classes, (1.0, 1.2), True))}
+        maps = multiscale_cams(generator, pixels, (1.0, 1.2), True, image_labels(tags, sizes.classes))
         return {"cams": torch.cat([own[list(chosen)] for own, chosen in zip(maps, tags, strict=True)])}
 
     return work

@@ -165,7 +165,7 @@ def inference(sizes: Sizes, size: tuple[int, int]) -> Work:
         found: list[Tensor] = []
         for batch in size_batches(samples):
             with autocast(sizes):
-                chosen = [samples[i] for i in batch]
+                chosen = [tags[i] for i in batch]
                 found += tagged_cams(generator, images[batch], chosen, sizes.classes, sizes.scales, True)
         return {"cams": torch.cat(found)}
 

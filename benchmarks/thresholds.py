@@ -118,7 +118,7 @@ def costs_by_stability(run: Run, stage: str, count: int) -> list[float]:
     views: tuple[list[Tensor], list[Tensor]] = ([], [])
     for index in evenly(range(len(run.dataset.train)), count):
         sample = run.dataset.train[index]
-        pixels, labels = to_pixels(run.train_images[index])[None], image_labels([sample], run.num_classes)
+        pixels, labels = to_pixels(run.train_images[index])[None], image_labels([sample.tags], run.num_classes)
         cams_of = partial(multiscale_cams, generator, flip=False, labels=labels, affinity_steps=run.affinity_steps)
         mirrored = cams_of(pixels.flip(-1), scales=[min(scales)]).flip(-1)
         for view, cams in zip(views, (mirrored, cams_of(pixels, scales=[max(scales)])), strict=True):

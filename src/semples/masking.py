@@ -14,7 +14,7 @@ from semples.data.images import read_image
 from semples.data.loading import to_pixels
 from semples.errors import ConfigError, DataError, did_you_mean
 from semples.models.mask_generators import MaskGenerator as Network
-from semples.stages.cams import multiscale_cams
+from semples.stages.cams import tagged_cams
 from semples.stages.opening import reopen_run
 from semples.stages.pseudo_masks import final_generator, recorded_choice, refined_label_maps, refinement_steps
 from semples.stages.run import Run
@@ -100,14 +100,15 @@ class MaskGenerator:
         return np.asarray(labels.cpu().numpy())
 
     def _maps(self, pixels: Tensor, indices: Sequence[int]) -> Tensor:
-        """CAMs [P, H, W] in [0, 1] of P classes in an image [3, H, W]."""
-        config = self._run.config
-        labels = torch.zeros(1, len(self.classes), device=self._run.device)
-        labels[0, list(indices)] = 1
-        batch = pixels[None].to(self._run.device)
-        affinity = (self._run.affinity_steps, config.mask_generator.affinity_threshold)
-        cams = multiscale_cams(self.network, batch, config.cams.scales, config.cams.flip, labels, *affinity)
-        return cams[0, list(indices)]
+        """CAMs [P, H, W] in [0, 1] of P classes in an image [3, H, W], in the arithmetic of the run."""
+        run, settings = self._run, self._run.config.cams
+        batch = pixels[None].to(run.device)
+        affinity = (run.affinity_steps, run.config.mask_generator.affinity_threshold)
+        with run.accelerator.autocast():
+            (cams,) = tagged_cams(
+                self.network, batch, [indices], len(self.classes), settings.scales, settings.flip, *affinity
+            )
+        return cams
 
     def _indices(self, tags: Sequence[str]) -> list[int]:
         if isinstance(tags, str) or not tags:

@@ -44,11 +44,10 @@ def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
     with Writer() as writer:
         for indices in run.log.track(batches, f"{stage} CAMs"):
             samples = [run.dataset.train[i] for i in indices]
+            tags = [sample.tags for sample in samples]
             pixels = torch.stack([to_pixels(run.train_images[i]) for i in indices]).to(run.device)
             with run.accelerator.autocast():
-                found = tagged_cams(
-                    generator, pixels, samples, run.num_classes, settings.scales, settings.flip, *affinity
-                )
+                found = tagged_cams(generator, pixels, tags, run.num_classes, settings.scales, settings.flip, *affinity)
             for sample, maps in zip(samples, found, strict=True):
                 tensors = {"cams": to_bytes(maps), "classes": torch.tensor(sample.tags, dtype=torch.int64)}
                 writer.add(save_tensors, folder / f"{sample.id}.safetensors", tensors)
@@ -63,7 +62,7 @@ def to_bytes(maps: Tensor) -> Tensor:
 def tagged_cams(
     generator: nn.Module,
     pixels: Tensor,
-    samples: Sequence[Sample],
+    tags: Sequence[Sequence[int]],
     num_classes: int,
     scales: Sequence[float],
     flip: bool,
@@ -75,7 +74,7 @@ def tagged_cams(
     Args:
         generator: The mask generator.
         pixels: Images [B, 3, H, W] in [0, 1].
-        samples: Their B records.
+        tags: The 0-based class indices of each.
         num_classes: K.
         scales: Factors on H and W.
         flip: Add the mirrored image at each scale.
@@ -85,11 +84,10 @@ def tagged_cams(
     Returns:
         For each image the maps [P, H, W] in [0, 1] of its P tags, in their order.
     """
-    labels = image_labels(samples, num_classes).to(pixels.device)
-    counts = [len(sample.tags) for sample in samples]
-    image_index = torch.arange(len(samples)).repeat_interleave(torch.tensor(counts)).to(pixels.device)
-    tags = [tag for sample in samples for tag in sample.tags]
-    class_index = torch.tensor(tags, dtype=torch.int64, device=pixels.device)
+    labels = image_labels(tags, num_classes).to(pixels.device)
+    counts = [len(own) for own in tags]
+    image_index = torch.arange(len(tags)).repeat_interleave(torch.tensor(counts)).to(pixels.device)
+    class_index = torch.tensor([tag for own in tags for tag in own], dtype=torch.int64, device=pixels.device)
 
     def cams_of(images: Tensor) -> Tensor:
         cams = final_cams(generator(images, labels), affinity_steps, affinity_threshold)
@@ -176,11 +174,11 @@ def final_cams(output: MaskGeneratorOutput, affinity_steps: int, affinity_thresh
     return spread_cams(output.cams, output.affinity, affinity_steps, affinity_threshold)
 
 
-def image_labels(samples: Sequence[Sample], num_classes: int) -> Tensor:
-    """Image-level labels [B, K], float32, 0 or 1."""
-    labels = torch.zeros(len(samples), num_classes)
-    for row, sample in zip(labels, samples, strict=True):
-        row[list(sample.tags)] = 1
+def image_labels(tags: Sequence[Sequence[int]], num_classes: int) -> Tensor:
+    """Image-level labels [B, K], float32, 0 or 1, of the class indices of B images."""
+    labels = torch.zeros(len(tags), num_classes)
+    for row, own in zip(labels, tags, strict=True):
+        row[list(own)] = 1
     return labels
 
 

@@ -29,7 +29,7 @@ def prompt_maps(run: Run) -> None:
     for index in run.log.track(shown, "prompt maps"):
         sample = run.dataset.train[index]
         pixels = to_pixels(run.train_images[index])[None].to(run.device)
-        labels = image_labels([sample], run.num_classes).to(run.device)
+        labels = image_labels([sample.tags], run.num_classes).to(run.device)
         cut = cut_forward(vision_language, pixels)
         maps = grad_cams(cut, prompts, texts, labels, vision_language.logit_scale)
         classes = torch.tensor(sample.tags, dtype=torch.int64)
