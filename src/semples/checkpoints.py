@@ -148,11 +148,10 @@ class TrainingState:
         self._order_of_epoch = self.order.get_state()
         yield from skip_first_batches(loader, self.step) if self.step else loader
 
-    def count(self, named: Mapping[tuple[str, str], Tensor], images: int) -> int:
-        """Add the values of a step that was done on a batch; return the number of its images."""
+    def end_step(self, named: Mapping[tuple[str, str], Tensor], images: int) -> None:
+        """Count a step that was done on a batch of images, and add its values."""
         self.step += 1
         self.sums.add(named, images)
-        return images
 
     def end_epoch(self, entry: Any) -> None:
         """Start to count the next epoch."""

@@ -183,10 +183,11 @@ def fit(
             started, images = time.perf_counter(), 0
             for parts in state.batches(loader):
                 outcomes = descent.take(parts, shares.own(state.step), state)
-                count_of_step = state.count(values_of(outcomes), shares.whole(state.step))
-                images += count_of_step
+                in_batch = shares.whole(state.step)
+                images += in_batch
+                state.end_step(values_of(outcomes), in_batch)
                 watch.add(state, outcomes)
-                progress.advance(count_of_step, state.sums.own_means)
+                progress.advance(in_batch, state.sums.own_means)
                 if first_says(checkpoint.is_due()):
                     watch.check()
                     checkpoint.save(state.collect())

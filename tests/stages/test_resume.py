@@ -47,19 +47,19 @@ class Fuse:
         self.run, self.moments = run, moments
         self.seen: Counter[tuple[str, str]] = Counter()
         self.steps = 0
-        count, replace = TrainingState.count, Path.replace
+        end_step, replace = TrainingState.end_step, Path.replace
 
-        def counted(state: TrainingState, *arguments: Any) -> int:
+        def counted(state: TrainingState, *arguments: Any) -> None:
             self.steps += 1
             self.burn("step")
-            return count(state, *arguments)
+            end_step(state, *arguments)
 
         def replaced(path: Path, target: Path) -> Path:
             if run in target.parents:
                 self.burn(target.parent.name)
             return replace(path, target)
 
-        monkeypatch.setattr(TrainingState, "count", counted)
+        monkeypatch.setattr(TrainingState, "end_step", counted)
         monkeypatch.setattr(Path, "replace", replaced)
 
     def burn(self, event: str) -> None:

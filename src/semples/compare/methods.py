@@ -16,7 +16,7 @@ from semples.models.clip_generator import usable_words
 from semples.models.image_towers import cut_forward
 from semples.stages.cams import write_cams
 from semples.stages.evaluate import score_cams, score_masks
-from semples.stages.guided import leave_out
+from semples.stages.guided import suppress_backgrounds
 from semples.stages.pipeline import GENERATOR, GUIDED, STAGES, Manifest, Stage, perform, run_stages, stage_digest
 from semples.stages.run import Run
 from semples.stages.thresholds import criterion_of
@@ -46,7 +46,7 @@ def _manual(run: Run) -> None:
     contexts = [run.config.data.pairs[name] for name in run.dataset.catalogue.names]
     with torch.no_grad():
         features = run.vision_language.encode_classes(contexts)
-    leave_out(run, "manual", features)
+    suppress_backgrounds(run, "manual", features)
 
 
 def _generic(run: Run) -> None:
@@ -56,7 +56,7 @@ def _generic(run: Run) -> None:
     """
     with torch.no_grad():
         features = run.vision_language.encode_classes(_generic_words(run))
-    leave_out(run, "generic", features.expand(run.num_classes, -1, -1))
+    suppress_backgrounds(run, "generic", features.expand(run.num_classes, -1, -1))
 
 
 def _clip_es(run: Run) -> None:

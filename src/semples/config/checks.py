@@ -21,7 +21,7 @@ def not_negative(section: object, prefix: str, *names: str) -> None:
             raise ConfigError(f"{prefix}.{name} is {value}, expected 0 or more")
 
 
-def share(section: object, prefix: str, *names: str) -> None:
+def fraction(section: object, prefix: str, *names: str) -> None:
     """Refuse values of the section outside of 0 to 1."""
     for name in names:
         value = getattr(section, name)

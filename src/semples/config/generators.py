@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from semples.config.checks import not_negative, positive, share
+from semples.config.checks import fraction, not_negative, positive
 from semples.errors import ConfigError
 
 BACKGROUND_WORDS = (
@@ -59,7 +59,7 @@ class MaskGeneratorConfig:
 
     def __post_init__(self) -> None:
         positive(self, "mask_generator", "image_size", "kernel_size", "fusion_reduction", "fusion_feat_reduction")
-        share(self, "mask_generator", "crop_scale", "affinity_threshold")
+        fraction(self, "mask_generator", "crop_scale", "affinity_threshold")
         if self.affinity_steps is not None:
             not_negative(self, "mask_generator", "affinity_steps")
         if self.output_stride is not None:
@@ -87,7 +87,7 @@ class AugmentationConfig:
 
     def __post_init__(self) -> None:
         not_negative(self, "augmentation", "randaugment_operations")
-        share(self, "augmentation", "color_jitter", "random_erasing")
+        fraction(self, "augmentation", "color_jitter", "random_erasing")
         if not 0 <= self.randaugment_magnitude <= 10:
             raise ConfigError(
                 f"augmentation.randaugment_magnitude is {self.randaugment_magnitude}, expected a number from 0 to 10"

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from semples.config.checks import not_negative, positive, share
+from semples.config.checks import fraction, not_negative, positive
 from semples.errors import ConfigError
 
 DEFAULT_PAIRS = {
@@ -78,7 +78,7 @@ class DataConfig:
             raise ConfigError(
                 f'data.reader is "{self.reader}", expected one of {known}, or an import path such as "my_reader.read"'
             )
-        share(self, "data", "bias", "val_fraction")
+        fraction(self, "data", "bias", "val_fraction")
         positive(self, "data", "image_size", "train_size", "val_size")
         not_negative(self, "data", "workers", "cache_mb")
         if self.reader != "scenes" and not self.root:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from semples.config.checks import not_negative, positive, share
+from semples.config.checks import fraction, not_negative, positive
 from semples.errors import ConfigError
 
 RefinementName = Literal["pixel_adaptive", "dense_crf"]
@@ -27,9 +27,9 @@ class PseudoMasksConfig:
     """Width of the band around the threshold: what its lower and upper end label differently is ignored (255)."""
 
     def __post_init__(self) -> None:
-        share(self, "pseudo_masks", "ignore_band")
+        fraction(self, "pseudo_masks", "ignore_band")
         if self.threshold is not None:
-            share(self, "pseudo_masks", "threshold")
+            fraction(self, "pseudo_masks", "threshold")
         if len(set(self.refinement)) != len(self.refinement):
             raise ConfigError(f"pseudo_masks.refinement is {self.refinement}, expected each step once at most")
 

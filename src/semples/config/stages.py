@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from semples.config.checks import not_negative, positive, share
+from semples.config.checks import fraction, not_negative, positive
 from semples.errors import ConfigError
 
 
@@ -38,7 +38,7 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         positive(self, self._section, "epochs", "batch_size", "learning_rate", "accumulation")
-        share(self, self._section, "warmup")
+        fraction(self, self._section, "warmup")
         not_negative(self, self._section, "weight_decay")
 
 
@@ -111,7 +111,7 @@ class PromptsConfig(OptimizerConfig):
         super().__post_init__()
         positive(self, self._section, "length", "nearest_words", "views")
         not_negative(self, self._section, "lambda_text")
-        share(self, self._section, "approach")
+        fraction(self, self._section, "approach")
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class SegmentConfig(OptimizerConfig):
         super().__post_init__()
         positive(self, self._section, "image_size", "smallest_scale")
         not_negative(self, self._section, "backbone_rate")
-        share(self, self._section, "color_jitter")
+        fraction(self, self._section, "color_jitter")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"segment.ema is {self.ema}, expected 0 (off) or a number below 1")
         if not self.scales or min(self.scales) <= 0:

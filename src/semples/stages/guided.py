@@ -38,10 +38,10 @@ def refine(run: Run) -> None:
     vectors = run.load_prompts()
     with torch.no_grad():
         prompts = run.vision_language.encode_prompts(vectors)
-    leave_out(run, "refine", prompts)
+    suppress_backgrounds(run, "refine", prompts)
 
 
-def leave_out(run: Run, stage: str, backgrounds: Tensor) -> None:
+def suppress_backgrounds(run: Run, stage: str, backgrounds: Tensor) -> None:
     """Make the stage-0 generator leave out the backgrounds that features describe; write it and its CAMs.
 
     A trainable generator is trained to, a foundation generator contrasts the classes with them.
