@@ -188,3 +188,13 @@ def test_bad_settings_are_named(change: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text) as caught:
         replace(SETTINGS, **change)
     assert "\n" not in str(caught.value)
+
+
+def test_words_for_prompts_are_taken(tmp_path: Path) -> None:
+    assert read_scenes(tmp_path, SETTINGS, {"boat": "rowing boat"}).catalogue.prompt_names == (
+        "cat",
+        "rowing boat",
+        "car",
+    )
+    with pytest.raises(ConfigError, match="bout"):
+        read_scenes(tmp_path, SETTINGS, {"bout": "boat"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def read_dataset(config: Config, directory: Path, size_of: SizeOf = image_size) 
         root = Path(data.root) if data.root else directory / "scenes"
         settings = SceneSettings(data.pairs, data.bias, data.image_size, data.train_size, data.val_size, config.seed)
         with first_goes_first():  # and draws them
-            return read_scenes(root, settings)
+            return read_scenes(root, settings, data.prompt_names)
     root = Path(data.root or "")
     if data.reader == "voc":
         words = dict(zip(VOC.names, VOC.prompt_names, strict=True)) | data.prompt_names
@@ -92,7 +93,9 @@ def read_dataset(config: Config, directory: Path, size_of: SizeOf = image_size) 
             size_of,
         )
     if data.reader != "folder":
-        return read_own(data.reader, root, data.prompt_names)
+        own = read_own(data.reader, root, data.prompt_names)
+        train, val = (tuple(s for s in part if size_of(s.path) is not None) for part in (own.train, own.val))
+        return replace(own, train=train, val=val)
     return read_folder(root, data.classes, data.prompt_names, data.val_fraction, config.seed, size_of)
 
 

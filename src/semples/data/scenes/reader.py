@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from semples.data.catalogues import voc_palette
+from semples.data.catalogues import catalogue_from_names, voc_palette
 from semples.data.scenes.compose import Look, Placement, Scene, draw_scene
 from semples.data.scenes.contexts import CONTEXTS
 from semples.data.scenes.objects import OBJECTS
@@ -107,7 +107,7 @@ def _sample_context(rng: np.random.Generator, own: str, bias: float) -> str:
     return others[rng.integers(len(others))]
 
 
-def read_scenes(root: Path, settings: SceneSettings) -> Dataset:
+def read_scenes(root: Path, settings: SceneSettings, prompt_names: Mapping[str, str] | None = None) -> Dataset:
     """Return the data set of these settings, rendering it into ``root`` unless it is there already.
 
     Files: ``images/ID.png``, ``masks/ID.png`` (palette, 0 background, k + 1 for class k), ``tags.csv``
@@ -116,11 +116,11 @@ def read_scenes(root: Path, settings: SceneSettings) -> Dataset:
 
     Raises:
         DataError: ``tags.csv`` was changed and no longer fits the images.
+        ConfigError: A word is for something that is no class.
     """
     if not _is_rendered(root, settings):
         _render(root, settings)
-    classes = tuple(settings.pairs)
-    catalogue = ClassCatalogue(classes, classes)
+    catalogue = catalogue_from_names(tuple(settings.pairs), prompt_names)
     tags = _tags(root, settings, catalogue)
     samples = [_sample(root, name, settings.image_size, tags[name]) for name in _names(settings)]
     return Dataset(catalogue, tuple(samples[: settings.train_size]), tuple(samples[settings.train_size :]))
