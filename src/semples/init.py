@@ -74,6 +74,7 @@ segment:
   learning_rate: 6.0e-4  # of the new head; the encoder learns at 6e-5
   backbone_rate: 0.1
   image_size: {size}
+  scales: [1.0]  # more, for example [1.0, 1.5], are a little better and that many times slower
 """
 
 

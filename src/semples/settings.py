@@ -35,9 +35,10 @@ DEMO: Mapping[str, Any] = {
     "data.train_size": 200,
     "data.val_size": 60,
     "segment.image_size": 96,
+    "segment.scales": [1.0],
     "segment.supervised_bound": False,
 }
-"""How ``semples demo`` differs from the defaults: half of the scenes, one small network, none on true masks."""
+"""How ``semples demo`` differs from the defaults: half of the scenes, one small network that looks once, none on true masks."""
 
 SETTING_KEYS = tuple(_SETTINGS)
 """Every setting by its dotted name, such as ``data.root`` or ``seed``."""

@@ -159,7 +159,7 @@ class SegmentConfig(OptimizerConfig):
     """Weight each pixel's loss by the confidence of its pseudo label, which stage 4 then writes too."""
     inference: Literal["whole", "slide"] = "whole"
     """Whole images at once, or square windows of image_size whose logits are averaged where they overlap."""
-    scales: list[float] = field(default_factory=lambda: [1.0])
+    scales: list[float] = field(default_factory=lambda: [1.0, 1.5])
     """Predictions are averaged over these scales and mirror images; 1 is that of training (short side image_size)."""
     supervised_bound: bool | None = None
     """Also train the same network on true masks, to show what is left to gain. null: for built-in scenes only."""
