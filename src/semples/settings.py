@@ -38,7 +38,7 @@ DEMO: Mapping[str, Any] = {
     "segment.scales": [1.0],
     "segment.supervised_bound": False,
 }
-"""How ``semples demo`` differs from the defaults: half of the scenes, one small network that looks once, none on true masks."""
+"""How ``semples demo`` differs from the defaults: half of the scenes, a small network that looks once, no bound."""
 
 SETTING_KEYS = tuple(_SETTINGS)
 """Every setting by its dotted name, such as ``data.root`` or ``seed``."""
