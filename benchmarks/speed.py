@@ -158,7 +158,8 @@ def naive_prompts(sizes: Sizes, _: str) -> Work:
 
 def inference(sizes: Sizes, size: tuple[int, int]) -> Work:
     """CAMs of images of one size, batched as the stages do."""
-    generator, images, tags = build_generator(sizes).eval(), photographs(size), inference_tags(sizes)
+    generator, images = build_generator(sizes).eval(), photographs(size)
+    tags = inference_tags(sizes, len(images))
     samples = [Sample(str(i), Path("none"), size, tags[i]) for i in range(len(images))]
 
     def work() -> Results:
@@ -174,7 +175,8 @@ def inference(sizes: Sizes, size: tuple[int, int]) -> Work:
 
 def naive_inference(sizes: Sizes, size: tuple[int, int]) -> Work:
     """The same, straightforward."""
-    generator, images, tags = build_naive_generator(sizes), photographs(size), inference_tags(sizes)
+    generator, images = build_naive_generator(sizes), photographs(size)
+    tags = inference_tags(sizes, len(images))
 
     def work() -> Results:
         found = [naive_multiscale_cams(generator, image, sizes.scales) for image in images]
@@ -204,9 +206,9 @@ def photographs(size: tuple[int, int]) -> Tensor:
     return smooth(torch.Generator().manual_seed(6), 8 if size[0] < 300 else 2, size)
 
 
-def inference_tags(sizes: Sizes) -> list[tuple[int, ...]]:
+def inference_tags(sizes: Sizes, count: int) -> list[tuple[int, ...]]:
     """Classes of each image of inference: one or two."""
-    return [tuple(sorted({i % sizes.classes, (3 * i + 1) % sizes.classes})[: 1 + i % 2]) for i in range(8)]
+    return [tuple(sorted({i % sizes.classes, (3 * i + 1) % sizes.classes})[: 1 + i % 2]) for i in range(count)]
 
 
 def autocast(sizes: Sizes | None) -> torch.autocast:
