@@ -32,7 +32,7 @@ class OptimizerConfig:
     warmup: float = 0.0
     """Share of the steps with a linearly rising rate."""
     accumulation: int = 1
-    """Parts of a batch that are computed one after the other, to save memory; the result is that of the whole batch."""
+    """Parts of a batch, computed one after the other to save memory; only batch norms that train see a difference."""
 
     _section = "optimizer"
 
