@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "records": set(),
     "files": {"errors"},
     "locks": {"errors", "files"},
+    "allocator": set(),
     "averages": set(),
     "distributed": {"errors"},
     "checkpoints": {"averages", "distributed", "errors", "files"},

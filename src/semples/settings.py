@@ -34,11 +34,16 @@ _EXPECTED = {str: "text in quotes", int: "a whole number", float: "a number", bo
 DEMO: Mapping[str, Any] = {
     "data.train_size": 200,
     "data.val_size": 60,
+    "match.epochs": 5,
+    "refine.epochs": 5,
+    "segment.epochs": 15,
+    "segment.batch_size": 16,
     "segment.image_size": 96,
     "segment.scales": [1.0],
     "segment.supervised_bound": False,
 }
-"""How ``semples demo`` differs from the defaults: half of the scenes, a small network that looks once, no bound."""
+"""How ``semples demo`` differs from the defaults: half of the scenes, shorter trainings, a small network that looks
+once, no bound."""
 
 SETTING_KEYS = tuple(_SETTINGS)
 """Every setting by its dotted name, such as ``data.root`` or ``seed``."""

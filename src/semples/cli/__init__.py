@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from semples import __version__
+from semples.allocator import keep_freed_memory
 from semples.cli.parser import STAGES, Parser, launched_processes
 from semples.cli.verbs import VERBS
 from semples.errors import ConfigError, SemplesError, did_you_mean
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 2 wrong usage or bad input, 1 a failure, 130 interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    keep_freed_memory()
     try:
         _run_verb(words)
     except SystemExit as finished:  # how argparse ends --help and --version
