@@ -99,6 +99,15 @@ def test_a_transformer_sees_the_edges_too(tmp_path: Path) -> None:
     assert not torch.equal(backbone(image), backbone(changed))
 
 
+@pytest.mark.parametrize("kind", [*BACKBONES])
+def test_images_of_one_pixel_across_have_features(kind: str, tmp_path: Path) -> None:
+    backbone = load_backbone(str(save_backbone(tmp_path, kind))).eval()
+    for height, width in ((1, 1), (1, 40), (40, 1)):
+        features = backbone(torch.rand(1, 3, height, width))
+        assert features.isfinite().all()
+        assert min(features.shape) >= 1
+
+
 def test_a_stride_that_cannot_be_had_says_which_can(tmp_path: Path) -> None:
     folder = str(save_backbone(tmp_path, "vit"))
     with pytest.raises(ModelError, match="has 8 and cannot be changed to that: set it to 8 or null"):

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from semples.errors import ModelError
 from semples.models.folding import fold_batch_norms
 from semples.models.loading import image_statistics, load_pretrained, resolve
-from semples.models.patches import whole_patches
+from semples.models.patches import at_least, whole_patches
 
 BUNDLED = "vision_language"
 
@@ -40,8 +40,13 @@ class Backbone(nn.Module):
         is_hierarchical = hasattr(model.config, "depths") or model.config.model_type.startswith("mobilenet")
         self.patch_size: int | None = None if is_hierarchical else getattr(model.config, "patch_size", None)
         """Side of a token's patch in pixels, or None for networks whose features are maps already."""
+        self.smallest_side = 1
+        """Side in pixels that images are stretched to at least: a stride of the last stage."""
         with torch.no_grad():
-            self.channels = int(self.eval()(_blank(self)).shape[1])
+            blank = _blank(self)
+            features = self.eval()(blank)
+        self.channels = int(features.shape[1])
+        self.smallest_side = blank.shape[-1] // int(features.shape[-1])
 
     def train(self, mode: bool = True) -> Backbone:
         """Switch dropout and the like; batch normalisation stays in evaluation mode."""
@@ -58,7 +63,7 @@ class Backbone(nn.Module):
             pixels, grid = whole_patches(pixels, self.patch_size)
             hidden = self.model(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state
             return _as_map(hidden, *grid)
-        features: Tensor = self.model(pixel_values=pixels).last_hidden_state
+        features: Tensor = self.model(pixel_values=at_least(pixels, self.smallest_side)).last_hidden_state
         return features
 
 

@@ -6,6 +6,7 @@ space.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semples.errors import ModelError
-from semples.models.patches import whole_patches
+from semples.models.patches import at_least, whole_patches
 from semples.models.vision_language import VisionLanguageModel
 
 AFFINITY_BLOCKS = 8
@@ -93,6 +94,7 @@ def _cut_siglip(model: Any, pixels: Tensor) -> CutForward:
 def _cut_align(model: Any, pixels: Tensor) -> CutForward:
     tower = model.vision_model
     with torch.no_grad():
+        pixels = at_least(pixels, 2 * math.prod(tower.config.strides))
         maps = tower.encoder(tower.embeddings(pixels)).last_hidden_state  # [B, C, h, w]
         activations = _leaf(maps.flatten(2).transpose(1, 2))
     with torch.enable_grad():

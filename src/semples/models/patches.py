@@ -1,4 +1,4 @@
-"""Images of any size for transformers, which see whole patches only."""
+"""Images of any size for transformers, which see whole patches only, and for convolutions with strides."""
 
 from __future__ import annotations
 
@@ -22,3 +22,19 @@ def whole_patches(pixels: Tensor, patch: int | tuple[int, int]) -> tuple[Tensor,
     if tuple(pixels.shape[-2:]) != size:
         pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
     return pixels, (height, width)
+
+
+def at_least(pixels: Tensor, side: int) -> Tensor:
+    """Stretch smaller sides, which some convolutional networks have nothing left of before their last stage.
+
+    Args:
+        pixels: Images [B, C, H, W].
+        side: Smallest height and width of the result, the stride of the last stage.
+
+    Returns:
+        The images, as they came where they are large enough.
+    """
+    height, width = pixels.shape[-2:]
+    if min(height, width) >= side:
+        return pixels
+    return F.interpolate(pixels, (max(height, side), max(width, side)), mode="bilinear", align_corners=False)
