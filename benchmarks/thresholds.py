@@ -33,7 +33,6 @@ import torch
 from torch import Tensor
 
 from provenance import provenance
-from semples.config import PseudoMasksConfig
 from semples.data.loading import to_pixels
 from semples.data.shown import evenly
 from semples.data.truth import read_truth
@@ -47,6 +46,7 @@ from semples.stages.opening import read_dataset
 from semples.stages.run import Run
 from semples.stages.thresholds import (
     FALLBACK,
+    IMAGES,
     Maps,
     best_by_prompts,
     best_threshold,
@@ -58,7 +58,6 @@ from semples.stages.thresholds import (
 from semples.thresholds import CANDIDATES, prompt_costs
 from semples.training import make_accelerator
 
-JUDGED_IMAGES = PseudoMasksConfig().judged_images
 PRIOR = 10
 """n0: for how many images the mean of a class counts."""
 
@@ -166,7 +165,7 @@ def measure(run: Run, stage: str, refined: bool, count: int, stability: int) -> 
     maps = list(judged_maps(run, stage, indices, refined))
     sweep = sweep_maps(run, maps)
     best, oracle = sweep.best()
-    judged = evenly(range(len(maps)), JUDGED_IMAGES)
+    judged = evenly(range(len(maps)), IMAGES)
     some = [maps[position] for position in judged]
     chosen: dict[str, float] = {
         "constant": FALLBACK,
@@ -238,13 +237,7 @@ def main() -> None:
         print(what, "; ".join(f"{name} {e['mean']:+.1f} (worst {e['worst']:+.1f})" for name, e in by_name.items()))
     print(
         json.dumps(
-            {
-                **provenance(),
-                "runs": results,
-                "summary": total,
-                "images_judged": JUDGED_IMAGES,
-                "candidates": CANDIDATES,
-            }
+            {**provenance(), "runs": results, "summary": total, "images_judged": IMAGES, "candidates": CANDIDATES}
         )
     )
 

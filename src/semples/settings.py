@@ -34,11 +34,9 @@ _EXPECTED = {str: "text in quotes", int: "a whole number", float: "a number", bo
 DEMO: Mapping[str, Any] = {
     "data.train_size": 200,
     "data.val_size": 60,
-    "classify.epochs": 12,
     "match.epochs": 5,
     "refine.epochs": 5,
-    "pseudo_masks.judged_images": 40,
-    "segment.epochs": 15,
+    "segment.epochs": 12,
     "segment.batch_size": 16,
     "segment.image_size": 96,
     "segment.scales": [1.0],

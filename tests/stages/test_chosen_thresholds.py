@@ -115,14 +115,6 @@ def test_otsu_sees_the_values_of_the_maps(run: Run) -> None:
     assert chosen.threshold == lowest(expected)
 
 
-def test_images_at_even_distances_are_judged(run: Run) -> None:
-    first_and_middle = [run.dataset.train[0], run.dataset.train[3]]
-    stored = [load_file(run.folder("refine") / "cams" / f"{s.id}.safetensors")["cams"] for s in first_and_middle]
-    counts = np.bincount(np.concatenate([cams.max(0).ravel() for cams in stored]), minlength=256)
-    chosen = choose_threshold(with_settings(run, criterion="otsu", judged_images=2), "refine")
-    assert chosen.costs == pytest.approx(otsu_costs(torch.from_numpy(counts)).tolist())
-
-
 def test_refined_maps_are_other_maps_only_where_refinement_begins_with_them(run: Run) -> None:
     def first(some: Run, refined: bool) -> torch.Tensor:
         return next(judged_maps(some, "refine", [0], refined)).cams

@@ -21,8 +21,6 @@ class PseudoMasksConfig:
     """What a threshold is chosen by. prompts: the vision-language model finds the class inside of the masks and the
     learned prompt outside; prompts_image: the same for each image and class, at 20 looks of that model each; li,
     otsu: the values of the CAMs alone; auto: prompts with guidance, li without."""
-    judged_images: int = 80
-    """Training images that a threshold is chosen on, evenly spread over the data set."""
     refinement: list[RefinementName] = field(default_factory=lambda: ["pixel_adaptive"])
     """Steps by which the photograph itself corrects the CAMs before they are cut, in this order."""
     ignore_band: float = 0.0
@@ -30,7 +28,6 @@ class PseudoMasksConfig:
 
     def __post_init__(self) -> None:
         fraction(self, "pseudo_masks", "ignore_band")
-        positive(self, "pseudo_masks", "judged_images")
         if self.threshold is not None:
             fraction(self, "pseudo_masks", "threshold")
         if len(set(self.refinement)) != len(self.refinement):

@@ -31,6 +31,9 @@ from semples.thresholds import (
 
 THRESHOLD_FILE = "threshold.json"
 
+IMAGES = 80
+"""Images that a threshold is chosen on, at even distances among those for training."""
+
 PRIOR = 10.0
 """n0 of :func:`semples.thresholds.shrunk_costs`: for how many images the mean of a class counts."""
 
@@ -137,7 +140,7 @@ def choose_threshold(run: Run, stage: str, refined: bool = False) -> Choice:
     if run.config.pseudo_masks.threshold is not None:
         return Choice("constant", run.config.pseudo_masks.threshold)
     name = criterion_of(run).removesuffix("_image")
-    picked = evenly(range(len(run.dataset.train)), run.config.pseudo_masks.judged_images)
+    picked = evenly(range(len(run.dataset.train)), IMAGES)
     costs = CRITERIA[name](run, judged_maps(run, stage, picked, refined))
     best = best_by_prompts if name == "prompts" else best_threshold
     return Choice(name, best(costs), tuple(costs))
