@@ -36,7 +36,7 @@ DEMO: Mapping[str, Any] = {
     "data.val_size": 60,
     "match.epochs": 5,
     "refine.epochs": 5,
-    "segment.epochs": 12,
+    "segment.epochs": 15,
     "segment.batch_size": 16,
     "segment.image_size": 96,
     "segment.scales": [1.0],
