@@ -49,7 +49,8 @@ def cut_forward(vision_language: VisionLanguageModel, pixels: Tensor) -> CutForw
     - SigLIP: the tokens after the last layer norm, which the attention pooling head gathers.
     - ALIGN: the last feature map, which is pooled to the feature.
 
-    Positions are interpolated; sides that are no multiple of the patch are resized to the nearest.
+    Positions are interpolated; sides that are no multiple of the patch are resized to the nearest, and those of ALIGN
+    that are smaller than its stride to it.
 
     Raises:
         ModelError: A SigLIP without its pooling head.
