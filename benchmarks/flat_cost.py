@@ -35,14 +35,14 @@ from semples.config import (
 )
 from semples.data.images import write_image
 from semples.files import write_text
+from semples.inference.cams import write_cams
 from semples.models.segmentation import build_segmentation_network
-from semples.predict import predict
-from semples.stages.cams import write_cams
+from semples.runtime.run import Run
+from semples.runtime.setup import open_run
 from semples.stages.classify import train_classifier
-from semples.stages.opening import open_run
 from semples.stages.pipeline import STAGES, Manifest, stage_digest
 from semples.stages.pseudo_masks import pseudo_masks
-from semples.stages.run import Run
+from semples.verbs.prediction import predict
 from speed import CLOCKS, peak_mb, reset_peak, resident_mb
 
 CLASSES = ("boat", "train", "cat")

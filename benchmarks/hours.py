@@ -25,7 +25,7 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 from provenance import provenance
 from real_sizes import BATCH, PROMPT_BATCH, SIDE, build_step, build_weaktr_generator, make_labels
-from semples.losses import classification_loss
+from semples.method.losses import classification_loss
 
 SEGMENTATION_SIDE = 512
 SEGFORMER_B2 = {

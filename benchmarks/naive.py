@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semples.models.generators.cam import CamGenerator
+from semples.models.generators.weaktr.generator import WeakTrGenerator
 from semples.models.loading import load_pretrained, resolve
-from semples.models.mask_generators import CamGenerator
-from semples.models.vision_language import BUNDLED
-from semples.models.weaktr import WeakTrGenerator
+from semples.models.vision_language.model import BUNDLED
 from sizes import IMAGENET, Sizes, build_generator, resnet_50, transformers_model
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from naive import VisionLanguage
-from semples.models.mask_generators import MaskGeneratorOutput
-from semples.stages.cams import image_labels, multiscale_cams, tagged_cams
+from semples.inference.cams import image_labels, multiscale_cams, tagged_cams
+from semples.models.generators.base import MaskGeneratorOutput
 from sizes import Sizes, build_vision_language, smooth
 
 Results = dict[str, Tensor]

@@ -21,17 +21,17 @@ import torch.nn.functional as F
 
 from provenance import provenance
 from semples.config import ClassifyConfig, Config, DataConfig, GuidanceConfig, MaskGeneratorConfig
+from semples.data.crops import resize, to_pixels
 from semples.data.images import read_image, read_mask
-from semples.data.loading import resize, to_pixels
 from semples.data.voc import read_voc
-from semples.metrics import ThresholdSweep
-from semples.models.mask_generators import MaskGenerator
-from semples.progress import TrainingLog
+from semples.inference.cams import multiscale_cams
+from semples.method.metrics import ThresholdSweep
+from semples.models.generators.base import MaskGenerator
 from semples.records import ClassCatalogue, Dataset, Sample
-from semples.stages.cams import multiscale_cams
+from semples.runtime.run import Run
 from semples.stages.classify import train_classifier
-from semples.stages.run import Run
-from semples.training import make_accelerator, peak_memory_mb
+from semples.training.loop import make_accelerator, peak_memory_mb
+from semples.training.progress import TrainingLog
 
 SIX = ("cat", "dog", "horse", "cow", "sheep", "person")
 SIDE = 320

@@ -23,13 +23,13 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from provenance import provenance
-from semples.losses import MatchScore, prompt_loss
-from semples.models.prompts import PromptBank
-from semples.models.vision_language import STATISTICS, VisionLanguageModel
-from semples.models.weaktr import WeakTrGenerator, build_weaktr
-from semples.stages.cams import multiscale_cams
+from semples.inference.cams import multiscale_cams
+from semples.method.losses import MatchScore, prompt_loss
+from semples.models.generators.weaktr.generator import WeakTrGenerator, build_weaktr
+from semples.models.prompt_bank import PromptBank
+from semples.models.vision_language.model import STATISTICS, VisionLanguageModel
 from semples.stages.guided import GuidedStep, with_pairs
-from semples.training import peak_memory_mb
+from semples.training.loop import peak_memory_mb
 
 CLASSES, BATCH, SIDE, PROMPT_LENGTH, PROMPT_BATCH = 20, 8, 224, 30, 128
 USES = ("match", "prompts", "refine", "inference")

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from provenance import provenance
 from semples.config import Config, PseudoMasksConfig
+from semples.data.crops import to_pixels
 from semples.data.images import read_image
-from semples.data.loading import to_pixels
-from semples.masks import spread_cams
+from semples.method.masks import spread_cams
 from semples.stages.pseudo_masks import refinement_steps
 
 SIZE = (375, 500)

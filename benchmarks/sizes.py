@@ -24,11 +24,12 @@ from transformers import (
 
 from semples.data.scenes import CONTEXTS, OBJECTS
 from semples.models.backbones import Backbone, load_backbone
-from semples.models.folding import fold_batch_norms
+from semples.models.generators.base import MaskGenerator
+from semples.models.generators.cam import CamGenerator
+from semples.models.generators.weaktr.generator import assemble_weaktr
+from semples.models.layers.folding import fold_batch_norms
 from semples.models.loading import IMAGENET_MEAN, IMAGENET_STD, load_pretrained, load_tokenizer, resolve
-from semples.models.mask_generators import CamGenerator, MaskGenerator
-from semples.models.vision_language import BUNDLED, STATISTICS, VisionLanguageModel
-from semples.models.weaktr import assemble_weaktr
+from semples.models.vision_language.model import BUNDLED, STATISTICS, VisionLanguageModel
 
 IMAGENET = (IMAGENET_MEAN, IMAGENET_STD)
 COMMON = 22.0

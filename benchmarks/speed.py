@@ -30,14 +30,14 @@ from naive import VisionLanguage, Weights, background_features, build_naive_gene
 from naive import multiscale_cams as naive_multiscale_cams
 from optimisations import OPTIMISATIONS, Results, Work
 from provenance import provenance
-from semples.losses import MatchScore
-from semples.masks import masked_regions, positive_pairs, soft_masks
-from semples.models.prompts import PromptBank
+from semples.inference.cams import size_batches, tagged_cams
+from semples.method.losses import MatchScore
+from semples.method.masks import masked_regions, positive_pairs, soft_masks
+from semples.models.prompt_bank import PromptBank
 from semples.records import Sample
-from semples.stages.cams import size_batches, tagged_cams
 from semples.stages.guided import GuidedStep, with_pairs
-from semples.stages.prompts import PROMPT_EPS, CachedBackgrounds, PromptStep
-from semples.training import make_accelerator
+from semples.stages.prompt_learning import PROMPT_EPS, CachedBackgrounds, PromptStep
+from semples.training.loop import make_accelerator
 from sizes import Sizes, build_generator, build_vision_language, make_batch, smooth
 
 PARTS = ("match", "refine", "backgrounds", "prompts", "inference")

@@ -33,18 +33,17 @@ import torch
 from torch import Tensor
 
 from provenance import provenance
-from semples.data.loading import to_pixels
-from semples.data.shown import evenly
+from semples.config.loading import load_config
+from semples.data.crops import to_pixels
+from semples.data.subsets import evenly
 from semples.data.truth import read_truth
-from semples.masks import label_map
-from semples.metrics import THRESHOLDS, ConfusionMatrix
-from semples.progress import TrainingLog
-from semples.settings import load_config
-from semples.stages.cams import image_labels, multiscale_cams
-from semples.stages.evaluate import sweep_maps
-from semples.stages.opening import read_dataset
-from semples.stages.run import Run
-from semples.stages.thresholds import (
+from semples.inference.cams import image_labels, multiscale_cams
+from semples.method.masks import label_map
+from semples.method.metrics import THRESHOLDS, ConfusionMatrix
+from semples.method.thresholds import CANDIDATES, prompt_costs
+from semples.runtime.run import Run
+from semples.runtime.setup import read_dataset
+from semples.runtime.threshold_choice import (
     FALLBACK,
     IMAGES,
     Maps,
@@ -55,8 +54,9 @@ from semples.stages.thresholds import (
     region_features,
     text_features,
 )
-from semples.thresholds import CANDIDATES, prompt_costs
-from semples.training import make_accelerator
+from semples.stages.evaluation import sweep_maps
+from semples.training.loop import make_accelerator
+from semples.training.progress import TrainingLog
 
 PRIOR = 10
 """n0: for how many images the mean of a class counts."""

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from provenance import provenance
-from semples.models.weaktr import WeakTrGenerator, build_weaktr
+from semples.models.generators.weaktr.generator import WeakTrGenerator, build_weaktr
 
 FORMS, USES = ("lean", "plain"), ("inference", "frozen step", "full step")
 
@@ -62,7 +62,7 @@ def plain_forward(generator: WeakTrGenerator, pixels: Tensor) -> Any:
         return (stacked * gates[..., None, None]).sum(1) / gates.shape[1]
 
     try:
-        with patch("semples.models.weaktr.gated_attention_sum", stacked_sum):
+        with patch("semples.models.generators.weaktr.generator.gated_attention_sum", stacked_sum):
             return generator(pixels)
     finally:
         for hook in hooks:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,19 +34,17 @@ def shared_data() -> Path:
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a few scenes through every stage; not to be changed."""
     from run_files import SMALL, TRAININGS
-    from semples import api
-    from semples.settings import load_config
+    from semples.config.loading import load_config
 
     short = {f"{stage}.epochs": 1 for stage in TRAININGS} | {"data.train_size": 4, "data.val_size": 2}
-    return api.run(load_config(overrides={**SMALL, **short}), tmp_path_factory.mktemp("tiny") / "run", quiet=True)
+    return semples.run(load_config(overrides={**SMALL, **short}), tmp_path_factory.mktemp("tiny") / "run", quiet=True)
 
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeApi:
-    """A stand-in for ``semples.api``, in an empty folder."""
+    """A stand-in for the verbs of the package, in an empty folder."""
     fake = FakeApi()
-    monkeypatch.setitem(sys.modules, "semples.api", fake)
-    monkeypatch.setattr(semples, "api", fake, raising=False)
+    fake.take_the_place_of_the_verbs(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     return fake

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import types
 
+import semples
 from semples.cli import main
-from semples.distributed import processes, rank, wait, world
 from semples.errors import DataError
+from semples.parallel.processes import processes, rank, wait, world
 
 
 def run(**_: object) -> None:
@@ -20,7 +20,5 @@ def run(**_: object) -> None:
 
 
 if __name__ == "__main__":
-    api = types.ModuleType("semples.api")
-    api.run = run  # type: ignore[attr-defined]
-    sys.modules["semples.api"] = api
+    vars(semples)["run"] = run
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""A stand-in for ``semples.api`` that records calls, the results it returns, and readers of what is printed."""
+"""A stand-in for the verbs of the package that records calls; what it returns, and readers of what is printed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import semples
 from semples.cli import main
+from semples.cli.verbs import VERBS
 from semples.config import Config
-from semples.stages.news import StageNews, Teller
+from semples.stages.updates import StageNews, Teller
 
 SCORES: dict[str, Any] = {
     "split": "train",
@@ -64,7 +66,7 @@ NEWS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """Like :class:`semples.doctor.Finding`, whose import takes seconds."""
+    """Like :class:`semples.verbs.diagnosis.Finding`, whose import takes seconds."""
 
     subject: str
     state: str
@@ -72,15 +74,19 @@ class Finding:
     advice: str = ""
 
 
-class FakeApi(ModuleType):
+class FakeApi:
     """Records how it is called and returns what the real module promises."""
 
     def __init__(self) -> None:
-        super().__init__("semples.api")
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.error: BaseException | None = None
         self.comparison = COMPARISON
         self.findings = [Finding("device", "ok", "cpu")]
+
+    def take_the_place_of_the_verbs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let ``semples.run`` and the like be those of this object."""
+        for verb in VERBS:
+            monkeypatch.setitem(vars(semples), verb, getattr(self, verb))
 
     def called(self, verb: str, arguments: dict[str, Any]) -> None:
         self.calls.append((verb, arguments))

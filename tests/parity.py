@@ -20,13 +20,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from semples.losses import MatchScore, cosine, match_loss, prompt_loss, suppress_loss, total
-from semples.masks import label_map, masked_regions, positive_pairs, soft_masks, upsample_cams
-from semples.metrics import ConfusionMatrix, early_stopping_best
-from semples.models.vision_language import PromptStop, VisionLanguageModel, load_vision_language_model
-from semples.models.weaktr import WeakTrGenerator, WeakTrOptions, build_weaktr
-from semples.models.weaktr_weights import load_weaktr_checkpoint
-from semples.stages.cams import merged_cams
+from semples.inference.cams import merged_cams
+from semples.method.losses import MatchScore, cosine, match_loss, prompt_loss, suppress_loss, total
+from semples.method.masks import label_map, masked_regions, positive_pairs, soft_masks, upsample_cams
+from semples.method.metrics import ConfusionMatrix, early_stopping_best
+from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions, build_weaktr
+from semples.models.generators.weaktr.weights import load_weaktr_checkpoint
+from semples.models.vision_language.model import PromptStop, VisionLanguageModel, load_vision_language_model
 
 AS_THEY_ARE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 """Mean and deviation of models whose input the fixture has normalised already."""

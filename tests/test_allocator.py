@@ -12,7 +12,7 @@ import pytest
 # Takes and frees a block of 64 MB six times, and prints what changed and the pages that the system had to hand out.
 FAULTS = """
 import resource
-from semples.allocator import keep_freed_memory
+from semples.cli.allocator import keep_freed_memory
 changed = {how}
 for _ in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

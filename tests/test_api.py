@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import semples
-from semples import api
 from semples.data.images import write_mask
 from semples.errors import DataError
 
@@ -25,7 +24,7 @@ def test_two_folders_by_hand(tmp_path: Path) -> None:
     write(tmp_path / "predicted", "x", [[0, 0, 1], [1, 0, 1]])
     write(tmp_path / "truth", "deep/y", [[2]])
     write(tmp_path / "predicted", "deep/y", [[2]])
-    scores = api.evaluate(tmp_path / "predicted", tmp_path / "truth", ["a", "b"])
+    scores = semples.evaluate(tmp_path / "predicted", tmp_path / "truth", ["a", "b"])
     assert scores["iou"] == {"background": pytest.approx(0.5), "a": pytest.approx(1 / 3), "b": 1.0}
     assert scores["miou"] == pytest.approx((1 / 2 + 1 / 3 + 1) / 3)
     assert scores["false_positive"] == pytest.approx((1 / 3 + 0) / 2)
@@ -34,27 +33,27 @@ def test_two_folders_by_hand(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere is not there: give a folder of PNG masks"):
-        api.evaluate(tmp_path / "nowhere", tmp_path, ["a"])
+        semples.evaluate(tmp_path / "nowhere", tmp_path, ["a"])
     write(tmp_path / "truth", "x", [[0]])
     (tmp_path / "predicted").mkdir()
     with pytest.raises(DataError, match=r"predicted/x.png is not there, but .*truth/x.png is"):
-        api.evaluate(tmp_path / "predicted", tmp_path / "truth", ["a"])
+        semples.evaluate(tmp_path / "predicted", tmp_path / "truth", ["a"])
 
 
 def test_sizes_have_to_agree(tmp_path: Path) -> None:
     write(tmp_path / "truth", "x", [[0, 1]])
     write(tmp_path / "predicted", "x", [[0], [1]])
     with pytest.raises(DataError, match=r"x\.png"):
-        api.evaluate(tmp_path / "predicted", tmp_path / "truth", ["a"])
+        semples.evaluate(tmp_path / "predicted", tmp_path / "truth", ["a"])
 
 
-@pytest.mark.parametrize("verb", [api.report, api.prompts])
+@pytest.mark.parametrize("verb", [semples.report, semples.prompts])
 def test_a_folder_that_is_no_run(verb: object, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run"):
         verb(tmp_path)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("first", ["pass", "import semples.api", "import semples.cli"])
+@pytest.mark.parametrize("first", ["pass", "import semples.cli"])
 def test_verbs_are_functions_of_the_package(first: str) -> None:
     code = f"{first}; import semples; print(*(callable(getattr(semples, verb)) for verb in semples.__all__))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,66 +17,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
     "files": {"errors"},
-    "locks": {"errors", "files"},
-    "allocator": set(),
-    "averages": set(),
-    "distributed": {"errors"},
-    "checkpoints": {"averages", "distributed", "errors", "files"},
-    "batches": {"distributed"},
-    "batch_norm": {"distributed"},
-    "descent": {"batch_norm", "batches", "checkpoints", "distributed", "losses"},
-    "config": {"errors"},
-    "settings": {"errors", "files", "config"},
-    "data": FOUNDATION,
-    "models": {"batch_norm", "errors", "records"},
-    "losses": {"errors", "records"},
-    "masks": {"errors", "records"},
-    "refinement": {"errors", "records"},
-    "metrics": {"errors", "records"},
-    "progress": {"errors", "files"},
-    "training": {
-        "averages",
-        "batches",
-        "checkpoints",
-        "descent",
-        "distributed",
-        "errors",
-        "files",
-        "progress",
-        "records",
-    },
-    "thresholds": {"errors", "records", "losses"},
-    "stages": {
-        *FOUNDATION,
-        "config",
-        "settings",
-        "data",
-        "models",
-        "losses",
-        "masks",
-        "refinement",
-        "metrics",
-        "thresholds",
-        "training",
-        "progress",
-        "checkpoints",
-        "distributed",
-    },
-    "report": {*FOUNDATION, "config", "data"},
-    "export": {*FOUNDATION, "config", "data"},
-    "onnx_export": {*FOUNDATION, "models", "export"},
-    "predict": {*FOUNDATION, "config", "data", "models", "progress", "stages", "training"},
-    "compare": {*FOUNDATION, "config", "data", "models", "locks", "stages", "training", "tables"},
-    "init": {*FOUNDATION, "config", "settings", "data"},
-    "doctor": {*FOUNDATION, "config", "data", "models", "stages", "training"},
-    "masking": {*FOUNDATION, "data", "models", "stages"},
-    "results": {"errors", "files", "records", "data"},
-    "tables": set(),
+    "parallel": {"errors"},
+    "method": {"errors", "records"},
+    "config": {"errors", "files"},
+    "rundir": {*FOUNDATION},
+    "data": {*FOUNDATION},
+    "models": {"errors", "records", "parallel"},
+    "training": {"errors", "files", "method", "parallel", "records"},
+    "inference": {*FOUNDATION, "data", "method", "models", "parallel", "runtime"},
+    "runtime": {*FOUNDATION, "config", "data", "method", "models", "parallel", "training", "inference", "rundir"},
+    "html_report": {*FOUNDATION, "config", "data", "rundir"},
 }
-MAY_IMPORT["api"] = {*MAY_IMPORT, "stages"} - {"tables"}
-MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
+MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"html_report"}
+MAY_IMPORT["verbs"] = {*MAY_IMPORT, "stages"}
+MAY_IMPORT["cli"] = {*FOUNDATION, "config", "parallel", "rundir", "stages", "verbs", "__init__"}
 MAY_IMPORT["__main__"] = {"cli"}
-MAY_IMPORT["__init__"] = {"errors", "config", "settings", "api"}
+MAY_IMPORT["__init__"] = {"config", "rundir", "verbs"}
 
 
 def room_of(path: Path) -> str:
@@ -109,10 +65,10 @@ def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
 
 def test_report_and_catalogues_need_no_torch() -> None:
     for path in [
-        *(SOURCE / "report").rglob("*.py"),
-        SOURCE / "export.py",
+        *(SOURCE / "html_report").rglob("*.py"),
+        SOURCE / "verbs" / "mask_export.py",
         *(SOURCE / "config").rglob("*.py"),
-        SOURCE / "settings.py",
-        SOURCE / "metrics.py",
+        *(SOURCE / "rundir").rglob("*.py"),
+        SOURCE / "method" / "metrics.py",
     ]:
         assert "import torch" not in path.read_text(encoding="utf-8"), path

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from semples.averages import MovingAverage, decay_at
-from semples.progress import TrainingLog
-from semples.training import Fitting, StepResult, fit, make_accelerator
+from semples.training.ema import MovingAverage, decay_at
+from semples.training.loop import Fitting, StepResult, fit, make_accelerator
+from semples.training.progress import TrainingLog
 from test_training import KilledError, Numbers, squared_distance, train_noisy
 
 torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""The command line with a stand-in for ``semples.api``: calls, output, error texts, exit statuses."""
+"""The command line with stand-ins for the verbs: calls, output, error texts, exit statuses."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import semples
 from fake_api import COMPARISON, EVALUATION, SCORES, FakeApi, Finding, cells, error_line
 from semples.cli import STAGES, main
 from semples.config import DEFAULT_PAIRS
+from semples.config.loading import DEMO, load_config
 from semples.errors import DataError, RunError
-from semples.settings import DEMO, load_config
 
 Output = pytest.CaptureFixture[str]
 

@@ -1,4 +1,4 @@
-"""``semples compare`` on the command line, with a stand-in for ``semples.api``: calls, tables, texts of errors."""
+"""``semples compare`` on the command line, with stand-ins for the verbs: calls, tables, texts of errors."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from launch import finish, start
-from semples.batch_norm import SharedBatchNorm, share_batch_norms, spare_single_values
-from semples.batches import BatchShare, InParts
-from semples.checkpoints import EpochSums
 from semples.cli import main
-from semples.distributed import first_says, gathered, is_first, rank, share, summed_counts, unshare, world
+from semples.parallel.batch_norm import SharedBatchNorm, share_batch_norms, spare_single_values
+from semples.parallel.batches import BatchShare, InParts
+from semples.parallel.processes import first_says, gathered, is_first, rank, share, summed_counts, unshare, world
 from semples.stages.guided import count_pairs, with_pairs
+from semples.training.checkpoints import EpochSums
 from toy_training import IMAGES, STEPS, Items, Toy, train, weights
 
 HERE = Path(__file__).parent
@@ -108,8 +108,8 @@ def test_parts_of_a_batch_add_up_to_it(parts: int, tmp_path: Path) -> None:
 
 def test_a_process_without_an_image_has_a_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     loader = DataLoader(Items(), batch_size=3)
-    monkeypatch.setattr("semples.batches.share", lambda items: list(items[1::2]))
-    monkeypatch.setattr("semples.batches.world", lambda: 2)
+    monkeypatch.setattr("semples.parallel.batches.share", lambda items: list(items[1::2]))
+    monkeypatch.setattr("semples.parallel.batches.world", lambda: 2)
     shares = BatchShare(loader)
     assert list(shares) == [[1], [4], [6]]
     assert [(shares.whole(s), shares.own(s)) for s in range(3)] == [(3, 1), (3, 1), (1, 0)]

@@ -12,15 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
+import semples
 import tiny
 from conftest import REPOSITORY
 from documented_commands import PAGES, fenced
-from semples import api
-from semples.data.own import read_own
+from semples.config.loading import SETTING_KEYS, load_config
+from semples.data.custom import read_own
 from semples.errors import ConfigError
-from semples.models.mask_generators import BY_NAME, mask_generator_class
-from semples.models.vision_language import KINDS, load_vision_language_model
-from semples.settings import SETTING_KEYS, load_config
+from semples.models.generators.registry import BY_NAME, mask_generator_class
+from semples.models.vision_language.model import KINDS, load_vision_language_model
 
 torch.set_num_threads(1)
 SOURCE = REPOSITORY / "src" / "semples"
@@ -41,7 +41,9 @@ SMALL = {
 def test_the_generator_of_the_page_runs_through_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (name,) = re.findall(r"--mask_generator\.name (\S+)", EXTENDING)
     write_modules(tmp_path, monkeypatch)
-    run = api.run(load_config(overrides={**SMALL, "mask_generator.name": name}), tmp_path / "run", "refine", quiet=True)
+    run = semples.run(
+        load_config(overrides={**SMALL, "mask_generator.name": name}), tmp_path / "run", "refine", quiet=True
+    )
     stages = json.loads((run / "manifest.json").read_text())["stages"]
     assert [stages[stage]["status"] for stage in ("0-classify", "1-match", "2-prompts", "3-refine")] == ["done"] * 4
     first, last = ((run / stage / "mask_generator.safetensors").read_bytes() for stage in ("0-classify", "3-refine"))
@@ -76,7 +78,7 @@ def test_the_reader_of_the_page_feeds_a_run(tmp_path: Path, monkeypatch: pytest.
         "classify.epochs": 1,
         "device": "cpu",
     }
-    run = api.run(load_config(overrides=settings), tmp_path / "run", "classify", quiet=True)
+    run = semples.run(load_config(overrides=settings), tmp_path / "run", "classify", quiet=True)
     index = json.loads((run / "dataset.json").read_text())
     assert (index["classes"], index["prompt_names"]) == (["boat", "person"], ["boat", "player"])
     assert (len(index["train"]), len(index["val"])) == (18, 2)

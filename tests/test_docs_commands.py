@@ -171,9 +171,7 @@ def test_every_command_is_parsed(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Verb, options, settings and the configs of the repository are real; the work itself is left out."""
-    fake = FakeApi()
-    monkeypatch.setitem(sys.modules, "semples.api", fake)
-    monkeypatch.setattr(semples, "api", fake, raising=False)
+    FakeApi().take_the_place_of_the_verbs(monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
     for name in ("FILE", "my.yaml", "photos.yaml", "my-photos.yaml"):

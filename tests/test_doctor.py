@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from semples.cli import main
-from semples.doctor import Finding, doctor, run_bytes
-from semples.settings import load_config
+from semples.config.loading import load_config
+from semples.verbs.diagnosis import Finding, doctor, run_bytes
 
 
 def find(subject: str, out: Path, **settings: Any) -> list[Finding]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools.coco import COCO
 
-from semples.api import export
+from semples import export
 from semples.data.images import write_mask
 from semples.errors import ConfigError, DataError
 from semples.files import write_json

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import pipeline
 
+from semples.data.crops import to_pixels
 from semples.data.images import read_image
-from semples.data.loading import to_pixels
+from semples.inference.label_maps import predict_labels
 from semples.models.segmentation import SegmentationNetwork, load_segmentation_network
-from semples.stages.inference import predict_labels
 from tiny import MEAN, STD
 from tiny_segmenters import SEGMENTERS, make_segmenter
 

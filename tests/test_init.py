@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from semples.cli import main
+from semples.config.loading import load_config
 from semples.errors import DataError
-from semples.init import init, suggested_prompt_name
-from semples.settings import load_config
+from semples.verbs.first_config import init, suggested_prompt_name
 
 
 def photograph(path: Path, size: tuple[int, int] = (400, 300)) -> None:

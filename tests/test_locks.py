@@ -15,13 +15,13 @@ import pytest
 from semples.cli import main
 from semples.errors import BusyError, RunError
 from semples.files import replacing, write_json, write_text
-from semples.locks import locked
-from semples.progress import TrainingLog
+from semples.rundir.locks import locked
+from semples.training.progress import TrainingLog
 
 HOLD = """
 import multiprocessing, sys, time
 from pathlib import Path
-from semples.locks import locked
+from semples.rundir.locks import locked
 with locked(Path(sys.argv[1])):
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
     child.start()

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from semples.losses import (
+from semples.method.losses import (
     TEXT_SCORE,
     MatchScore,
     Score,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from semples.masks import (
+from semples.method.masks import (
     divide_cams_by_peak,
     label_map,
     labels_at_size,

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 from torchmetrics import JaccardIndex
 
 from semples.errors import DataError
-from semples.masks import label_map
-from semples.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep, early_stopping_best
+from semples.method.masks import label_map
+from semples.method.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep, early_stopping_best
 
 torch.set_num_threads(1)
 Array = npt.NDArray[Any]

@@ -10,13 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from semples import MaskGenerator, Pipeline, RunResult, api, load_config
+import semples
+from semples import MaskGenerator, Pipeline, RunResult, load_config
 from semples.config import Config
 from semples.data.images import read_image, read_mask
 from semples.errors import ConfigError, DataError, RunError
+from semples.inference.cams import read_cams
 from semples.records import Sample
-from semples.stages.cams import read_cams
-from semples.stages.news import StageNews
+from semples.stages.updates import StageNews
+from semples.verbs import pipelines
 
 torch.set_num_threads(1)
 
@@ -37,7 +39,9 @@ def photograph(run: Path) -> tuple[str, Path, list[str]]:
 
 def test_masks_are_those_of_a_run_with_one_threshold(tiny_run: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(tiny_run, tmp_path / "run"))
-    api.run(load_config(copy / "config.yaml", {"pseudo_masks.criterion": "prompts"}), copy, "pseudo-masks", quiet=True)
+    semples.run(
+        load_config(copy / "config.yaml", {"pseudo_masks.criterion": "prompts"}), copy, "pseudo-masks", quiet=True
+    )
     generator = MaskGenerator.from_run(copy)
     id, path, tags = photograph(copy)
     written = read_mask(RunResult(copy).mask(id), None, len(generator.classes))
@@ -128,7 +132,7 @@ def test_a_pipeline_is_the_verb_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         calls.append(arguments)
         return tmp_path
 
-    monkeypatch.setattr(api, "run", fake_run)
+    monkeypatch.setattr(pipelines, "run", fake_run)
     result = Pipeline(data={"bias": 0.5}, seed=3, out="runs/x").run(until="refine", quiet=True)
     assert result == RunResult(tmp_path)
     config = load_config(overrides={"data.bias": 0.5, "seed": 3})
@@ -162,6 +166,6 @@ def test_a_pipeline_tells_of_its_stages_and_leaves_results(tiny_run: Path, tmp_p
 
 def test_predict_takes_text_for_paths(tiny_run: Path, tmp_path: Path) -> None:
     Image.new("RGB", (40, 30), (90, 120, 200)).save(tmp_path / "sky.png")
-    (mask,) = api.predict(str(tiny_run), str(tmp_path / "sky.png"), str(tmp_path / "out"), quiet=True)
+    (mask,) = semples.predict(str(tiny_run), str(tmp_path / "sky.png"), str(tmp_path / "out"), quiet=True)
     assert mask == tmp_path / "out" / "sky.png"
     assert read_mask(mask, (30, 40), 2).dtype == np.uint8

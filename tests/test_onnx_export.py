@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from transformers.models.mobilenet_v2.modeling_mobilenet_v2 import apply_tf_padding
 
+from semples.data.crops import to_pixels
 from semples.data.images import read_image
-from semples.data.loading import to_pixels
 from semples.errors import ConfigError, DataError
 from semples.files import write_json
 from semples.models.segmentation import load_segmentation_network
-from semples.onnx_export import average_windows, export_onnx, pad_same
+from semples.verbs.onnx_export import average_windows, export_onnx, pad_same
 from tiny_segmenters import make_segmenter
 
 torch.set_num_threads(1)

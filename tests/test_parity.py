@@ -14,8 +14,8 @@ from torch import Tensor
 
 from conftest import find_shared_data
 from parity import Check, Golden, all_outputs, compare, main, run_checks
-from semples.models.weaktr import WeakTrGenerator, WeakTrOptions, build_weaktr
-from semples.models.weaktr_weights import PLAIN
+from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions, build_weaktr
+from semples.models.generators.weaktr.weights import PLAIN
 
 torch.set_num_threads(1)
 

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from semples.cli import main
+from semples.data.crops import to_pixels
 from semples.data.images import read_image, read_mask
-from semples.data.loading import to_pixels
 from semples.errors import DataError, ModelError
-from semples.predict import predict
-from semples.stages.inference import predict_labels
+from semples.inference.label_maps import predict_labels
+from semples.verbs.prediction import predict
 from tiny_segmenters import make_segmenter
 
 torch.set_num_threads(1)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from semples import progress
-from semples.progress import TrainingLog, losses_line
+from semples.training import progress
+from semples.training.progress import TrainingLog, losses_line
 from test_training import train
 
 

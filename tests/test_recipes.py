@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+import semples
 import tiny
 from coco_json import write_coco
 from conftest import REPOSITORY
-from semples import api
 from semples.config import Config
-from semples.settings import load_config
+from semples.config.loading import load_config
 
 torch.set_num_threads(1)
 
@@ -99,7 +99,7 @@ def test_every_stage_takes_its_steps(path: Path, models: dict[str, str], tmp_pat
         del stand_ins["mask_generator.backbone"]
     short = {f"{stage}.{key}": value for stage in TRAINED for key, value in (("epochs", 1), ("batch_size", 2))}
     settings = {**write_data(config, tmp_path / "data"), **stand_ins, **short, **SIZES}
-    run = api.run(load_config(path, settings), tmp_path / "run", quiet=True)
+    run = semples.run(load_config(path, settings), tmp_path / "run", quiet=True)
     stages = json.loads((run / "manifest.json").read_text())["stages"]
     idle = {"match"} if config.mask_generator.name == "clip" else set()
     if not config.guidance.enabled:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from semples import refinement
 from semples.errors import ConfigError
-from semples.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
+from semples.method import refinement
+from semples.method.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
 
 torch.set_num_threads(1)
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from semples.config import DEFAULT_PAIRS, Config
+from semples.config.loading import SETTING_KEYS, config_to_dict, config_to_yaml, load_config, save_config
 from semples.errors import ConfigError
-from semples.settings import SETTING_KEYS, config_to_dict, config_to_yaml, load_config, save_config
 
 
 def error_of(file: Path | None = None, overrides: Mapping[str, Any] | Sequence[str] = ()) -> str:

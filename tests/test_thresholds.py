@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from semples.losses import MatchScore
-from semples.thresholds import CANDIDATES, hard_masks, li_costs, lowest, otsu_costs, prompt_costs, shrunk_costs
+from semples.method.losses import MatchScore
+from semples.method.thresholds import CANDIDATES, hard_masks, li_costs, lowest, otsu_costs, prompt_costs, shrunk_costs
 
 COSINE = MatchScore("cosine")
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from semples.checkpoints import Checkpoint
 from semples.errors import ConfigError, RunError
-from semples.progress import TrainingLog
-from semples.training import Fitting, StepResult, fit, make_accelerator, poly, rate_at, set_seed
+from semples.training.checkpoints import Checkpoint
+from semples.training.loop import Fitting, StepResult, fit, make_accelerator, poly, rate_at, set_seed
+from semples.training.progress import TrainingLog
 
 torch.set_num_threads(1)
 

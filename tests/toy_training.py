@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from semples.batch_norm import spare_single_values
-from semples.checkpoints import Checkpoint
-from semples.distributed import (
+from semples.errors import RunError
+from semples.parallel.batch_norm import spare_single_values
+from semples.parallel.processes import (
     first_goes_first,
     first_says,
     gathered,
@@ -26,9 +26,9 @@ from semples.distributed import (
     wait,
     world,
 )
-from semples.errors import RunError
-from semples.progress import TrainingLog
-from semples.training import Fitting, StepResult, fit, make_accelerator, set_seed
+from semples.training.checkpoints import Checkpoint
+from semples.training.loop import Fitting, StepResult, fit, make_accelerator, set_seed
+from semples.training.progress import TrainingLog
 
 torch.set_num_threads(1)
 

@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from semples.config import Config
+from semples.config.loading import SETTING_KEYS, load_config
 from semples.data.coco_table import read_table
 from semples.data.images import image_size, read_image, read_mask
-from semples.data.index import read_dataset_index
 from semples.data.restricted_npy import read_class_labels
 from semples.data.tags import read_tags_csv, relative_name
 from semples.errors import ConfigError, DataError
-from semples.settings import SETTING_KEYS, load_config
+from semples.rundir.dataset import read_dataset_index
 
 from .files import encoded
 

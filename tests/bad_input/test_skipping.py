@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from semples.data.checking import BadImages
 from semples.data.coco import read_coco
 from semples.data.folder import read_folder
+from semples.data.validation import BadImages
 from semples.data.voc import read_voc
 from semples.errors import DataError
-from semples.report import write_report
+from semples.html_report import write_report
 
 from .case import OUT, run
 from .files import SEGMENTATION, encoded, noise, photos, predict, run_of

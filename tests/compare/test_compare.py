@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from semples import api
-from semples.compare import paired_difference
-from semples.compare.ablations import Variant, judge_variants
+import semples
+from semples.config.loading import load_config
 from semples.errors import ConfigError
-from semples.settings import load_config
-from semples.stages.opening import open_run
+from semples.runtime.setup import open_run
+from semples.verbs.comparison import paired_difference
+from semples.verbs.comparison.ablations import Variant, judge_variants
 
 torch.set_num_threads(1)
 
@@ -32,7 +32,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
     out = tmp_path_factory.mktemp("compare")
-    return out, api.compare(load_config(overrides=SMALL), 2, out)
+    return out, semples.compare(load_config(overrides=SMALL), 2, out)
 
 
 def test_every_method_is_scored_for_every_seed(compared: tuple[Path, dict[str, object]]) -> None:
@@ -61,7 +61,7 @@ def test_what_is_finished_is_not_computed_again(compared: tuple[Path, dict[str, 
     out, result = compared
     files = {path: path.stat().st_mtime_ns for path in out.rglob("mask_generator.safetensors")}
     assert len(files) == 2 * len(("classify", "match", "refine", "generic", "manual"))
-    assert api.compare(load_config(overrides=SMALL), 2, out) == result
+    assert semples.compare(load_config(overrides=SMALL), 2, out) == result
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
@@ -85,7 +85,7 @@ def test_an_ablation_shares_the_stages_of_the_comparison(compared: tuple[Path, d
     """Without suppression stage 3 is stage 1, and the default is the full method: what the comparison found."""
     out, result = compared
     trained = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
-    table = api.compare(load_config(overrides=SMALL), 1, out, ablation="lambda-suppress")
+    table = semples.compare(load_config(overrides=SMALL), 1, out, ablation="lambda-suppress")
     assert {path: path.stat().st_mtime_ns for path in trained} == trained
     methods, variants = result["methods"], table["variants"]
     assert isinstance(methods, dict)
@@ -101,7 +101,7 @@ def test_an_ablation_shares_the_stages_of_the_comparison(compared: tuple[Path, d
     generators = [folder / "3-refine" / "mask_generator.safetensors" for folder in (run, strong)]
     assert generators[0].read_bytes() != generators[1].read_bytes()
     made = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
-    assert api.compare(load_config(overrides=SMALL), 1, out, ablation="lambda-suppress") == table
+    assert semples.compare(load_config(overrides=SMALL), 1, out, ablation="lambda-suppress") == table
     assert {path: path.stat().st_mtime_ns for path in made} == made
 
 
@@ -115,12 +115,12 @@ def test_prompts_that_are_too_long_are_left_out_with_a_remark(compared: tuple[Pa
 
 def test_a_method_that_lacks_words_is_left_out_with_a_remark(tmp_path: Path) -> None:
     config = load_config(overrides={**SMALL, "mask_generator.background_words": ["zebra"]})
-    result = api.compare(config, 1, tmp_path, 1, ["classify", "generic", "clip-es"])
+    result = semples.compare(config, 1, tmp_path, 1, ["classify", "generic", "clip-es"])
     (run,) = result["runs"]
     assert list(run["methods"]) == ["classify"]
     assert [remark.partition(":")[0] for remark in run["remarks"]] == ["generic is left out", "clip-es is left out"]
     with pytest.raises(ConfigError, match="nothing is left to compare: clip-es is left out: mask_generator"):
-        api.compare(config, 1, tmp_path, 1, ["clip-es"])
+        semples.compare(config, 1, tmp_path, 1, ["clip-es"])
 
 
 @pytest.mark.parametrize(
@@ -134,15 +134,15 @@ def test_a_method_that_lacks_words_is_left_out_with_a_remark(tmp_path: Path) -> 
 )
 def test_wrong_names_are_told(tmp_path: Path, given: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
-        api.compare(load_config(overrides=SMALL), 1, tmp_path, **given)
+        semples.compare(load_config(overrides=SMALL), 1, tmp_path, **given)
 
 
 def test_without_guidance_there_is_nothing_to_compare(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"guidance\.enabled is false: compare is about guidance"):
-        api.compare(load_config(overrides={**SMALL, "guidance.enabled": False}), 1, tmp_path)
+        semples.compare(load_config(overrides={**SMALL, "guidance.enabled": False}), 1, tmp_path)
 
 
 def test_own_images_have_no_known_contexts(tmp_path: Path) -> None:
     config = load_config(overrides={"data.reader": "folder", "data.root": str(tmp_path)})
     with pytest.raises(ConfigError, match="compare needs the built-in scenes"):
-        api.compare(config, 1, tmp_path)
+        semples.compare(config, 1, tmp_path)

@@ -15,18 +15,18 @@ import torch.nn.functional as F
 from PIL import Image
 
 from semples.cli import parser
-from semples.compare.ablations import ABLATIONS, reference_of
-from semples.compare.figure import MIOU, _light, draw_comparison
-from semples.compare.methods import METHODS, changed
-from semples.compare.page import machine_kind, write_page
-from semples.compare.pairings import random_pairings
-from semples.compare.statistics import Rows, differences, paired_difference, pooled, spread
 from semples.config import Config
 from semples.data.scenes import CONTEXTS, OBJECTS
 from semples.errors import ConfigError
-from semples.losses import MatchScore
-from semples.models.mask_generators import MaskGeneratorOutput
+from semples.method.losses import MatchScore
+from semples.models.generators.base import MaskGeneratorOutput
 from semples.stages.guided import GuidedStep, with_pairs
+from semples.verbs.comparison.ablations import ABLATIONS, reference_of
+from semples.verbs.comparison.figure import MIOU, _light, draw_comparison
+from semples.verbs.comparison.methods import METHODS, changed
+from semples.verbs.comparison.page import machine_kind, write_page
+from semples.verbs.comparison.pairings import random_pairings
+from semples.verbs.comparison.statistics import Rows, differences, paired_difference, pooled, spread
 
 
 def figures(*oracle: float) -> dict[str, list[float]]:

@@ -24,7 +24,7 @@ from semples.data.augmentation import (
     operate,
     warp,
 )
-from semples.data.loading import ImageCache, TrainingCrops, training_loader
+from semples.data.crops import ImageCache, TrainingCrops, training_loader
 from semples.records import Sample
 
 torch.set_num_threads(1)

@@ -94,7 +94,7 @@ def test_only_evaluation_and_the_supervised_bound_read_truth() -> None:
                 users.add(path.name)
             if isinstance(node, ast.Attribute) and node.attr == "draw":
                 assert path.name in ("truth.py", "coco_masks.py") or "scenes" in path.parts, path
-    assert users == {"evaluate.py", "segment.py"}
+    assert users == {"evaluation.py", "segment.py"}
 
 
 class TestLayouts:

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from semples.data import loading
-from semples.data.loading import ImageCache, TrainingCrops, random_box, resize, to_pixels, training_loader
+from semples.data import crops
+from semples.data.crops import ImageCache, TrainingCrops, random_box, resize, to_pixels, training_loader
 from semples.records import Sample
 
 
@@ -44,7 +44,7 @@ def test_workers_keep_no_images_that_die_with_their_epoch(
 
     own, in_worker = ImageCache(samples, read=pixels), ImageCache(samples, read=pixels)
     assert own[0] is own[0]
-    monkeypatch.setattr(loading, "get_worker_info", object)
+    monkeypatch.setattr(crops, "get_worker_info", object)
     assert in_worker[1] is not in_worker[1]
     assert read == ["0", "1", "1"]
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from transformers import AutoModel
 
 from semples.errors import ConfigError, ModelError
-from semples.models.clip_generator import ClipGenerator, grad_cams
-from semples.models.image_towers import CutForward, attention_between_patches, cut_forward
-from semples.models.mask_generators import mask_generator_class
-from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
+from semples.models.generators.clip import ClipGenerator, grad_cams
+from semples.models.generators.registry import mask_generator_class
+from semples.models.vision_language.model import VisionLanguageModel, load_vision_language_model
+from semples.models.vision_language.towers import CutForward, attention_between_patches, cut_forward
 from tiny import MEAN, STD, VISION_LANGUAGE, save_clip, save_siglip
 
 torch.set_num_threads(1)

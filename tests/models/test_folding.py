@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import tiny
-from semples.models.folding import fold_batch_norms
+from semples.models.layers.folding import fold_batch_norms
 
 PIXELS = torch.rand(2, 3, 32, 40, generator=torch.Generator().manual_seed(0))
 

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from semples.errors import ConfigError, ModelError
 from semples.models.backbones import load_backbone
-from semples.models.mask_generators import CamGenerator, MaskGenerator, MaskGeneratorOutput, build_mask_generator
+from semples.models.generators.base import MaskGenerator, MaskGeneratorOutput
+from semples.models.generators.cam import CamGenerator
+from semples.models.generators.registry import build_mask_generator
 from tiny import BACKBONES, save_backbone
 
 torch.set_num_threads(1)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 import tiny
 from semples.errors import ModelError
+from semples.inference.label_maps import predict_labels
 from semples.models.segmentation import (
     Inference,
     SegmentationNetwork,
@@ -22,10 +23,9 @@ from semples.models.segmentation import (
     has_weights,
     load_segmentation_network,
 )
-from semples.progress import TrainingLog
-from semples.stages.inference import predict_labels
 from semples.stages.segment import _step
-from semples.training import Fitting, fit, make_accelerator
+from semples.training.loop import Fitting, fit, make_accelerator
+from semples.training.progress import TrainingLog
 from tiny_segmenters import CONFIGS
 
 torch.set_num_threads(1)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from transformers import AutoModel, AutoTokenizer
 
 from semples.errors import ModelError
-from semples.models.vision_language import VisionLanguageModel, load_vision_language_model
+from semples.models.vision_language.model import VisionLanguageModel, load_vision_language_model
 from tiny import MEAN, STD, VISION_LANGUAGE, save_backbone, save_clip, save_naflex, save_siglip
 
 torch.set_num_threads(1)

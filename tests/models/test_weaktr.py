@@ -12,10 +12,10 @@ from torch import Tensor
 from transformers import AutoModel
 
 from semples.errors import ModelError
-from semples.models.attention_fusion import AttentionFusion, attention_map, gated_attention_sum, pool_heads
-from semples.models.class_tokens import ClassTokenTransformer
-from semples.models.mask_generators import build_mask_generator, bundled_backbone
-from semples.models.weaktr import WeakTrGenerator, WeakTrOptions, build_weaktr
+from semples.models.generators.registry import build_mask_generator, bundled_backbone
+from semples.models.generators.weaktr.fusion import AttentionFusion, attention_map, gated_attention_sum, pool_heads
+from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions, build_weaktr
+from semples.models.generators.weaktr.transformer import ClassTokenTransformer
 from tiny import MEAN, STD, save_backbone
 
 torch.set_num_threads(1)

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semples.errors import ModelError
-from semples.models.mask_generators import build_mask_generator
-from semples.models.weaktr import WeakTrGenerator, WeakTrOptions, build_weaktr
-from semples.models.weaktr_weights import load_weaktr_checkpoint
+from semples.models.generators.registry import build_mask_generator
+from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions, build_weaktr
+from semples.models.generators.weaktr.weights import load_weaktr_checkpoint
 from tiny import save_backbone
 
 torch.set_num_threads(1)

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
 
-from semples.report import write_report
-from semples.report.collect import STAGES
+from semples.html_report import write_report
+from semples.html_report.collect import STAGES
 
 HOSTILE = "<script>alert('x')</script>"
 CLASSES = ["cat", HOSTILE]

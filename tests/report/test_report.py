@@ -21,8 +21,8 @@ from fake_run import (
 )
 
 from semples.errors import DataError
-from semples.report import write_report
-from semples.report.collect import Run, collect
+from semples.html_report import write_report
+from semples.html_report.collect import Run, collect
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_what_is_no_run_directory_is_said(tmp_path: Path, make: bool, message: s
 
 def test_report_needs_neither_torch_nor_matplotlib() -> None:
     heavy = "{'torch', 'matplotlib', 'transformers'}"
-    code = f"import sys, semples.report; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, semples.html_report; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

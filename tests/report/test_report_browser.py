@@ -13,7 +13,7 @@ import pytest
 from fake_run import HOSTILE, make_run, put_cams, put_json
 from safetensors.numpy import save_file
 
-from semples.report import write_report
+from semples.html_report import write_report
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ from fake_run import (
     report,
 )
 
-from semples.report import build, charts, findings, tables
-from semples.report.collect import Epoch, LearnedWords, collect
-from semples.report.scores import read_evaluation
+from semples.html_report import build, charts, findings, tables
+from semples.html_report.collect import Epoch, LearnedWords, collect
+from semples.html_report.scores import read_evaluation
 
 
 @pytest.fixture

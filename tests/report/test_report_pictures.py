@@ -21,10 +21,10 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from semples.data.overlays import heat_overlay
-from semples.data.shown import evenly
+from semples.data.subsets import evenly
+from semples.html_report import gallery, pictures, quality
+from semples.html_report.collect import collect
 from semples.records import Sample
-from semples.report import gallery, pictures, quality
-from semples.report.collect import collect
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
+import semples
 from launch import finish, start
 from run_files import SMALL, artefacts, metrics, running, stages
-from semples import api
-from semples.settings import load_config
-from semples.stages.evaluate import evaluate
-from semples.stages.opening import open_run
+from semples.config.loading import load_config
+from semples.runtime.setup import open_run
+from semples.stages.evaluation import evaluate
 
 torch.set_num_threads(1)
 
@@ -43,7 +43,7 @@ def command(folder: Path, out: Path, **changes: object) -> list[str | Path]:
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return api.run(load_config(overrides=SETTINGS), tmp_path_factory.mktemp("one") / "run", quiet=True)
+    return semples.run(load_config(overrides=SETTINGS), tmp_path_factory.mktemp("one") / "run", quiet=True)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_killed_they_go_on_to_the_same_bytes(two: Path, tmp_path: Path) -> None:
 
 def test_another_number_of_processes_is_another_arithmetic(two: Path) -> None:
     before = {name: entry["digest"] for name, entry in stages(two).items()}
-    api.run(load_config(overrides=SETTINGS), two, until="classify", quiet=True)
+    semples.run(load_config(overrides=SETTINGS), two, until="classify", quiet=True)
     assert stages(two)["0-classify"]["digest"] != before["0-classify"]
 
 

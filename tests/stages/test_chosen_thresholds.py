@@ -15,13 +15,20 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 from test_pipeline import small
 
-from semples import api
+import semples
+from semples.config.loading import load_config
 from semples.errors import ConfigError
-from semples.settings import load_config
-from semples.stages.opening import open_run
-from semples.stages.run import Run
-from semples.stages.thresholds import CRITERIA, FALLBACK, choose_for_masks, choose_threshold, criterion_of, judged_maps
-from semples.thresholds import CANDIDATES, lowest, otsu_costs
+from semples.method.thresholds import CANDIDATES, lowest, otsu_costs
+from semples.runtime.run import Run
+from semples.runtime.setup import open_run
+from semples.runtime.threshold_choice import (
+    CRITERIA,
+    FALLBACK,
+    choose_for_masks,
+    choose_threshold,
+    criterion_of,
+    judged_maps,
+)
 
 torch.set_num_threads(1)
 
@@ -31,7 +38,7 @@ def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A guided run up to the pseudo masks, each with thresholds of its own; no image of it shows a train."""
     each = {"pseudo_masks__criterion": "prompts_image", "pseudo_masks__refinement": ["pixel_adaptive"]}
     config = small(data__val_size=1, data__train_size=6, **each)
-    return api.run(config, tmp_path_factory.mktemp("run") / "guided", until="pseudo-masks", quiet=True)
+    return semples.run(config, tmp_path_factory.mktemp("run") / "guided", until="pseudo-masks", quiet=True)
 
 
 @pytest.fixture
@@ -91,7 +98,7 @@ def test_one_threshold_for_all_is_the_mean_of_the_same_costs(guided: Path, run: 
 def test_without_any_mask_the_choice_is_the_same(guided: Path, run: Run) -> None:
     shutil.rmtree(run.directory / "scenes" / "masks")
     shutil.rmtree(run.folder("pseudo-masks"))
-    api.run(run.config, run.directory, until="pseudo-masks", quiet=True)
+    semples.run(run.config, run.directory, until="pseudo-masks", quiet=True)
     before, after = (folder / "4-pseudo-masks" / "threshold.json" for folder in (guided, run.directory))
     assert before.read_bytes() == after.read_bytes()
 

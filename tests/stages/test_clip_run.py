@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from semples import api
+import semples
 from semples.config import Config
+from semples.config.loading import load_config
 from semples.errors import ConfigError
-from semples.models.vision_language import VisionLanguageModel
-from semples.settings import load_config
+from semples.models.vision_language.model import VisionLanguageModel
 from tiny import save_clip
 
 torch.set_num_threads(1)
@@ -47,7 +47,7 @@ def stages(run: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return api.run(small(), tmp_path_factory.mktemp("clip") / "run", quiet=True)
+    return semples.run(small(), tmp_path_factory.mktemp("clip") / "run", quiet=True)
 
 
 def test_stage_1_is_skipped_with_its_reason(finished: Path) -> None:
@@ -76,7 +76,7 @@ def test_the_prompts_take_the_place_of_the_background_words(finished: Path) -> N
 def test_other_background_words_run_it_all_again(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "copy"
     shutil.copytree(finished, run)
-    api.run(small(mask_generator__background_words=["wall"]), run, until="prompts", quiet=True)
+    semples.run(small(mask_generator__background_words=["wall"]), run, until="prompts", quiet=True)
     before, after = stages(finished), stages(run)
     assert {name for name in after if before[name]["digest"] != after[name]["digest"]} == {
         "0-classify",
@@ -86,7 +86,7 @@ def test_other_background_words_run_it_all_again(finished: Path, tmp_path: Path)
 
 
 def test_without_guidance_the_background_words_remain(tmp_path: Path) -> None:
-    run = api.run(small(guidance__enabled=False), tmp_path / "run", until="pseudo-masks", quiet=True)
+    run = semples.run(small(guidance__enabled=False), tmp_path / "run", until="pseudo-masks", quiet=True)
     assert stages(run)["3-refine"]["reason"] == "guidance.enabled is false"
     assert len(list((run / "4-pseudo-masks").glob("*.png"))) == 6
 
@@ -101,7 +101,9 @@ def test_a_vision_transformer_spreads_its_cams(tmp_path: Path) -> None:
         "data__pairs": {"boat": "water", "cat": "grass"},
     }
     spread, plain = (
-        api.run(small(**changes, mask_generator__affinity_steps=steps), tmp_path / name, until="classify", quiet=True)
+        semples.run(
+            small(**changes, mask_generator__affinity_steps=steps), tmp_path / name, until="classify", quiet=True
+        )
         for name, steps in (("spread", None), ("plain", 0))
     )
     files = sorted(path.name for path in (plain / "0-classify" / "cams").iterdir())
@@ -126,10 +128,10 @@ class TestWords:
     def test_they_are_embedded_once(self, finished: Path, tmp_path: Path, embedded: list[str]) -> None:
         run = tmp_path / "copy"
         shutil.copytree(finished, run)
-        api.run(small(prompts__epochs=4), run, until="prompts", quiet=True)
+        semples.run(small(prompts__epochs=4), run, until="prompts", quiet=True)
         assert "mushroom" not in embedded
         shutil.rmtree(run / "cache")
-        api.run(small(prompts__epochs=4), run, until="prompts", force="prompts", quiet=True)
+        semples.run(small(prompts__epochs=4), run, until="prompts", force="prompts", quiet=True)
         assert embedded.count("mushroom") == 1
         assert [path.name for path in (run / "cache").iterdir()] == [
             path.name for path in (finished / "cache").iterdir()
@@ -140,33 +142,33 @@ class TestWords:
         shutil.copytree(finished, run)
         words.write_text("water\n\n red grass \nsubmarine\nwater\n")
         config = small(prompts__words=str(words), prompts__nearest_words=4)
-        api.run(config, run, until="prompts", quiet=True)
-        assert {word for word, _ in api.prompts(run)["boat"]} == {"water", "red grass"}  # no submarine: not known
+        semples.run(config, run, until="prompts", quiet=True)
+        assert {word for word, _ in semples.prompts(run)["boat"]} == {"water", "red grass"}  # no submarine: not known
         assert "mushroom" not in embedded
         words.write_text("water\nsky\nnight\n")
-        api.run(config, run, until="prompts", quiet=True)
-        assert {word for word, _ in api.prompts(run)["boat"]} == {"water", "sky", "night"}
+        semples.run(config, run, until="prompts", quiet=True)
+        assert {word for word, _ in semples.prompts(run)["boat"]} == {"water", "sky", "night"}
 
     def test_a_list_that_is_not_there_is_told_before_anything_runs(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"prompts.words: /no/such/words.txt cannot be read"):
-            api.run(small(prompts__words="/no/such/words.txt"), tmp_path / "run", quiet=True)
+            semples.run(small(prompts__words="/no/such/words.txt"), tmp_path / "run", quiet=True)
         assert not (tmp_path / "run" / "manifest.json").exists()
 
     def test_an_empty_list_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "words.txt").write_text("\n \n")
         with pytest.raises(ConfigError, match=r"words.txt holds no word: give a text file, one word per line"):
-            api.run(small(prompts__words=str(tmp_path / "words.txt")), tmp_path / "run", quiet=True)
+            semples.run(small(prompts__words=str(tmp_path / "words.txt")), tmp_path / "run", quiet=True)
 
     def test_a_list_that_the_model_does_not_know_is_refused(self, finished: Path, tmp_path: Path) -> None:
         run, words = tmp_path / "copy", tmp_path / "words.txt"
         shutil.copytree(finished, run)
         words.write_text("submarine\n")
         with pytest.raises(ConfigError, match=r"prompts.words: the vision-language model knows no word of"):
-            api.run(small(prompts__words=str(words)), run, until="prompts", quiet=True)
+            semples.run(small(prompts__words=str(words)), run, until="prompts", quiet=True)
 
 
 def test_compare_leaves_matching_out(tmp_path: Path) -> None:
-    result = api.compare(small(), 1, tmp_path)
+    result = semples.compare(small(), 1, tmp_path)
     assert result["methods"]["match"] is None
     assert {len(result["methods"][name]["oracle_miou"]) for name in ("classify", "manual", "full")} == {1}
     assert list(result["differences"]) == ["full - classify", "full - manual"]

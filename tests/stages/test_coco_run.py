@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+import semples
 from coco_json import edit, json_path, strip_segmentations, write_coco
-from semples import api
 from semples.config import Config
-from semples.settings import load_config
+from semples.config.loading import load_config
 
 torch.set_num_threads(1)
 
@@ -52,7 +52,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return api.run(fast(root), tmp_path_factory.mktemp("run") / "first", quiet=True)
+    return semples.run(fast(root), tmp_path_factory.mktemp("run") / "first", quiet=True)
 
 
 def test_it_is_scored_against_the_drawn_masks(finished: Path) -> None:
@@ -75,7 +75,7 @@ def test_stripped_segmentations_change_no_byte_of_what_is_learned(finished: Path
     shutil.copytree(root, stripped)
     for split in ("train", "val"):
         strip_segmentations(json_path(stripped, split))
-    run = api.run(fast(stripped), tmp_path / "run", quiet=True)
+    run = semples.run(fast(stripped), tmp_path / "run", quiet=True)
     index, before = (json.loads((path / "dataset.json").read_text()) for path in (run, finished))
     for entry in (*index["train"], *index["val"], *before["train"], *before["val"]):
         entry["path"] = Path(entry["path"]).name
@@ -91,7 +91,7 @@ def test_a_changed_segmentation_is_scored_again_and_nothing_else(finished: Path,
     shutil.copytree(root, copy)
     edit(json_path(copy), lambda value: value["annotations"][1].update(segmentation=[[0, 0, 40, 0, 40, 32, 0, 32]]))
     before = json.loads((run / "manifest.json").read_text())["stages"]
-    api.run(fast(copy), run, quiet=True)
+    semples.run(fast(copy), run, quiet=True)
     after = json.loads((run / "manifest.json").read_text())["stages"]
     assert {name for name in after if after[name]["digest"] != before[name]["digest"]} == {
         "5-supervised-bound",
@@ -103,7 +103,7 @@ def test_a_changed_segmentation_is_scored_again_and_nothing_else(finished: Path,
 def test_the_supervised_bound_trains_on_drawn_masks(finished: Path, root: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    api.run(fast(root, segment__supervised_bound=True), run, quiet=True)
+    semples.run(fast(root, segment__supervised_bound=True), run, quiet=True)
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert 0 <= evaluation["supervised_bound"]["val"]["miou"] <= 1
 
@@ -120,7 +120,7 @@ def test_real_annotations_from_json_to_scores(shared_data: Path, tmp_path: Path)
         (tmp_path / f"labels/{split}.json").write_text(json.dumps(content))
     folder = str(source / "images")
     config = fast(tmp_path, data__train_images=folder, data__val_images=folder, cams__scales=[0.25])
-    run = api.run(config, tmp_path / "run", quiet=True)
+    run = semples.run(config, tmp_path / "run", quiet=True)
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert evaluation["classes"] == ["person", "car", "airplane"]
     assert (evaluation["pseudo_masks"]["images"], evaluation["segmentation"]["val"]["images"]) == (4, 2)

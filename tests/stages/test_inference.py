@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from semples.inference.label_maps import predict_labels, prediction_batches, slide, window_starts
 from semples.models.segmentation import Inference
 from semples.records import Sample
-from semples.stages.inference import predict_labels, prediction_batches, slide, window_starts
 
 torch.set_num_threads(1)
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semples.config import SegmentConfig
+from semples.data.crops import ImageCache
 from semples.data.images import read_confidence, write_confidence
-from semples.data.loading import ImageCache
 from semples.errors import DataError
 from semples.records import Sample
 from semples.stages.segment import MaskedCrops, _augmentation

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from semples.data.checking import BadImages
+from semples.config.loading import load_config
+from semples.data.validation import BadImages
 from semples.records import ClassCatalogue, Dataset, Sample
-from semples.settings import load_config
-from semples.stages.opening import read_dataset
+from semples.runtime.setup import read_dataset
 
 READER = """
 from pathlib import Path

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-from semples import api
+import semples
 from semples.config import Config
+from semples.config.loading import load_config
 from semples.errors import ConfigError
 from semples.models.loading import fingerprint
-from semples.settings import load_config
 from semples.stages.pipeline import STAGES, Manifest
 
 torch.set_num_threads(1)
@@ -55,7 +55,7 @@ def statuses(run: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return api.run(small(), tmp_path_factory.mktemp("run") / "first", quiet=True)
+    return semples.run(small(), tmp_path_factory.mktemp("run") / "first", quiet=True)
 
 
 def test_it_leaves_the_files_of_the_design(finished: Path) -> None:
@@ -117,7 +117,7 @@ def test_pseudo_masks_hold_tagged_classes_only(finished: Path) -> None:
 
 def test_the_same_command_again_does_nothing(finished: Path) -> None:
     before = (finished / "manifest.json").read_text()
-    api.run(small(), finished, quiet=True)
+    semples.run(small(), finished, quiet=True)
     assert (finished / "manifest.json").read_text() == before
 
 
@@ -127,7 +127,7 @@ def test_a_changed_setting_runs_its_stage_and_those_after_it(finished: Path, tmp
     before = {
         name: entry["digest"] for name, entry in json.loads((run / "manifest.json").read_text())["stages"].items()
     }
-    api.run(small(prompts__epochs=3), run, until="refine", quiet=True)
+    semples.run(small(prompts__epochs=3), run, until="refine", quiet=True)
     after = {name: entry["digest"] for name, entry in json.loads((run / "manifest.json").read_text())["stages"].items()}
     assert {name for name in before if before[name] != after[name]} == {"2-prompts", "2-prompt-maps", "3-refine"}
     assert len(json.loads((run / "2-prompts/words.json").read_text())["epochs"]) == 3
@@ -138,7 +138,7 @@ def test_equal_runs_have_equal_bytes_with_and_without_masks(finished: Path, tmp_
     scenes = tmp_path / "scenes"
     shutil.copytree(finished / "scenes", scenes)
     shutil.rmtree(scenes / "masks")
-    run = api.run(small(data__root=str(scenes)), tmp_path / "run", quiet=True)
+    run = semples.run(small(data__root=str(scenes)), tmp_path / "run", quiet=True)
     assert files(run) == files(finished)
     assert statuses(run)["6-evaluate"] == "skipped"
     assert not (run / "evaluation.json").exists()
@@ -150,10 +150,10 @@ def test_augmentation_is_for_stages_1_and_3_and_for_stage_0_where_asked(finished
     run = tmp_path / "copy"
     shutil.copytree(finished, run)
     classifier, matched = "0-classify/mask_generator.safetensors", "1-match/mask_generator.safetensors"
-    api.run(small(**strong), run, until="match", quiet=True)
+    semples.run(small(**strong), run, until="match", quiet=True)
     assert (run / classifier).read_bytes() == (finished / classifier).read_bytes()
     assert (run / matched).read_bytes() != (finished / matched).read_bytes()
-    api.run(small(**strong, augmentation__classify=True), run, until="classify", quiet=True)
+    semples.run(small(**strong, augmentation__classify=True), run, until="classify", quiet=True)
     assert (run / classifier).read_bytes() != (finished / classifier).read_bytes()
 
 
@@ -167,7 +167,7 @@ def test_means_are_taken_over_chosen_classes(finished: Path, tmp_path: Path) -> 
     run = tmp_path / "copy"
     shutil.copytree(finished, run)
     before = statuses(run), files(run)
-    api.run(small(evaluation__classes=["boat", "background"]), run, quiet=True)
+    semples.run(small(evaluation__classes=["boat", "background"]), run, quiet=True)
     assert (statuses(run), files(run)) == before  # nothing is trained again
     scores = json.loads((run / "evaluation.json").read_text())["cams"]["refine"]
     assert scores["miou"] == pytest.approx((scores["iou"]["background"] + scores["iou"]["boat"]) / 2)
@@ -177,7 +177,7 @@ def test_what_has_no_score_is_null_in_the_file(finished: Path, tmp_path: Path) -
     """Of background alone there are no false positives to average; NaN would be no JSON."""
     run = tmp_path / "copy"
     shutil.copytree(finished, run)
-    api.run(small(evaluation__classes=["background"]), run, quiet=True)
+    semples.run(small(evaluation__classes=["background"]), run, quiet=True)
     text = (run / "evaluation.json").read_text()
     assert "NaN" not in text
     scores = json.loads(text)["cams"]["refine"]
@@ -194,18 +194,18 @@ def test_a_stage_is_forgotten_on_disk_before_its_files_go(finished: Path, tmp_pa
 
 def test_a_class_that_is_none_is_told_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"evaluation.classes: bout is no class of the data.*\"boat\""):
-        api.run(small(evaluation__classes=["bout"]), tmp_path / "run", quiet=True)
+        semples.run(small(evaluation__classes=["bout"]), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run" / "manifest.json").exists()
 
 
 def test_without_guidance_no_vision_language_model_is_needed(tmp_path: Path) -> None:
     config = small(guidance__enabled=False, vision_language__model="/no/such/folder")
-    run = api.run(config, tmp_path / "run", until="classify", quiet=True)
+    run = semples.run(config, tmp_path / "run", until="classify", quiet=True)
     assert statuses(run)["0-classify"] == "done"
 
 
 def test_guidance_off_cuts_the_classifiers_cams(finished: Path, tmp_path: Path) -> None:
-    run = api.run(small(guidance__enabled=False), tmp_path / "run", quiet=True)
+    run = semples.run(small(guidance__enabled=False), tmp_path / "run", quiet=True)
     assert [statuses(run)[name] for name in ("1-match", "2-prompts", "3-refine")] == ["skipped"] * 3
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert evaluation["cams"]["match"] is None
@@ -218,7 +218,7 @@ def test_guidance_off_cuts_the_classifiers_cams(finished: Path, tmp_path: Path) 
 def test_the_supervised_bound_trains_on_true_masks(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "copy"
     shutil.copytree(finished, run)
-    api.run(small(segment__supervised_bound=True), run, quiet=True)
+    semples.run(small(segment__supervised_bound=True), run, quiet=True)
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert 0 < evaluation["supervised_bound"]["val"]["miou"] <= 1
 
@@ -237,11 +237,11 @@ def test_new_weights_under_an_old_name_are_noticed(tmp_path: Path) -> None:
 
 def test_an_unknown_stage_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='Did you mean "refine"'):
-        api.run(small(), tmp_path / "run", until="refin", quiet=True)
+        semples.run(small(), tmp_path / "run", until="refin", quiet=True)
 
 
 def test_words_are_those_of_the_vocabulary(finished: Path) -> None:
-    words = api.prompts(finished)
+    words = semples.prompts(finished)
     assert list(words) == ["boat", "train", "ball"]
     for found in words.values():
         assert len(found) == 5
@@ -253,7 +253,7 @@ def test_words_are_those_of_the_vocabulary(finished: Path) -> None:
 def test_predict_on_new_images_of_any_size(finished: Path, tmp_path: Path) -> None:
     for name, size in (("wide.png", (150, 60)), ("tall.jpg", (40, 90))):
         Image.fromarray(np.full((size[1], size[0], 3), 90, np.uint8)).save(tmp_path / name)
-    written = api.predict(finished, [tmp_path], tmp_path / "out")
+    written = semples.predict(finished, [tmp_path], tmp_path / "out")
     assert [path.name for path in written] == ["tall.png", "wide.png"]
     assert Image.open(written[0]).size == (40, 90)
     assert (tmp_path / "out" / "wide-overlay.jpg").is_file()

@@ -17,11 +17,11 @@ from safetensors.numpy import load_file
 from test_pipeline import small
 from torch import Tensor
 
-from semples import api
+import semples
 from semples.config import Config
+from semples.config.loading import load_config
 from semples.errors import ConfigError, RunError
-from semples.refinement import pixel_adaptive_refinement
-from semples.settings import load_config
+from semples.method.refinement import pixel_adaptive_refinement
 from semples.stages.pseudo_masks import band_ends, refined_label_maps, refinement_steps
 
 torch.set_num_threads(1)
@@ -36,7 +36,7 @@ def refining(*steps: str, **changes: Any) -> Config:
 @pytest.fixture(scope="module")
 def classified(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run without guidance or refinement."""
-    return api.run(refining(), tmp_path_factory.mktemp("run") / "first", quiet=True)
+    return semples.run(refining(), tmp_path_factory.mktemp("run") / "first", quiet=True)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_band_ends_stay_in_0_to_1() -> None:
 def test_each_step_leaves_its_masks_and_its_scores(copy: Path) -> None:
     pytest.importorskip("pydensecrf", reason='needs pydensecrf2: pip install "semples[crf]"')
     before = masks(copy / "4-pseudo-masks")
-    run = api.run(refining("pixel_adaptive", "dense_crf"), copy, quiet=True)
+    run = semples.run(refining("pixel_adaptive", "dense_crf"), copy, quiet=True)
     after = masks(run / "4-pseudo-masks")
     assert set(masks(run / "4-pseudo-masks" / "after-pixel_adaptive")) == set(before)
     assert not (run / "4-pseudo-masks" / "after-dense_crf").exists()  # those are the final ones
@@ -107,16 +107,16 @@ def test_each_step_leaves_its_masks_and_its_scores(copy: Path) -> None:
 
 
 def test_a_setting_of_a_step_runs_stage_4_and_those_after_it_again(copy: Path) -> None:
-    first = digests(api.run(refining("pixel_adaptive"), copy, until="segment", quiet=True))
+    first = digests(semples.run(refining("pixel_adaptive"), copy, until="segment", quiet=True))
     second = digests(
-        api.run(refining("pixel_adaptive", pixel_adaptive__iterations=3), copy, until="segment", quiet=True)
+        semples.run(refining("pixel_adaptive", pixel_adaptive__iterations=3), copy, until="segment", quiet=True)
     )
     assert {name for name in first if first[name] != second[name]} == {"4-pseudo-masks", "5-segment"}
 
 
 def test_the_ignore_band_takes_what_lies_between_its_ends(copy: Path, classified: Path) -> None:
     """Without a step: the masks are those at the threshold, less the pixels in the band; coverage counts them."""
-    run = api.run(refining(pseudo_masks__ignore_band=0.3), copy, quiet=True)
+    run = semples.run(refining(pseudo_masks__ignore_band=0.3), copy, quiet=True)
     without, banded = masks(classified / "4-pseudo-masks"), masks(run / "4-pseudo-masks")
     ignored = 0
     for name, mask in banded.items():
@@ -130,7 +130,7 @@ def test_the_ignore_band_takes_what_lies_between_its_ends(copy: Path, classified
 
 
 def test_with_a_band_the_masks_of_the_last_step_are_kept_beside(copy: Path) -> None:
-    run = api.run(refining("pixel_adaptive", pseudo_masks__ignore_band=0.1), copy, until="pseudo-masks", quiet=True)
+    run = semples.run(refining("pixel_adaptive", pseudo_masks__ignore_band=0.1), copy, until="pseudo-masks", quiet=True)
     banded, whole = masks(run / "4-pseudo-masks"), masks(run / "4-pseudo-masks" / "after-pixel_adaptive")
     assert set(banded) == set(whole)
     assert all(255 not in mask for mask in whole.values())
@@ -140,7 +140,7 @@ def test_with_a_band_the_masks_of_the_last_step_are_kept_beside(copy: Path) -> N
 def test_confidence_is_written_where_it_is_asked_for_and_weights_the_training(copy: Path, classified: Path) -> None:
     """Without a step it is the distance of the highest CAM to the threshold, with 255 for 1; masks stay the same."""
     assert not (classified / "4-pseudo-masks" / "confidence").exists()
-    run = api.run(refining(segment__confidence_weighting=True), copy, until="segment", quiet=True)
+    run = semples.run(refining(segment__confidence_weighting=True), copy, until="segment", quiet=True)
     assert masks(run / "4-pseudo-masks").keys() == masks(run / "4-pseudo-masks" / "confidence").keys()
     threshold = json.loads((run / "4-pseudo-masks" / "threshold.json").read_text())["threshold"]
     for name, confidence in masks(run / "4-pseudo-masks" / "confidence").items():
@@ -157,13 +157,13 @@ def test_confidence_is_written_where_it_is_asked_for_and_weights_the_training(co
     path = run / "4-pseudo-masks" / "confidence" / "train-00001.png"
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(RunError, match=r"confidence/train-00001.png: .*--force pseudo-masks makes it again"):
-        api.run(refining(segment__confidence_weighting=True), copy, force="segment", quiet=True)
+        semples.run(refining(segment__confidence_weighting=True), copy, force="segment", quiet=True)
 
 
 def test_a_missing_package_is_told_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
     with pytest.raises(ConfigError, match="pydensecrf2"):
-        api.run(refining("dense_crf"), tmp_path / "run", quiet=True)
+        semples.run(refining("dense_crf"), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run" / "manifest.json").exists()
 
 

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 import torch
 
+import semples
 from run_files import SMALL, artefacts, metrics, running
-from semples import api
-from semples.checkpoints import TrainingState
 from semples.config import Config
+from semples.config.loading import load_config
 from semples.errors import DataError, RunError
-from semples.settings import load_config
-from semples.stages.news import StageNews
-from semples.stages.opening import open_run
+from semples.runtime.run import Run
+from semples.runtime.setup import open_run
 from semples.stages.pipeline import Manifest, Stage, perform, stage_digest
-from semples.stages.run import Run
-from semples.stages.warnings import stage_warnings
+from semples.stages.stage_warnings import stage_warnings
+from semples.stages.updates import StageNews
+from semples.training.checkpoints import TrainingState
 
 torch.set_num_threads(1)
 
@@ -74,7 +74,7 @@ class Fuse:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed run, without any checkpoint on the way."""
-    return api.run(small(checkpoint_seconds=1e9), tmp_path_factory.mktemp("whole") / "run", quiet=True)
+    return semples.run(small(checkpoint_seconds=1e9), tmp_path_factory.mktemp("whole") / "run", quiet=True)
 
 
 MOMENTS = [
@@ -99,8 +99,8 @@ def test_stopped_in_every_stage_it_ends_with_the_same_bytes(
     fuse = Fuse(run, moments, monkeypatch)
     while moments:
         with pytest.raises(KilledError):
-            api.run(small(), run, quiet=True)
-    api.run(small(), run, quiet=True)
+            semples.run(small(), run, quiet=True)
+    semples.run(small(), run, quiet=True)
     assert artefacts(run) == artefacts(whole)
     assert metrics(run) == metrics(whole)
     # Nothing was trained twice but the steps in which it was stopped.
@@ -198,7 +198,7 @@ def test_a_damaged_result_of_an_earlier_stage_names_file_and_stage(
     spoil(run, name)
     before = {key: value for key, value in artefacts(run).items() if key[0] < name[0]}
     with pytest.raises(RunError, match=says):
-        api.run(small(data__root=str(whole / "scenes")), run, force=force, quiet=True)
+        semples.run(small(data__root=str(whole / "scenes")), run, force=force, quiet=True)
     assert before.items() <= artefacts(run).items()
 
 
@@ -219,7 +219,7 @@ def test_a_manifest_that_is_none_is_told_and_nothing_is_touched(
     (run / "manifest.json").write_text(text)
     before = artefacts(run)
     with pytest.raises(DataError, match=rf"manifest.json {says}|{says}.*: put a good copy back, or delete it"):
-        api.run(small(data__root=str(whole / "scenes")), run, quiet=True)
+        semples.run(small(data__root=str(whole / "scenes")), run, quiet=True)
     assert artefacts(run) == before
 
 
@@ -230,7 +230,7 @@ def test_an_edited_digest_runs_that_stage_alone_again(whole: Path, tmp_path: Pat
     manifest["stages"]["4-pseudo-masks"]["digest"] = "edited"
     (run / "manifest.json").write_text(json.dumps(manifest))
     times = {path: path.stat().st_mtime_ns for path in (run / "3-refine").rglob("*.safetensors")}
-    api.run(small(data__root=str(whole / "scenes")), run, until="pseudo-masks", quiet=True)
+    semples.run(small(data__root=str(whole / "scenes")), run, until="pseudo-masks", quiet=True)
     assert artefacts(run) == artefacts(whole)
     assert {path: path.stat().st_mtime_ns for path in times} == times
 

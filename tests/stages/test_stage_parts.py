@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from semples.compare import paired_difference
 from semples.errors import RunError
-from semples.models.clip_generator import ClipGenerator
-from semples.models.mask_generators import MaskGenerator, MaskGeneratorOutput
-from semples.models.vision_language import load_vision_language_model
-from semples.models.weaktr import build_weaktr
+from semples.inference.cams import multiscale_cams, read_cams, size_batches, tagged_cams
+from semples.models.generators.base import MaskGenerator, MaskGeneratorOutput
+from semples.models.generators.clip import ClipGenerator
+from semples.models.generators.weaktr.generator import build_weaktr
+from semples.models.vision_language.model import load_vision_language_model
 from semples.records import Sample
-from semples.stages.cams import multiscale_cams, read_cams, size_batches, tagged_cams
+from semples.runtime.vocabulary import candidate_words, nearest_words
 from semples.stages.guided import count_pairs, with_pairs
-from semples.stages.prompts import CachedBackgrounds
+from semples.stages.prompt_learning import CachedBackgrounds
 from semples.stages.segment import _random_crop
-from semples.stages.words import candidate_words, nearest_words
+from semples.verbs.comparison import paired_difference
 from tiny import save_clip
 
 torch.set_num_threads(1)

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from semples import api, masks
-from semples.settings import load_config
-from semples.stages import guided, prompts
+import semples
+from semples.config.loading import load_config
+from semples.method import masks
+from semples.stages import guided, prompt_learning
 from tiny import save_backbone
 
 torch.set_num_threads(1)
@@ -26,7 +27,7 @@ def test_it_runs_through_the_guided_stages(tmp_path: Path, monkeypatch: pytest.M
         return masks.soft_masks(*arguments, **options)
 
     monkeypatch.setattr(guided, "soft_masks", note)
-    monkeypatch.setattr(prompts, "soft_masks", note)
+    monkeypatch.setattr(prompt_learning, "soft_masks", note)
     settings = {
         "data.train_size": 6,
         "data.val_size": 1,
@@ -41,7 +42,7 @@ def test_it_runs_through_the_guided_stages(tmp_path: Path, monkeypatch: pytest.M
         **{f"{stage}.batch_size": 3 for stage in ("classify", "match", "prompts", "refine")},
         "device": "cpu",
     }
-    run = api.run(load_config(overrides=settings), tmp_path / "run", until="refine", quiet=True)
+    run = semples.run(load_config(overrides=settings), tmp_path / "run", until="refine", quiet=True)
     classified, refined = (load_file(run / f / "mask_generator.safetensors") for f in ("0-classify", "3-refine"))
     moved = {name for name in classified if not torch.equal(classified[name], refined[name])}
     assert moved

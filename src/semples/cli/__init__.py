@@ -1,4 +1,4 @@
-"""The command line: words in, one call of :mod:`semples.api`, tables and paths out.
+"""The command line: words in, one call of the package, tables and paths out.
 
 Whatever is heavy is imported inside the verbs, so that ``--help`` answers at once.
 """
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from semples import __version__
-from semples.allocator import keep_freed_memory
+from semples.cli.allocator import keep_freed_memory
 from semples.cli.parser import STAGES, Parser, launched_processes
 from semples.cli.verbs import VERBS
+from semples.config.loading import SETTING_KEYS
 from semples.errors import ConfigError, SemplesError, did_you_mean
-from semples.settings import SETTING_KEYS
 
 __all__ = ["STAGES", "main"]
 
@@ -47,7 +47,7 @@ def _fail(error: BaseException, debug: bool) -> int:
     line, status = _explain(error)
     is_mine, are_several = True, launched_processes() > 1
     if are_several:
-        from semples.distributed import first_failure, leave_others
+        from semples.parallel.processes import first_failure, leave_others
 
         is_mine, status = first_failure(status)
     if is_mine:

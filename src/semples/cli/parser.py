@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
     Attributes:
         long_options: Options such as ``--out``, in the order in which they were added.
         do: Called with the parsed arguments.
-        takes_settings: Whether unknown options are settings, left for :func:`semples.settings.load_config`.
+        takes_settings: Whether unknown options are settings, left for :func:`semples.config.loading.load_config`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The verbs: their arguments, one call of :mod:`semples.api`, tables and paths out."""
+"""The verbs: their arguments, one call of the package, tables and paths out."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from semples.cli.parser import (
     read_pairings,
     some_of,
 )
+from semples.config.loading import config_to_yaml, load_config, load_demo_config
 from semples.errors import ConfigError, DataError
-from semples.settings import config_to_yaml, load_config, load_demo_config
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from semples.results import RunResult
-    from semples.stages.news import StageNews
+    from semples.rundir.results import RunResult
+    from semples.stages.updates import StageNews
 
 Result = TypeVar("Result")
 
@@ -42,10 +42,10 @@ def _demo_arguments(parser: Parser) -> None:
 
 def _demo(arguments: argparse.Namespace) -> None:
     config = load_demo_config(arguments.settings)
-    from semples import api
+    import semples
 
     options = _run_options(arguments)
-    _show_run(api.demo(out=arguments.out, config=config, **options), arguments)
+    _show_run(semples.demo(out=arguments.out, config=config, **options), arguments)
 
 
 def _run_arguments(parser: Parser) -> None:
@@ -65,9 +65,9 @@ def _run(arguments: argparse.Namespace) -> None:
         return
     if arguments.config is None:
         raise ConfigError("run needs --config FILE (`semples run --print_config` prints one to start from)")
-    from semples import api
+    import semples
 
-    run = api.run(
+    run = semples.run(
         config=config,
         out=arguments.out or Path("runs") / arguments.config.stem,
         until=arguments.until,
@@ -88,9 +88,9 @@ def _predict_arguments(parser: Parser) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from semples import api
+    import semples
 
-    written = api.predict(
+    written = semples.predict(
         model=arguments.model,
         images=arguments.images,
         out=arguments.out,
@@ -118,9 +118,10 @@ def _evaluate_arguments(parser: Parser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from semples import api, tables
+    import semples
+    from semples.cli import tables
 
-    evaluation = api.evaluate(predictions=arguments.predictions, truth=arguments.truth, classes=arguments.classes)
+    evaluation = semples.evaluate(predictions=arguments.predictions, truth=arguments.truth, classes=arguments.classes)
     _show(evaluation, tables.scores_table, arguments)
 
 
@@ -130,9 +131,10 @@ def _prompts_arguments(parser: Parser) -> None:
 
 
 def _prompts(arguments: argparse.Namespace) -> None:
-    from semples import api, tables
+    import semples
+    from semples.cli import tables
 
-    _show(api.prompts(run=arguments.run), tables.words_table, arguments)
+    _show(semples.prompts(run=arguments.run), tables.words_table, arguments)
 
 
 def _export_arguments(parser: Parser) -> None:
@@ -148,15 +150,15 @@ def _export_arguments(parser: Parser) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from semples import api
+    import semples
 
-    print(api.export(run=arguments.run, format=arguments.format, with_images=arguments.with_images))
+    print(semples.export(run=arguments.run, format=arguments.format, with_images=arguments.with_images))
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from semples import api
+    import semples
 
-    print(api.report(run=arguments.run))
+    print(semples.report(run=arguments.run))
 
 
 def _compare_arguments(parser: Parser) -> None:
@@ -186,9 +188,10 @@ def _compare_arguments(parser: Parser) -> None:
 def _compare(arguments: argparse.Namespace) -> None:
     config = load_config(overrides=arguments.settings)
     pairings = None if arguments.pairings is None else read_pairings(arguments.pairings)
-    from semples import api, tables
+    import semples
+    from semples.cli import tables
 
-    result = api.compare(
+    result = semples.compare(
         config=config,
         seeds=arguments.seeds,
         out=arguments.out,
@@ -212,9 +215,10 @@ def _doctor_arguments(parser: Parser) -> None:
 
 def _doctor(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config, arguments.settings)
-    from semples import api, tables
+    import semples
+    from semples.cli import tables
 
-    findings = api.doctor(config=config, out=arguments.out)
+    findings = semples.doctor(config=config, out=arguments.out)
     _show([asdict(finding) for finding in findings], tables.findings_table, arguments)
     problems = sum(finding.state == "problem" for finding in findings)
     if problems:
@@ -227,9 +231,9 @@ def _init_arguments(parser: Parser) -> None:
 
 
 def _init(arguments: argparse.Namespace) -> None:
-    from semples import api
+    import semples
 
-    start = api.init(folder=arguments.folder, config=arguments.out)
+    start = semples.init(folder=arguments.folder, config=arguments.out)
     train, val = start.images
     print(f"{start.reader}: {train} training and {val} held-out images of {len(start.per_class)} classes")
     for warning in start.warnings:
@@ -285,8 +289,8 @@ def _show_run(run: Path, arguments: argparse.Namespace) -> None:
     """Print the scores of a run or, where it has none, its stages, and where its report is."""
     if not is_first_launched():
         return
-    from semples import tables
-    from semples.results import RunResult
+    from semples.cli import tables
+    from semples.rundir.results import RunResult
 
     result = RunResult(run)
     scores = _scores_table(result)
@@ -303,7 +307,7 @@ def _show_run(run: Path, arguments: argparse.Namespace) -> None:
 
 def _scores_table(result: RunResult) -> Table | None:
     """Return the table of evaluation.json, which may have been changed by hand; None where there is none."""
-    from semples import tables
+    from semples.cli import tables
 
     try:
         evaluation = result.evaluation

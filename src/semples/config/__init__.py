@@ -1,6 +1,6 @@
 """Settings of a run: one frozen dataclass per section, checked on creation, all defaults those of the demo.
 
-``load`` and the command line live in :mod:`semples.settings`; here is what can be set, and nothing of torch.
+``load`` and the command line live in :mod:`semples.config.loading`; here is what can be set, and nothing of torch.
 """
 
 from __future__ import annotations

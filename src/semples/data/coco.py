@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 from semples.data.catalogues import COCO, catalogue_from_names
-from semples.data.checking import SizeOf, require_some
 from semples.data.coco_masks import CocoMasks
 from semples.data.coco_table import CocoImage, CocoTable, read_table
 from semples.data.images import image_size
 from semples.data.restricted_npy import read_class_labels
 from semples.data.tags import flag_indices, require_inside
+from semples.data.validation import SizeOf, require_some
 from semples.errors import ConfigError, DataError
 from semples.records import ClassCatalogue, Dataset, Sample
 
@@ -58,7 +58,7 @@ def read_coco(
         labels: "auto": from the annotations. "npy": from ``cls_labels_coco.npy``, a dict of image id -> a flag for
             each class; an image that is not in it has no label, as such files leave those out.
         prompt_names: Class name -> words for it in prompts, where a class has better ones than in ``catalogues.COCO``.
-        size_of: Gives the size of an image; None for one to leave out (:class:`semples.data.checking.BadImages`).
+        size_of: Gives the size of an image; None for one to leave out (:class:`semples.data.validation.BadImages`).
 
     Raises:
         DataError: If a file or folder is missing, unreadable or outside its folder, an id is used twice, an

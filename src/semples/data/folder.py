@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from semples.data.catalogues import catalogue_from_names
-from semples.data.checking import SizeOf, require_some
 from semples.data.images import image_size
 from semples.data.tags import read_tags_csv, relative_name, require_inside, require_tags, tag_indices
+from semples.data.validation import SizeOf, require_some
 from semples.errors import ConfigError, DataError, did_you_mean
 from semples.records import Dataset, Sample
 
@@ -41,7 +41,7 @@ def read_folder(
             the seed, so that new images leave the old ones where they are. Above 0, and with 2 images or
             more, at least one image is held out and at least one is left.
         seed: Of the draw.
-        size_of: Gives the size of an image; None for one to leave out (:class:`semples.data.checking.BadImages`).
+        size_of: Gives the size of an image; None for one to leave out (:class:`semples.data.validation.BadImages`).
 
     Raises:
         DataError: If a file or folder is missing, unreadable or outside the root, an image has no tag, a tag

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from semples.data.catalogues import VOC
-from semples.data.checking import SizeOf, require_some
 from semples.data.images import image_size
 from semples.data.restricted_npy import read_class_labels
 from semples.data.tags import flag_indices, read_tags_csv, read_utf8, relative_name, require_tags, tag_indices
+from semples.data.validation import SizeOf, require_some
 from semples.errors import ConfigError, DataError, did_you_mean
 from semples.records import ClassCatalogue, Dataset, Sample
 
@@ -45,7 +45,7 @@ def read_voc(
         masks_folder: Name of the folder of ground-truth masks, or "auto": SegmentationClassAug, then
             SegmentationClass. An image without a mask there has none.
         catalogue: The classes; ``cls_labels.npy`` has one flag for each, in their order.
-        size_of: Gives the size of an image; None for one to leave out (:class:`semples.data.checking.BadImages`).
+        size_of: Gives the size of an image; None for one to leave out (:class:`semples.data.validation.BadImages`).
 
     Raises:
         DataError: If a folder, split, image or label is missing or unreadable, a label is no class, or a

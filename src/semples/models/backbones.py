@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from semples.errors import ModelError
-from semples.models.folding import fold_batch_norms
+from semples.models.layers.folding import fold_batch_norms
+from semples.models.layers.patches import at_least, whole_patches
 from semples.models.loading import image_statistics, load_pretrained, resolve
-from semples.models.patches import at_least, whole_patches
 
 BUNDLED = "vision_language"
 

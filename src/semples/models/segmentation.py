@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from semples.batch_norm import spare_single_values
 from semples.errors import ModelError
 from semples.models.loading import (
     build_from_config,
@@ -22,6 +21,7 @@ from semples.models.loading import (
     load_pretrained,
     resolve,
 )
+from semples.parallel.batch_norm import spare_single_values
 
 BUNDLED = "segmentation"
 INFERENCE_FILE = "inference.json"

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from semples.config import AugmentationConfig
-from semples.data.loading import TrainingCrops, training_loader
-from semples.losses import classification_loss
-from semples.models.mask_generators import MaskGenerator
-from semples.stages.cams import write_cams
-from semples.stages.run import Run, fitting
-from semples.training import StepResult, fit, set_seed
+from semples.data.crops import TrainingCrops, training_loader
+from semples.inference.cams import write_cams
+from semples.method.losses import classification_loss
+from semples.models.generators.base import MaskGenerator
+from semples.runtime.run import Run, fitting
+from semples.training.loop import StepResult, fit, set_seed
 
 if TYPE_CHECKING:
     from semples.data.augmentation import Augmentation

@@ -14,15 +14,15 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from semples.config import MatchConfig
-from semples.data.loading import training_loader
-from semples.losses import MatchScore, match_loss, suppress_loss
-from semples.masks import masked_regions, positive_pairs, soft_masks
-from semples.models.mask_generators import FoundationGenerator
-from semples.models.vision_language import VisionLanguageModel
-from semples.stages.cams import write_cams
+from semples.data.crops import training_loader
+from semples.inference.cams import write_cams
+from semples.method.losses import MatchScore, match_loss, suppress_loss
+from semples.method.masks import masked_regions, positive_pairs, soft_masks
+from semples.models.generators.base import FoundationGenerator
+from semples.models.vision_language.model import VisionLanguageModel
+from semples.runtime.run import Run, fitting
 from semples.stages.classify import training_crops
-from semples.stages.run import Run, fitting
-from semples.training import StepResult, fit, set_seed
+from semples.training.loop import StepResult, fit, set_seed
 
 TRAINING_EPS = 0.1
 """Softness of the masks in stages 1 and 3 (``docs/method.md``)."""

@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import Any, get_args
 
 from semples.config import Config, RefinementName
-from semples.distributed import first_says, is_first, wait
 from semples.errors import ConfigError, DataError, did_you_mean
 from semples.files import read_json, write_json, writing
+from semples.parallel.processes import first_says, is_first, wait
 from semples.records import Sample
+from semples.runtime.run import FOLDERS, Run
 from semples.stages.classify import classify
-from semples.stages.evaluate import evaluate
+from semples.stages.evaluation import evaluate
 from semples.stages.guided import match, refine
-from semples.stages.news import StageNews, Teller
+from semples.stages.prompt_learning import prompts
 from semples.stages.prompt_maps import prompt_maps
-from semples.stages.prompts import prompts
 from semples.stages.pseudo_masks import pseudo_masks
-from semples.stages.run import FOLDERS, Run
 from semples.stages.segment import segment, supervised_bound
-from semples.stages.warnings import stage_warnings
-from semples.training import peak_memory_mb
+from semples.stages.stage_warnings import stage_warnings
+from semples.stages.updates import StageNews, Teller
+from semples.training.loop import peak_memory_mb
 
 GENERATOR = ("seed", "data", "mask_generator")
 MASKS = ("pseudo_masks", *get_args(RefinementName))

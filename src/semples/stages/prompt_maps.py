@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from semples.data.loading import to_pixels
-from semples.data.shown import evenly
-from semples.distributed import share
-from semples.masks import upsample_cams
-from semples.models.clip_generator import grad_cams
-from semples.models.image_towers import cut_forward
-from semples.stages.cams import image_labels
-from semples.stages.run import Run, save_tensors
+from semples.data.crops import to_pixels
+from semples.data.subsets import evenly
+from semples.inference.cams import image_labels
+from semples.method.masks import upsample_cams
+from semples.models.generators.clip import grad_cams
+from semples.models.vision_language.towers import cut_forward
+from semples.parallel.processes import share
+from semples.runtime.run import Run, save_tensors
 
 
 def prompt_maps(run: Run) -> None:

@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 from semples.config import Config
+from semples.data.crops import to_pixels
 from semples.data.images import write_confidence, write_mask
-from semples.data.loading import to_pixels
-from semples.distributed import first_says, is_first, share, wait
 from semples.errors import ResultError
 from semples.files import Writer, read_json, write_json
-from semples.masks import score_margin, winning_labels, with_background
+from semples.inference.cams import read_cams
+from semples.method.masks import score_margin, winning_labels, with_background
+from semples.method.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
+from semples.parallel.processes import first_says, is_first, share, wait
 from semples.records import IGNORE_INDEX
-from semples.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
-from semples.stages.cams import read_cams
-from semples.stages.run import Run, result_of
-from semples.stages.thresholds import THRESHOLD_FILE, choose_for_masks
+from semples.runtime.run import Run, result_of
+from semples.runtime.threshold_choice import THRESHOLD_FILE, choose_for_masks
 
 Threshold = TypeVar("Threshold", float, Tensor)
 RefinementStep = Callable[[Tensor, Tensor], Tensor]
-"""Image [3, H, W] in [0, 1] and scores [K'+1, H, W] in, scores out (:mod:`semples.refinement`)."""
+"""Image [3, H, W] in [0, 1] and scores [K'+1, H, W] in, scores out (:mod:`semples.method.refinement`)."""
 
 
 def final_generator(guided: bool) -> str:

@@ -16,24 +16,24 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from semples.config import SegmentConfig
+from semples.data.crops import ImageCache, to_pixels, training_loader
 from semples.data.images import read_confidence, read_mask
-from semples.data.loading import ImageCache, to_pixels, training_loader
 from semples.data.truth import read_truth
-from semples.distributed import is_first
 from semples.errors import RunError
 from semples.files import writing
-from semples.losses import pixel_cross_entropy
+from semples.inference.label_maps import predict_samples
+from semples.method.losses import pixel_cross_entropy
 from semples.models.segmentation import (
     Inference,
     SegmentationNetwork,
     build_segmentation_network,
     has_weights,
 )
+from semples.parallel.processes import is_first
 from semples.records import IGNORE_INDEX, Sample
-from semples.stages.inference import predict_samples
+from semples.runtime.run import Run, fitting, result_of
 from semples.stages.pseudo_masks import confidence_folder
-from semples.stages.run import Run, fitting, result_of
-from semples.training import StepResult, fit, set_seed
+from semples.training.loop import StepResult, fit, set_seed
 
 if TYPE_CHECKING:
     from semples.data.augmentation import Augmentation

@@ -1,0 +1,7 @@
+"""A run directory in, one self-contained HTML file out."""
+
+from __future__ import annotations
+
+from semples.html_report.build import write_report
+
+__all__ = ["write_report"]

@@ -1,0 +1,1 @@
+"""Models applied to whole images over scales and mirror images; knows no run."""

@@ -1,0 +1,1 @@
+"""Mask generators: one module or folder each."""

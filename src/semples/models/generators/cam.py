@@ -1,0 +1,56 @@
+"""The mask generator ``cam``: a pretrained backbone and one convolution (Zhou et al., CVPR 2016)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semples.models.backbones import Backbone
+from semples.models.generators.base import MaskGenerator, MaskGeneratorOutput
+
+
+class CamGenerator(MaskGenerator):
+    """A backbone and a convolution to K maps: cams = ReLU(maps), logits = their global average.
+
+    The CAM of Zhou et al. (CVPR 2016) with the classifier moved before the pooling.
+
+    Args:
+        backbone: Features of the image.
+        num_classes: K.
+        kernel_size: Side of the convolution, odd.
+    """
+
+    def __init__(self, backbone: Backbone, num_classes: int, kernel_size: int = 3) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self._trunk_is_frozen = False
+        self.head = nn.Conv2d(backbone.channels, num_classes, kernel_size, padding=kernel_size // 2)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(cast(Tensor, self.head.bias))
+
+    def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:  # noqa: ARG002
+        """Compute CAMs [B, K, h, w] and logits {"cam": [B, K]} of pixels [B, 3, H, W] in [0, 1]."""
+        maps = self.head(self.backbone(pixels))
+        return MaskGeneratorOutput(cams=F.relu(maps), logits={"cam": maps.mean(dim=(2, 3))})
+
+    def train(self, mode: bool = True) -> CamGenerator:
+        """Switch to training; a frozen trunk stays in evaluation mode."""
+        super().train(mode)
+        if self._trunk_is_frozen:
+            self.backbone.eval()
+        return self
+
+    def freeze_trunk(self) -> None:
+        """Train the head only: the backbone gets no gradients and stays in evaluation mode."""
+        self._trunk_is_frozen = True
+        self.backbone.requires_grad_(False).eval()
+
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the backbone."""
+        return list(self.backbone.parameters())
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the convolution."""
+        return list(self.head.parameters())

@@ -1,0 +1,1 @@
+"""The WeakTr mask generator (arXiv 2304.01184)."""

@@ -1,0 +1,140 @@
+"""A plain vision transformer with one class token per class, made from a pretrained ViT or DeiT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semples.errors import ModelError
+from semples.models.layers.patches import whole_patches
+
+PositionInterpolation = Literal["exact", "offset"]
+Leftover = Literal["resize", "drop"]
+OFFSET = 0.1
+"""What the published WeakTr adds to the number of patches before it interpolates position embeddings."""
+
+
+class ClassTokenTransformer(nn.Module):
+    """Patch embedding, positions and layers of a transformers ViT or DeiT behind K class tokens.
+
+    Every class token starts as the pretrained CLS token at the CLS position; DeiT's distillation token, the final
+    layer norm and the pooler are dropped. Shapes: T = K + h * w tokens, D channels.
+
+    Args:
+        model: A transformers ``ViTModel`` or ``DeiTModel``.
+        num_classes: K.
+        interpolation: How position embeddings are made to fit h x w patches: "exact" to that size; "offset" as the
+            published WeakTr does, by the factors (h + 0.1) / rows and (w + 0.1) / columns, unless the image is
+            square and has the pretrained number of patches.
+        leftover: Sides that are no multiple of the patch: "resize" scales the image to the nearest multiple, so that
+            the map covers all of it; "drop" leaves the last rows and columns out, as the published WeakTr does
+            (whoever stretches the map to the image's size then shifts it).
+
+    Raises:
+        ModelError: It is another kind of model.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        num_classes: int,
+        interpolation: PositionInterpolation = "exact",
+        leftover: Leftover = "resize",
+    ) -> None:
+        super().__init__()
+        kind = model.config.model_type
+        if kind not in ("vit", "deit"):
+            raise ModelError(
+                f"mask_generator.backbone is of type {kind}, expected a ViT or DeiT checkpoint for weaktr: "
+                "name another backbone, or set mask_generator.name to cam"
+            )
+        if not hasattr(model, "layers"):
+            raise ModelError(
+                "this transformers keeps the layers of a ViT elsewhere: install transformers 5.24 or later"
+            )
+        self.interpolation, self.leftover = interpolation, leftover
+        self.layers: nn.ModuleList = model.layers
+        self.patch_embeddings = model.embeddings.patch_embeddings
+        self.patch_size = _pair(model.config.patch_size)
+        height, width = _pair(model.config.image_size)
+        self.grid = (height // self.patch_size[0], width // self.patch_size[1])
+        """Rows and columns of patches that the position embeddings were made for."""
+        positions = model.embeddings.position_embeddings.detach()[0]  # [1 or 2 + h * w, D]
+        self.class_tokens = nn.Parameter(model.embeddings.cls_token.detach()[0].repeat(num_classes, 1))
+        self.class_positions = nn.Parameter(positions[:1].repeat(num_classes, 1))
+        self.patch_positions = nn.Parameter(positions[-self.grid[0] * self.grid[1] :].clone())
+
+    @property
+    def attentions(self) -> list[Any]:
+        """The attention module of each layer."""
+        return [layer.attention for layer in self.layers]
+
+    @property
+    def heads(self) -> int:
+        """Number of attention heads in a layer."""
+        return int(self.attentions[0].num_attention_heads)
+
+    @property
+    def width(self) -> int:
+        """Number of channels D."""
+        return int(self.class_tokens.shape[1])
+
+    def embed(self, pixels: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Turn normalised pixels [B, 3, H, W] into tokens [B, K + h * w, D], class tokens first, and (h, w).
+
+        Raises:
+            ValueError: With leftover "drop", the image is smaller than a patch.
+        """
+        height, width = pixels.shape[-2:]
+        pixels = self._fit_to_patches(pixels)
+        grid = (pixels.shape[-2] // self.patch_size[0], pixels.shape[-1] // self.patch_size[1])
+        patches = self.patch_embeddings(pixels) + self._positions(grid, is_square=height == width)
+        classes = (self.class_tokens + self.class_positions).expand(len(pixels), -1, -1)
+        return torch.cat([classes.to(patches.dtype), patches], dim=1), grid
+
+    def _fit_to_patches(self, pixels: Tensor) -> Tensor:
+        sides = tuple(zip(pixels.shape[-2:], self.patch_size, strict=True))
+        if all(side % patch == 0 for side, patch in sides):
+            return pixels
+        if self.leftover == "resize":
+            return whole_patches(pixels, self.patch_size)[0]
+        height, width = (side // patch * patch for side, patch in sides)
+        if not height or not width:
+            raise ValueError(f"an image of {tuple(pixels.shape[-2:])} pixels came, expected at least {self.patch_size}")
+        return pixels[..., :height, :width]
+
+    def _positions(self, grid: tuple[int, int], is_square: bool) -> Tensor:
+        """Position embeddings [h * w, D] of a grid of patches."""
+        if grid == self.grid and (self.interpolation == "exact" or is_square):
+            return self.patch_positions
+        stored = self.patch_positions.unflatten(0, self.grid).permute(2, 0, 1)[None]  # [1, D, rows, columns]
+        if self.interpolation == "exact":
+            resized = F.interpolate(stored, grid, mode="bicubic", align_corners=False)
+        else:
+            factors = [(new + OFFSET) / old for new, old in zip(grid, self.grid, strict=True)]
+            resized = F.interpolate(stored, scale_factor=factors, mode="bicubic", align_corners=False)
+        return resized[0].flatten(1).T
+
+
+def run_layer(layer: Any, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Run one pre-norm layer of a transformers ViT or DeiT.
+
+    Returns:
+        The attention's input after the layer norm, its output before the residual sum, and the layer's output; all
+        [B, T, D].
+    """
+    normed = layer.layernorm_before(hidden)
+    output, _ = layer.attention(normed)
+    hidden = hidden + layer.dropout(output)
+    return normed, output, hidden + layer.dropout(layer.mlp(layer.layernorm_after(hidden)))
+
+
+def _pair(size: int | Iterable[int]) -> tuple[int, int]:
+    if isinstance(size, int):
+        return size, size
+    height, width = size
+    return height, width

@@ -1,7 +1,0 @@
-"""A run directory in, one self-contained HTML file out."""
-
-from __future__ import annotations
-
-from semples.report.build import write_report
-
-__all__ = ["write_report"]

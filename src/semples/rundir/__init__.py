@@ -1,0 +1,1 @@
+"""The run directory: its layout, and one reader and one writer for each file in it. No torch."""

@@ -1,0 +1,146 @@
+"""Stage 6: score everything against ground truth, where it exists. The only stage that opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from semples.data.images import read_mask, write_mask
+from semples.data.subsets import evenly
+from semples.data.truth import read_truth
+from semples.files import write_json
+from semples.inference.label_maps import predict_samples
+from semples.method.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
+from semples.models.segmentation import load_segmentation_network
+from semples.parallel.processes import is_first, share, summed_counts
+from semples.records import Sample
+from semples.runtime.run import FOLDERS, Run, result_of
+from semples.runtime.threshold_choice import Maps, choose_threshold, judged_maps
+from semples.stages.pseudo_masks import final_generator, recorded_choice, step_folders
+
+THUMBNAIL = 320
+"""Longest side of a truth thumbnail in pixels."""
+
+
+def evaluate(run: Run) -> None:
+    """Write evaluation.json, and the truth thumbnails and predictions that the report shows."""
+    count = run.config.report.images
+    _write_shown(run, {"train": evenly(run.dataset.train, count), "val": evenly(run.dataset.val, count)})
+    record = {
+        "classes": list(run.dataset.catalogue.names),
+        "cams": {stage: score_cams(run, stage) for stage in ("classify", "match", "refine")},
+        "refinements": {step: score_masks(run, "train", folder) for step, folder in step_folders(run).items()},
+        "pseudo_masks": score_pseudo_masks(run),
+        "segmentation": _score_network(run, "segment", "predictions"),
+        "supervised_bound": _score_network(run, "supervised-bound", "supervised-predictions"),
+    }
+    if is_first():
+        write_json(run.directory / "evaluation.json", record)
+
+
+def score_cams(run: Run, stage: str) -> dict[str, Any] | None:
+    """Score the stored CAMs of a stage at a threshold chosen without masks, and at the best there is."""
+    if not _with_truth(run) or not (run.folder(stage) / "cams").is_dir():
+        return None
+    choice = choose_threshold(run, stage)
+    sweep = sweep_maps(run, judged_maps(run, stage, _with_truth(run)))
+    matrix = sweep.matrix_at(round(choice.threshold * (len(THRESHOLDS) - 1)))
+    scores = matrix.scores(run.dataset.catalogue.names)
+    choice_made = {"criterion": choice.criterion, "threshold": choice.threshold}
+    return {"split": "train", **scores, **choice_made, **_oracle(run, sweep, scores["miou"])}
+
+
+def score_pseudo_masks(run: Run) -> dict[str, Any] | None:
+    """Score the pseudo masks, and what they would be at the best threshold there is.
+
+    A dense CRF sees labels and would have to run again for every threshold: there is no best one after it.
+    """
+    scores = score_masks(run, "train", run.folder("pseudo-masks"))
+    if scores is None:
+        return None
+    choice = recorded_choice(run)
+    scores |= {key: choice[key] for key in ("criterion", "threshold")}
+    if "dense_crf" in run.config.pseudo_masks.refinement:
+        return scores
+    maps = judged_maps(run, final_generator(run.config.guidance.enabled), _with_truth(run), refined=True)
+    return {**scores, **_oracle(run, sweep_maps(run, maps), scores["miou"])}
+
+
+def sweep_maps(run: Run, maps: Iterable[Maps]) -> ThresholdSweep:
+    """Cut maps of every process at every threshold and count them against ground truth."""
+    sweep = ThresholdSweep(run.num_classes + 1, run.averaged_labels)
+    for shown in maps:
+        truth = read_truth(shown.sample, run.num_classes)
+        sweep.update(shown.cams.clamp(0, 1).cpu().numpy(), shown.classes.cpu().numpy(), truth)
+    sweep.histogram, sweep.images = summed_counts(sweep.histogram), _summed(sweep.images)
+    return sweep
+
+
+def _oracle(run: Run, sweep: ThresholdSweep, miou: float | None) -> dict[str, float | None]:
+    """The best threshold, its scores, and how far from them an mIoU is; None where no averaged class occurs."""
+    threshold, oracle = sweep.best()
+    scores = oracle.scores(run.dataset.catalogue.names)
+    best = scores["miou"]
+    return {
+        "oracle_threshold": threshold,
+        "oracle_miou": best,
+        "oracle_false_positive": scores["false_positive"],
+        "oracle_false_negative": scores["false_negative"],
+        "oracle_distance": None if best is None or miou is None else best - miou,
+    }
+
+
+def _with_truth(run: Run) -> list[int]:
+    """Indices of the training images that have a mask."""
+    return [index for index, sample in enumerate(run.dataset.train) if sample.mask_path is not None]
+
+
+def score_masks(run: Run, split: str, folder: Path) -> dict[str, Any] | None:
+    """Score a folder of ``ID.png`` masks of a split; None where there is nothing to score."""
+    samples: Sequence[Sample] = run.dataset.train if split == "train" else run.dataset.val
+    samples = [sample for sample in samples if sample.mask_path is not None]
+    if not samples or not folder.is_dir():
+        return None
+    matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
+    stage = next(name for name in FOLDERS if folder.is_relative_to(run.folder(name)))
+    for sample in run.log.track(share(samples), f"scoring {folder.name}"):
+        with result_of(stage):
+            prediction = read_mask(folder / f"{sample.id}.png", sample.size, run.num_classes)
+        matrix.update(prediction, read_truth(sample, run.num_classes))
+    matrix.counts, matrix.images = summed_counts(matrix.counts), _summed(matrix.images)
+    matrix.unpredicted = _summed(matrix.unpredicted)
+    return {"split": split, **matrix.scores(run.dataset.catalogue.names)}
+
+
+def _summed(count: int) -> int:
+    return int(summed_counts(np.array(count)))
+
+
+def _score_network(run: Run, stage: str, folder: str) -> dict[str, Any] | None:
+    """Score a segmentation network on both splits; its training predictions are made here and kept."""
+    if not (run.folder(stage) / "model" / "config.json").is_file():
+        return None
+    has_truth = any(sample.mask_path is not None for sample in run.dataset.train)
+    train_folder = run.folder("evaluate") / folder
+    if has_truth:
+        with result_of("segment"):
+            network = load_segmentation_network(run.folder(stage) / "model").to(run.device)
+        predict_samples(run, network, run.dataset.train, train_folder)
+    return {
+        "train": score_masks(run, "train", train_folder),
+        "val": score_masks(run, "val", run.folder(stage) / "predictions"),
+    }
+
+
+def _write_shown(run: Run, shown: dict[str, list[Sample]]) -> None:
+    ids = {split: [s.id for s in samples] for split, samples in shown.items()}
+    if is_first():
+        write_json(run.folder("evaluate") / "samples.json", ids)
+    for sample in share([s for samples in shown.values() for s in samples if s.mask_path is not None]):
+        truth = Image.fromarray(read_truth(sample, run.num_classes))
+        truth.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.NEAREST)
+        write_mask(run.folder("evaluate") / "truth" / f"{sample.id}.png", np.asarray(truth))

@@ -1,0 +1,112 @@
+"""Ablations: tables of settings, each row a run; rows share all stages that their settings leave alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from semples.config import Config
+from semples.runtime.run import Run
+from semples.runtime.setup import open_run
+from semples.stages.pipeline import STAGES, Manifest, run_stages, stage_digest
+from semples.verbs.comparison.methods import Judged, changed, contexts_named, learned_words, score_stage
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of an ablation.
+
+    Attributes:
+        settings: Values by dotted name that differ from the run's.
+        stage: The stage whose CAMs it is judged by.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    stage: str = "refine"
+
+
+def _sweep(values: Sequence[float], *keys: str) -> dict[str, Variant]:
+    name = keys[-1].partition(".")[2]
+    return {f"{name} {value:g}": Variant(dict.fromkeys(keys, value)) for value in values}
+
+
+_NO_BACKGROUND = {"match.lambda_background": 0.0, "refine.lambda_background": 0.0}
+
+ABLATIONS: dict[str, dict[str, Variant]] = {
+    "losses": {
+        "CAM": Variant(stage="classify"),
+        "match": Variant(stage="match"),
+        "match, no background term": Variant(_NO_BACKGROUND, "match"),
+        "full, no background term": Variant(_NO_BACKGROUND),
+        "full, no suppression": Variant({"refine.lambda_suppress": 0.0}),
+        "full, prompts not repelled": Variant({"prompts.lambda_text": 0.0}),
+        "full": Variant(),
+    },
+    "prompt-length": _sweep((1, 2, 4, 8, 16, 30), "prompts.length"),
+    "lambda-text": _sweep((0.0, 0.002, 0.02, 0.2, 2.0), "prompts.lambda_text"),
+    "lambda-suppress": _sweep((0.0, 0.05, 0.2, 0.5, 1.0, 2.0), "refine.lambda_suppress"),
+    "lambda-background": _sweep((0.0, 0.25, 0.5, 1.0, 2.4), "match.lambda_background", "refine.lambda_background"),
+}
+"""Name -> its variants by label, as in the paper's tables. A sweep's values hold the default."""
+
+
+def reference_of(variants: Mapping[str, Variant], config: Config) -> str | None:
+    """Name of the last variant that is the full method with the settings as given, or None."""
+    same = [
+        name
+        for name, variant in variants.items()
+        if variant.stage == "refine" and changed(config, variant.settings) == config
+    ]
+    return same[-1] if same else None
+
+
+def judge_variants(base: Run, tell: Callable[[object], None], variants: Mapping[str, Variant]) -> Judged:
+    """Run or reuse every variant of one run; prompts longer than the model's text encoder takes are left out."""
+    run_stages(base, until="refine", tell=tell)
+    rows, found, remarks = {}, {}, []
+    longest = base.vision_language.longest_prompt
+    for label, variant in variants.items():
+        if variant.settings.get("prompts.length", 0) > longest:
+            remarks.append(f"{label} is left out: the text encoder has room for {longest} vectors")
+            continue
+        tell(label)
+        run = variant_run(base, variant)
+        if run is not base:
+            share_stages(base, run)
+            # Thresholds are chosen by prompts, in rows that train without them too.
+            run_stages(run, until="refine" if variant.stage == "refine" else "prompts", tell=tell)
+        rows[label] = score_stage(run, variant.stage, with_prompts=True)
+        if variant.stage == "refine":
+            found[label] = contexts_named(run, learned_words(run))
+    return Judged(rows, words_found=found, remarks=tuple(remarks))
+
+
+def variant_run(base: Run, variant: Variant) -> Run:
+    """Open the run of a variant, on the images of its base; the base itself where the settings are the same."""
+    config = changed(base.config, variant.settings)
+    if config == base.config:
+        return base
+    name = ",".join(f"{key}={value:g}" for key, value in variant.settings.items())
+    root = Path(config.data.root) if config.data.root else base.directory / "scenes"
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(root)))
+    return open_run(config, base.directory / "variants" / name)
+
+
+def share_stages(source: Run, target: Run) -> None:
+    """Copy the results of all stages that have the same digest in two runs, unless they are there; note the skipped."""
+    theirs, own = (Manifest(run.directory / "manifest.json") for run in (source, target))
+    for stage in STAGES:
+        digest = stage_digest(stage, target, own)
+        entry = theirs.entry(stage.name)
+        if entry.get("status") == "skipped" and entry["digest"] == digest:
+            own.record(stage.name, **entry)
+        if own.is_done(stage.name, digest) or not theirs.is_done(stage.name, digest):
+            continue
+        own.drop(stage.name)
+        shutil.rmtree(target.folder(stage.name), ignore_errors=True)
+        shutil.copytree(source.folder(stage.name), target.folder(stage.name))
+        own.record(stage.name, **entry)

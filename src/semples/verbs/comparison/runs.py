@@ -1,0 +1,171 @@
+"""The comparison over pairings and seeds: methods beside each other, or the variants of an ablation."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from semples.config import Config
+from semples.errors import ConfigError, did_you_mean
+from semples.files import write_json
+from semples.rundir.locks import locked
+from semples.runtime.run import Run
+from semples.runtime.setup import open_run
+from semples.training.loop import make_accelerator
+from semples.verbs.comparison.ablations import ABLATIONS, judge_variants, reference_of
+from semples.verbs.comparison.figure import draw_comparison
+from semples.verbs.comparison.methods import METHODS, Judged, judge_methods
+from semples.verbs.comparison.page import machine_kind, write_page
+from semples.verbs.comparison.pairings import random_pairings
+from semples.verbs.comparison.statistics import FIGURES, Rows, differences, pooled, spread
+
+Judge = Callable[[Run, Callable[[object], None]], Judged]
+
+
+def compare(
+    config: Config,
+    seeds: int,
+    out: Path,
+    pairings: Sequence[Mapping[str, str]] | int | None = None,
+    methods: Sequence[str] | None = None,
+    ablation: str | None = None,
+    results: Path | None = None,
+    command: str | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Compare the full method with its parts and with others, over seeds and pairings of objects with contexts.
+
+    Every method starts from the same classifier and trains for the same number of steps. ``manual`` is stage 3 with
+    the class's true context word in place of the learned prompt, an upper bound for hand-written lists; ``generic``
+    is stage 3 with one list for all classes (CLIMS); ``clip-es`` takes CAMs from the vision-language model itself.
+
+    ``out`` gets ``compare.json`` and ``compare.png``, or ``ablation-NAME.json`` and ``.png``.
+
+    Args:
+        config: Settings; the reader has to be ``scenes``.
+        seeds: Number of seeds; each has its own scenes.
+        out: Folder for the runs; what is finished there is not computed again.
+        pairings: Object -> context, one comparison each; a number draws so many at random; None takes that of the
+            config.
+        methods: Names of :data:`semples.verbs.comparison.methods.METHODS`; None takes all.
+        ablation: Name of a table of :data:`semples.verbs.comparison.ablations.ABLATIONS` to make instead.
+        results: A markdown page to write, with the same figure and JSON beside it.
+        command: What the page says it was made by.
+        quiet: Nothing on standard error.
+
+    Returns:
+        The record that ``compare.json`` holds: of one pairing, or with several pairings ``{"runs": [...]}``, with
+        ``"summary"`` over all pairings and seeds.
+
+    Raises:
+        ConfigError: The data are no scenes, there is no such method or ablation, or the page has another ending.
+    """
+    _check(config, methods, ablation, results)
+    if isinstance(pairings, int):
+        pairings = random_pairings(pairings, len(config.data.pairs))
+    judge: Judge = (
+        partial(judge_methods, chosen=list(methods or METHODS))
+        if ablation is None
+        else partial(judge_variants, variants=ABLATIONS[ablation])
+    )
+    kind = "methods" if ablation is None else "variants"
+    reference = _reference(config, ablation)
+    runs = [
+        _compare_pairing(config, dict(pairs), seeds, out, judge, kind, reference, quiet)
+        for pairs in (pairings or [config.data.pairs])
+    ]
+    result: dict[str, Any] = dict(runs[0]) if pairings is None else {"runs": runs}
+    if ablation is not None:
+        result = {"ablation": ablation, **result}
+    rows = pooled([run[kind] for run in runs])
+    result["summary"] = {kind: spread(rows), "differences": differences(rows, reference, ablation is None)}
+    stem = "compare" if ablation is None else f"ablation-{ablation}"
+    write_json(out / f"{stem}.json", result)
+    draw_comparison(result, out / f"{stem}.png")
+    if results is not None:
+        device = make_accelerator(config.device, config.precision).device
+        write_page(result, results, machine_kind(device), command)
+    return result
+
+
+def _check(config: Config, methods: Sequence[str] | None, ablation: str | None, results: Path | None) -> None:
+    if config.data.reader != "scenes":
+        raise ConfigError(
+            f"data.reader is {config.data.reader}: compare needs the built-in scenes, whose contexts are known"
+        )
+    if not config.guidance.enabled:
+        raise ConfigError("guidance.enabled is false: compare is about guidance, leave it true")
+    if ablation is not None and methods is not None:
+        raise ConfigError("methods and an ablation were given: an ablation has its own rows, give one of the two")
+    if results is not None and results.suffix != ".md":
+        raise ConfigError(f"results is {results}, expected a file whose name ends with .md")
+    for name in methods or ():
+        _check_name("method", name, METHODS)
+    if ablation is not None:
+        _check_name("ablation", ablation, ABLATIONS)
+
+
+def _check_name(kind: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise ConfigError(
+            f'there is no {kind} "{name}", expected one of {", ".join(known)}.{did_you_mean(name, known)}'
+        )
+
+
+def _reference(config: Config, ablation: str | None) -> str | None:
+    return "full" if ablation is None else reference_of(ABLATIONS[ablation], config)
+
+
+def _compare_pairing(
+    config: Config,
+    pairs: dict[str, str],
+    seeds: int,
+    out: Path,
+    judge: Judge,
+    kind: str,
+    reference: str | None,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Compare over seeds for one assignment of contexts to objects."""
+    name = hashlib.sha256(json.dumps([pairs, config.data.bias]).encode()).hexdigest()[:8]
+    console = Console(stderr=True, highlight=False, quiet=quiet)
+    judged = []
+    for seed in range(seeds):
+        console.print(f"pairing {name}, bias {config.data.bias}, seed {seed}")
+        seeded = dataclasses.replace(config, seed=seed, data=dataclasses.replace(config.data, pairs=pairs))
+        directory = out / f"{name}-seed-{seed}"
+        with locked(directory):
+            judged.append(judge(open_run(seeded, directory, quiet), console.print))
+    remarks = list(dict.fromkeys(remark for one in judged for remark in one.remarks))
+    rows = _rows(judged)
+    if not rows and judged[0].supervised_bound is None:
+        raise ConfigError(f"nothing is left to compare: {'; '.join(remarks)}")
+    record: dict[str, Any] = {"seeds": list(range(seeds)), "bias": config.data.bias, "pairs": pairs, kind: rows}
+    if kind == "methods":
+        bounds = [one.supervised_bound for one in judged if one.supervised_bound is not None]
+        record |= {
+            "supervised_bound": bounds or None,
+            "words": [one.words for one in judged if one.words is not None],
+            "words_found": [one.words_found["full"] for one in judged if "full" in one.words_found],
+        }
+    else:
+        found = judged[0].words_found
+        record["words_found"] = {label: [one.words_found[label] for one in judged] for label in found}
+    record["differences"] = differences(rows, reference, kind == "methods")
+    record["remarks"] = remarks
+    return record
+
+
+def _rows(judged: Sequence[Judged]) -> Rows:
+    """Row -> figure -> one value for each seed."""
+    return {
+        name: {figure: [(one.rows[name] or {})[figure] for one in judged] for figure in FIGURES} if first else None
+        for name, first in judged[0].rows.items()
+    }

@@ -1,0 +1,196 @@
+"""What a run would find on this machine: device, packages, weights, data and disk, and what to do about each."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import torch
+from huggingface_hub import try_to_load_from_cache
+
+from semples.config import Config
+from semples.data.images import image_size
+from semples.data.validation import BadImages
+from semples.errors import ConfigError, SemplesError
+from semples.models import segmentation
+from semples.models.generators.registry import bundled_backbone
+from semples.models.loading import resolve
+from semples.models.vision_language import model as vision_language
+from semples.records import Dataset
+from semples.runtime.setup import read_dataset
+from semples.training.loop import is_on_cpu, require_device
+
+PACKAGES = ("semples", "torch", "transformers", "accelerate", "kornia", "numpy", "pillow")
+_GIGABYTE = 2**30
+
+State = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: what was found, and what to do unless it is "ok"."""
+
+    subject: str
+    state: State
+    found: str
+    advice: str = ""
+
+
+def doctor(config: Config | None = None, out: Path = Path("runs")) -> list[Finding]:
+    """Look at what a run with a config would need; nothing is downloaded, built or written.
+
+    Args:
+        config: Settings of the run; the demo's if None.
+        out: Where it would write.
+
+    Returns:
+        Findings in the order: machine, packages, extras, weights, data, disk.
+    """
+    config = config or Config()
+    return [
+        *_machine(config),
+        Finding("packages", "ok", ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)),
+        *_extras(),
+        *_weights(config),
+        *_data_and_disk(config, out),
+    ]
+
+
+def _machine(config: Config) -> Iterator[Finding]:
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
+    yield _device(config.device)
+    threads, cores = torch.get_num_threads(), os.cpu_count() or 1
+    idle = threads < cores // 2
+    advice = f"set OMP_NUM_THREADS={cores} to use more of them" if idle else ""
+    yield Finding("threads", "note" if idle else "ok", f"{threads} for {cores} cores", advice)
+
+
+def _device(wanted: str) -> Finding:
+    try:
+        require_device(wanted)
+    except ConfigError as error:
+        found, _, advice = str(error).partition(": ")
+        return Finding("device", "problem", found, advice)
+    if wanted.startswith("cuda") or (wanted == "auto" and not is_on_cpu(wanted)):
+        properties = torch.cuda.get_device_properties(wanted if ":" in wanted else 0)
+        bf16 = "with" if torch.cuda.is_bf16_supported() else "without"
+        return Finding("device", "ok", f"{properties.name}, {properties.total_memory / _GIGABYTE:.0f} GB, {bf16} bf16")
+    if is_on_cpu(wanted):
+        advice = "photographs at full size want a GPU; the demo and small sets do not"
+        return Finding("device", "note", "cpu", advice)
+    return Finding("device", "ok", wanted)
+
+
+def _extras() -> Iterator[Finding]:
+    """Look for the packages of the optional extras, as this package's own metadata lists them."""
+    for requirement in metadata.requires("semples") or ():
+        match = re.match(r"""([\w.-]+).*extra == ['"](\w+)['"]""", requirement)
+        if match is None or match[2] == "dev":
+            continue
+        package, extra = match.groups()
+        try:
+            yield Finding(f"extra {extra}", "ok", f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            yield Finding(f"extra {extra}", "note", f"{package} is not installed", f"pip install 'semples[{extra}]'")
+
+
+def _weights(config: Config) -> Iterator[Finding]:
+    if config.guidance.enabled or config.mask_generator.name == "clip":
+        yield _checkpoint("vision_language.model", config.vision_language.model, vision_language.BUNDLED)
+        if config.vision_language.model == "bundled" and config.data.reader != "scenes":
+            yield Finding(
+                "vision_language.model",
+                "problem",
+                "bundled knows the built-in scenes only, and the data are others",
+                "give a CLIP, SigLIP or ALIGN, or set guidance.enabled false",
+            )
+    if config.mask_generator.name != "clip":
+        bundled = bundled_backbone(config.mask_generator.name)
+        yield _checkpoint("mask_generator.backbone", config.mask_generator.backbone, bundled)
+        if config.mask_generator.checkpoint is not None and not Path(config.mask_generator.checkpoint).exists():
+            found = f"{config.mask_generator.checkpoint} is not there"
+            yield Finding("mask_generator.checkpoint", "problem", found, "correct mask_generator.checkpoint")
+    yield _segmenter(config.segment.model)
+
+
+def _segmenter(name: str) -> Finding:
+    with suppress(SemplesError):
+        if not segmentation.has_weights(name):
+            return Finding("segment.model", "ok", f"{name}, a config without weights: all start at random")
+    return _checkpoint("segment.model", name, segmentation.BUNDLED)
+
+
+def _checkpoint(setting: str, name: str, bundled: str) -> Finding:
+    try:
+        source = Path(resolve(name, bundled))
+    except SemplesError as error:
+        return Finding(setting, "problem", str(error), f"correct {setting}")
+    if source.is_dir():
+        megabytes = _folder_bytes(source) / 2**20
+        return Finding(setting, "ok", f"{name}, {megabytes:.1f} MB")
+    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return Finding(setting, "ok", f"{name}, in the hub's cache")
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        advice = "unset HF_HUB_OFFLINE once, or give a local folder"
+        return Finding(setting, "problem", f"{name} is not in the hub's cache, and HF_HUB_OFFLINE is set", advice)
+    return Finding(setting, "note", f"{name} is not in the hub's cache", "the run downloads it once")
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _data_and_disk(config: Config, out: Path) -> Iterator[Finding]:
+    if config.data.reader == "scenes":
+        count, size = config.data.train_size, config.data.image_size
+        yield Finding("data", "ok", f"{count} training and {config.data.val_size} held-out scenes, to be drawn")
+        pixels = [(size * size, 2)] * count
+    else:
+        bad = BadImages()
+        try:
+            dataset = read_dataset(config, out, bad.size_of if config.data.skip_bad_images else image_size)
+        except SemplesError as error:
+            yield Finding("data", "problem", str(error), "see docs/own-data.md")
+            return
+        yield _data(dataset)
+        if bad.reasons:
+            found = f"{len(bad.reasons)} would be left out: {next(iter(bad.reasons.values()))}"
+            yield Finding("bad images", "note", found, "download or save them again to have them in")
+        pixels = [(sample.size[0] * sample.size[1], len(sample.tags)) for sample in dataset.train]
+    yield _disk(out, run_bytes(pixels, config.guidance.enabled))
+
+
+def _data(dataset: Dataset) -> Finding:
+    found = f"{len(dataset.train)} training and {len(dataset.val)} held-out images of {len(dataset.catalogue)} classes"
+    if any(sample.mask_path for sample in (*dataset.train, *dataset.val)):
+        return Finding("data", "ok", f"{found}, with masks to score against")
+    return Finding("data", "ok", f"{found}, without masks: there will be no scores")
+
+
+def run_bytes(images: Sequence[tuple[int, int]], guided: bool) -> int:
+    """Estimate what a run writes beside its models: CAMs of each stage, one byte per pixel and class, and masks.
+
+    Args:
+        images: Pixels and number of classes of each training image.
+        guided: Whether stages 1 to 3 run, each with CAMs of its own but for stage 2.
+    """
+    stages = 3 if guided else 1
+    return sum(pixels * (stages * classes + 1) for pixels, classes in images)
+
+
+def _disk(out: Path, needed: int) -> Finding:
+    folder = next(path for path in (out.absolute(), *out.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(folder).free
+    need = f"about {needed / _GIGABYTE:.1f} GB" if needed > 0.1 * _GIGABYTE else "less than 0.1 GB"
+    found = f"{free / _GIGABYTE:.1f} GB free in {folder}, {need} needed beside the models"
+    if free < needed:
+        return Finding("disk", "problem", found, "free some, or write elsewhere with --out")
+    return Finding("disk", "ok", found)

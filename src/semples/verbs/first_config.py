@@ -1,0 +1,191 @@
+"""A first config for a folder of images: settings with comments, made for what is in it, and warnings of what lacks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from semples.config.loading import load_config
+from semples.data.catalogues import COCO, VOC
+from semples.data.coco import read_coco
+from semples.data.folder import read_folder
+from semples.data.voc import read_voc
+from semples.errors import DataError
+from semples.files import write_text
+from semples.records import Dataset
+
+FEW_IMAGES = 20
+"""Training images of a class below which it is warned of."""
+
+_READERS: dict[str, Callable[[Path], Dataset]] = {"voc": read_voc, "coco": read_coco, "folder": read_folder}
+
+_TEMPLATE = """\
+# {title}
+#
+#   semples doctor --config {file}    # is everything there?
+#   semples run --config {file}
+#
+# `semples run --config {file} --print_config` shows every setting.
+data:
+  reader: {reader}
+  root: {root}
+{order}  prompt_names: {prompt_names}  # the word for a class that a vision-language model knows best
+
+# A model that has seen photographs, by folder or hub name: any CLIP, SigLIP or ALIGN in transformers format.
+# guidance.enabled false: masks from the classifier alone, and no such model is needed.
+vision_language:
+  model: openai/clip-vit-base-patch32
+guidance:
+  enabled: true
+
+# Any ImageNet backbone in transformers format.
+mask_generator:
+  backbone: microsoft/resnet-50
+  output_stride: {stride}  # input pixels per CAM pixel: smaller is finer and slower
+  image_size: {size}  # side of the training crops; the median shorter side of the images is {side}
+  freeze_backbone: false
+
+# Batches fit the number of images; lower them if memory runs out.
+classify:
+  batch_size: {batch}
+  learning_rate: 1.0e-3
+  backbone_rate: 0.05
+match:
+  batch_size: {batch}
+  learning_rate: 5.0e-4
+refine:
+  batch_size: {batch}
+  learning_rate: 5.0e-4
+
+cams:
+  scales: [1.0, 1.5]  # of the image, summed; these frame the scale of the training crops
+
+pseudo_masks:
+  threshold: null  # chosen without masks; or a CAM value, 0 to 1: try some with the slider of the report
+
+segment:
+  model: nvidia/mit-b0
+  batch_size: {batch}
+  learning_rate: 6.0e-4  # of the new head; the encoder learns at 6e-5
+  backbone_rate: 0.1
+  image_size: {size}
+  scales: [1.0]  # more, for example [1.0, 1.5], are a little better and that many times slower
+"""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What :func:`init` found and wrote.
+
+    Attributes:
+        config: The file.
+        reader: Kind of the folder, as ``data.reader`` names it.
+        images: Number of training and of held-out images.
+        per_class: Training images by class, in mask order.
+        warnings: Sentences on what may not suffice.
+    """
+
+    config: Path
+    reader: str
+    images: tuple[int, int]
+    per_class: dict[str, int]
+    warnings: tuple[str, ...]
+
+
+def init(folder: Path, config: Path | None = None) -> Start:
+    """Look at a folder of images and write a config to start from.
+
+    Args:
+        folder: Images with tags.csv or one sub-folder per class, a VOC folder, or COCO annotations with images.
+        config: File to write; the folder's name with ``.yaml`` in the working directory if None.
+
+    Raises:
+        DataError: The folder is none of these or something in it cannot be read, or the file is already there.
+    """
+    target = config or Path(f"{folder.absolute().name}.yaml")
+    if target.exists():
+        raise DataError(f"{target} is already there: remove it, or name another file with --out")
+    reader = layout_of(folder)
+    dataset = _READERS[reader](folder)
+    text = _config_text(folder, target, reader, dataset)
+    write_text(target, text)
+    load_config(target)
+    counts = Counter(tag for sample in dataset.train for tag in sample.tags)
+    per_class = {name: counts[index] for index, name in enumerate(dataset.catalogue.names)}
+    images = (len(dataset.train), len(dataset.val))
+    return Start(target, reader, images, per_class, tuple(_warnings(dataset, per_class)))
+
+
+def layout_of(folder: Path) -> str:
+    """Tell how a folder is laid out: "voc", "coco" or "folder"; the readers say what is wrong with it.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder: give the one that holds your images")
+    if (folder / "JPEGImages").is_dir() and (folder / "ImageSets").is_dir():
+        return "voc"
+    has_json = any(path for place in ("annotations", "labels") for path in (folder / place).glob("*.json"))
+    return "coco" if has_json and not (folder / "tags.csv").is_file() else "folder"
+
+
+def suggested_prompt_name(name: str) -> str:
+    """Return the words for a class: those known of VOC and COCO, else the name in plain words.
+
+    >>> suggested_prompt_name("tvmonitor"), suggested_prompt_name("fire_truck"), suggested_prompt_name("trafficLight")
+    ('tv monitor', 'fire truck', 'traffic light')
+    """
+    for catalogue in (VOC, COCO):
+        if name in catalogue.names:
+            return catalogue.prompt_names[catalogue.names.index(name)]
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|[_\-.]+", " ", name)
+    return " ".join(apart.split()).lower() if apart != name else name
+
+
+def _config_text(folder: Path, target: Path, reader: str, dataset: Dataset) -> str:
+    names = dataset.catalogue.names
+    suggested = {name: suggested_prompt_name(name) for name in names}
+    side = int(median(min(sample.size) for sample in dataset.train))
+    order = f"  classes: {_flow(list(names))}  # in mask order: 1, 2, ...\n" if reader == "folder" else ""
+    return _TEMPLATE.format(
+        title=f"{len(dataset.train)} training and {len(dataset.val)} held-out images of {len(names)} classes.",
+        file=target.name,
+        reader=reader,
+        root=_flow(str(folder)),
+        order=order,
+        prompt_names=_flow({name: words for name, words in suggested.items() if words != name}),
+        stride=8 if side <= 128 else 16,
+        size=min(320, max(64, side // 32 * 32)),
+        side=side,
+        batch=_batch_size(len(dataset.train)),
+    )
+
+
+def _flow(value: object) -> str:
+    """Write a value on one line; JSON is YAML too, and quotes every text."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _batch_size(images: int) -> int:
+    """Largest power of two from 2 to 16 that leaves about ten steps in an epoch."""
+    return max(size for size in (2, 4, 8, 16) if size == 2 or size <= images / 10)
+
+
+def _warnings(dataset: Dataset, per_class: dict[str, int]) -> list[str]:
+    few = [f"{name} ({count})" for name, count in per_class.items() if count < FEW_IMAGES]
+    found = []
+    if few:
+        found.append(f"fewer than {FEW_IMAGES} training images: {', '.join(few)}; add some, or leave these classes out")
+    if len(dataset.catalogue) == 1:
+        found.append("only one class: a classifier has nothing to tell it from; add images of something else")
+    if not dataset.val:
+        found.append("no held-out images: nothing will be predicted beside the training images")
+    if not any(sample.mask_path for sample in (*dataset.train, *dataset.val)):
+        found.append("no masks: there will be no scores; a few in masks/ID.png of the held-out images would give some")
+    return found

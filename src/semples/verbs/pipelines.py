@@ -1,0 +1,116 @@
+"""``semples run`` and ``semples demo``: the whole pipeline on a data set, as functions and as an object."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from semples.config import Config
+from semples.config.loading import load_config, load_demo_config
+from semples.errors import ConfigError
+from semples.html_report import write_report
+from semples.parallel.processes import is_first, processes, wait
+from semples.rundir.locks import locked
+from semples.rundir.results import RunResult
+from semples.runtime.setup import open_run
+from semples.stages.pipeline import run_stages
+from semples.stages.updates import StageNews, Teller
+from semples.training.loop import is_on_cpu
+
+
+def run(
+    config: Config,
+    out: Path,
+    until: str | None = None,
+    force: str | None = None,
+    quiet: bool = False,
+    on_stage: Teller | None = None,
+) -> Path:
+    """Run the whole pipeline, or go on where the same command stopped; several processes of torchrun share the work.
+
+    Args:
+        config: Settings; :func:`semples.config.loading.load_config` reads them from YAML.
+        out: The run directory.
+        until: Stop after this stage.
+        force: Run this stage and those after it again.
+        quiet: Nothing on standard error.
+        on_stage: Called after each stage with what was done.
+
+    Returns:
+        The run directory, with report.html inside.
+
+    Raises:
+        SemplesError: Bad settings, bad input, or a failed run; its text says what to do.
+    """
+    with processes(is_on_cpu(config.device)), locked(out) if is_first() else nullcontext():
+        wait()  # until the directory is ours
+        opened = open_run(config, out, quiet)
+
+        def tell(news: StageNews) -> None:
+            opened.log.tell(news)
+            if on_stage is not None and is_first():
+                on_stage(news)
+
+        run_stages(opened, until, force, tell)
+        if is_first():
+            write_report(out)
+        wait()
+    return out
+
+
+def demo(
+    out: Path,
+    config: Config | None = None,
+    force: str | None = None,
+    quiet: bool = False,
+    on_stage: Teller | None = None,
+) -> Path:
+    """Run the whole pipeline on some of the built-in scenes, in minutes on a CPU; nothing is downloaded.
+
+    Arguments are those of :func:`run`; without a config its settings are :data:`semples.config.loading.DEMO`.
+    """
+    return run(config or load_demo_config(), out, force=force, quiet=quiet, on_stage=on_stage)
+
+
+class Pipeline:
+    """The whole pipeline on one data set: settings in, a run directory out.
+
+    ``Pipeline("photos.yaml", seed=1).run()`` does what ``semples run --config photos.yaml --seed 1`` does;
+    ``Pipeline(data={"reader": "folder", "root": "photos"})`` needs no file, and ``Pipeline()`` takes all of the
+    built-in scenes.
+
+    Args:
+        config: A YAML file of settings, or settings that are loaded already; None takes the defaults.
+        out: The run directory; ``runs/NAME`` of the file, of the folder of the data, or of the reader if None.
+        settings: Single settings (``seed=1``) and sections (``refine={"epochs": 5}``); they win over the file.
+
+    Attributes:
+        config: The settings.
+        out: The run directory.
+
+    Raises:
+        ConfigError: Bad settings; all of them are named in one line.
+    """
+
+    def __init__(
+        self, config: Config | Path | str | None = None, out: Path | str | None = None, **settings: Any
+    ) -> None:
+        if isinstance(config, Config):
+            if settings:
+                raise ConfigError(f"{', '.join(settings)} came with a loaded config: change it by dataclasses.replace")
+            self.config = config
+        else:
+            self.config = load_config(None if config is None else Path(config), settings)
+        name = config if isinstance(config, Path | str) else self.config.data.root or self.config.data.reader
+        self.out = Path("runs") / Path(name).stem if out is None else Path(out)
+
+    def run(
+        self,
+        until: str | None = None,
+        force: str | None = None,
+        quiet: bool = False,
+        on_stage: Teller | None = None,
+    ) -> RunResult:
+        """Run it, or go on where it stopped; arguments and errors are those of :func:`run`."""
+        return RunResult(run(self.config, self.out, until, force, quiet, on_stage))
