@@ -157,16 +157,16 @@ def _saved(value: Any) -> bytes:
 
 _TINY = _saved({"model": {"head.weight": torch.zeros(2, 2)}})
 WEAKTR = {
-    "a pickle that runs code": ("w.pth", payload(), "cannot read checkpoint w.pth"),
-    "a torch.save file that runs code": ("w.pth", _saved({"model": Payload()}), "cannot read checkpoint w.pth"),
-    "half a file": ("w.pth", _TINY[: len(_TINY) // 2], "cannot read checkpoint w.pth"),
-    "zero bytes": ("w.pth", b"", "cannot read checkpoint w.pth"),
-    "text": ("w.pth", b"weights", "cannot read checkpoint w.pth"),
-    "zero bytes of safetensors": ("w.safetensors", b"", "cannot read checkpoint w.safetensors"),
-    "text named safetensors": ("w.safetensors", b"weights, many of them", "cannot read checkpoint w.safetensors"),
-    "other tensors": ("w.pth", _TINY, "expected a WeakTr checkpoint"),
-    "a list": ("w.pth", _saved([torch.zeros(2)]), "expected a state dict"),
-    "numbers by name": ("w.pth", _saved({"a": 1}), "expected a state dict"),
+    "a pickle that runs code": ("w.pth", payload(), "checkpoint"),
+    "a torch.save file that runs code": ("w.pth", _saved({"model": Payload()}), "checkpoint"),
+    "half a file": ("w.pth", _TINY[: len(_TINY) // 2], "checkpoint"),
+    "zero bytes": ("w.pth", b"", "checkpoint"),
+    "text": ("w.pth", b"weights", "checkpoint"),
+    "zero bytes of safetensors": ("w.safetensors", b"", "checkpoint"),
+    "text named safetensors": ("w.safetensors", b"weights, many of them", "checkpoint"),
+    "other tensors": ("w.pth", _TINY, "WeakTr"),
+    "a list": ("w.pth", _saved([torch.zeros(2)]), "state dict"),
+    "numbers by name": ("w.pth", _saved({"a": 1}), "state dict"),
 }
 
 _PLACE = ("model",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import io
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from typing import Any
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+
+from matching import mentions
 
 from .case import OUT, Case, run
 from .checkpoints import cut, write
@@ -48,7 +51,7 @@ def _spoiled(folder: Path, spoil: Spoil) -> Path:
     return folder / "photos"
 
 
-def _again(what: str, spoil: Spoil, *says: str, force: str = "", status: int = 2) -> Case:
+def _again(what: str, spoil: Spoil, *says: str | int, force: str = "", status: int = 2) -> Case:
     """The same command again, or from one stage on."""
 
     def build(folder: Path) -> Sequence[str]:
@@ -57,7 +60,7 @@ def _again(what: str, spoil: Spoil, *says: str, force: str = "", status: int = 2
     return Case("run directories", f"run, {what}", build, says, status, is_slow=bool(force or not status))
 
 
-def _verb(verb: Sequence[str], what: str, spoil: Spoil, *says: str) -> Case:
+def _verb(verb: Sequence[str], what: str, spoil: Spoil, *says: str | int) -> Case:
     def build(folder: Path) -> Sequence[str]:
         _spoiled(folder, spoil)
         return [verb[0], OUT, *verb[1:]]
@@ -65,15 +68,15 @@ def _verb(verb: Sequence[str], what: str, spoil: Spoil, *says: str) -> Case:
     return Case("run directories", f"{verb[0]}, {what}", build, says)
 
 
-def _export(what: str, spoil: Spoil, *says: str, format: str = "voc", more: Sequence[str] = ()) -> Case:
+def _export(what: str, spoil: Spoil, *says: str | int, format: str = "voc", more: Sequence[str] = ()) -> Case:
     return _verb(("export", "--format", format, *more), what, spoil, *says)
 
 
-def _prompts(what: str, content: bytes, *says: str) -> Case:
+def _prompts(what: str, content: bytes, *says: str | int) -> Case:
     return _verb(("prompts",), what, write(WORDS, content), *says)
 
 
-def _predict(what: str, spoil: Spoil, *says: str) -> Case:
+def _predict(what: str, spoil: Spoil, *says: str | int) -> Case:
     def build(folder: Path) -> Sequence[str]:
         root = _spoiled(folder, spoil)
         (folder / OUT).rename(folder / "run")
@@ -91,8 +94,8 @@ def _report(what: str, name: str, content: bytes) -> Case:
 
     def then(folder: Path) -> str:
         html = (folder / OUT / "report.html").read_text()
-        told = f"{name} could not be read" in html or f"{name}: line 1 is damaged" in html
-        return "" if told else f"the report does not name {name}"
+        warnings = "".join(re.findall(r'class="notice warning">(.*?)</div>', html, re.DOTALL))
+        return "" if re.search(mentions(name), warnings) else f"no warning of the report names {name}"
 
     return Case("run directories", f"report, {what}", build, (), status=0, then=then)
 
@@ -157,10 +160,9 @@ def _saved(value: Any) -> bytes:
 
 _DEEP = b"[" * 100_000
 _CAMS = torch.zeros(1, *SIZE, dtype=torch.uint8)
-_PUT_BACK = "put a good copy back, or delete it"
 
 MANIFEST = [
-    _again(f"manifest.json {what}", write("manifest.json", content), "manifest.json", _PUT_BACK)
+    _again(f"manifest.json {what}", write("manifest.json", content), "manifest.json")
     for what, content in {
         "no JSON": b"{",
         "empty": b"",
@@ -249,9 +251,8 @@ RESULTS = (
             "the checkpoint of another training",
             _running("0-classify", _saved({"module": {}})),
             "classify/checkpoint.pt",
-            "delete it",
         ),
-        _again("a checkpoint of a list", _running("0-classify", _saved([1])), "classify/checkpoint.pt", "delete it"),
+        _again("a checkpoint of a list", _running("0-classify", _saved([1])), "classify/checkpoint.pt"),
         _again(
             "a log of damaged lines",
             write("metrics.jsonl", b'{"stage": 1\n\xff\xfe\n[]\n1\n{"stage": "segment"}\n'),
@@ -262,7 +263,7 @@ RESULTS = (
 )
 
 EXPORTS = [
-    _export(f"dataset.json {what}", spoil, "dataset.json", "put a good copy back")
+    _export(f"dataset.json {what}", spoil, "dataset.json")
     for what, spoil in {
         "no JSON": write("dataset.json", b"{"),
         "empty": write("dataset.json", b""),
@@ -287,26 +288,26 @@ EXPORTS = [
         "with category ids of text": _top(category_ids=["a", "b"]),
     }.items()
 ] + [
-    _export("dataset.json deleted", _without("dataset.json"), "it has no dataset.json"),
-    _export("manifest.json deleted", _without("manifest.json"), "it has no manifest.json"),
-    _export("manifest.json a list", write("manifest.json", b"[]"), "manifest.json", "put a good copy back"),
+    _export("dataset.json deleted", _without("dataset.json"), "out", "dataset.json"),
+    _export("manifest.json deleted", _without("manifest.json"), "out", "manifest.json"),
+    _export("manifest.json a list", write("manifest.json", b"[]"), "manifest.json"),
     _export(
         "a stage of text",
         _edit("manifest.json", lambda _: {"stages": {"4-pseudo-masks": "done"}}),
         "manifest.json",
-        "put a good copy back",
     ),
     _export(
         "a stage not done",
         _edit("manifest.json", lambda content: content["stages"].clear()),
-        "has not finished stage pseudo-masks",
-        "go on with",
+        "out",
+        "pseudo-masks",
+        "run",
     ),
     _export(
         "an id out of the folder, as COCO",
         _entry(id="../../0"),
         "dataset.json",
-        "put a good copy",
+        "../../0",
         format="coco",
         more=("--with-images",),
     ),
@@ -314,33 +315,30 @@ EXPORTS = [
         "no such image",
         _entry(path="/none/0.png"),
         "/none/0.png",
-        "put it back",
         format="coco",
         more=("--with-images",),
     ),
-    _export("a mask deleted", _without(MASK), MASK, "make it again, or remove it"),
-    _export("a mask of another size", _png(Image.new("L", (8, 8))), MASK, "8 x 8"),
-    _export("a mask of class 9", _png(Image.new("L", SIZE[::-1], 9)), MASK, "correct the mask", format="coco"),
-    _export(
-        "a mask that declares 20,000 x 20,000", write(MASK, png_that_declares(20_000, 20_000, 0)), MASK, "too large"
-    ),
+    _export("a mask deleted", _without(MASK), MASK),
+    _export("a mask of another size", _png(Image.new("L", (8, 8))), MASK, "8 x 8", "40 x 48"),
+    _export("a mask of class 9", _png(Image.new("L", SIZE[::-1], 9)), MASK, 9, 255, format="coco"),
+    _export("a mask that declares 20,000 x 20,000", write(MASK, png_that_declares(20_000, 20_000, 0)), MASK, "large"),
 ]
 
 OTHERS = [
-    _prompts("words.json no JSON", b"{", "words.json", _PUT_BACK),
-    _prompts("words.json a list", b"[]", "words.json", "--force prompts"),
-    _prompts("words.json without words", b"{}", "words.json", "--force prompts"),
-    _prompts("words.json with words of text", b'{"words": "water"}', "words.json", "--force prompts"),
-    _prompts("words.json without epochs", b'{"words": {"boat": []}}', "words.json", "--force prompts"),
-    _prompts("words.json with a word alone", b'{"words": {"boat": [["water"]]}}', "words.json", "--force prompts"),
-    _prompts("words.json with scores of text", b'{"words": {"boat": [[["a", "b"]]]}}', "words.json", "--force prompts"),
-    _verb(("prompts",), "words.json deleted", _without(WORDS), "words.json is not there", "give the directory"),
-    _predict("model deleted", lambda directory: shutil.rmtree(directory / MODEL), "run", "give the folder"),
+    _prompts("words.json no JSON", b"{", WORDS),
+    _prompts("words.json a list", b"[]", WORDS, "--force prompts"),
+    _prompts("words.json without words", b"{}", WORDS, "--force prompts"),
+    _prompts("words.json with words of text", b'{"words": "water"}', WORDS, "--force prompts"),
+    _prompts("words.json without epochs", b'{"words": {"boat": []}}', WORDS, "--force prompts"),
+    _prompts("words.json with a word alone", b'{"words": {"boat": [["water"]]}}', WORDS, "--force prompts"),
+    _prompts("words.json with scores of text", b'{"words": {"boat": [[["a", "b"]]]}}', WORDS, "--force prompts"),
+    _verb(("prompts",), "words.json deleted", _without(WORDS), WORDS),
+    _predict("model deleted", lambda directory: shutil.rmtree(directory / MODEL), "run", "5-segment/model"),
     _predict("weights cut in half", cut(f"{MODEL}/model.safetensors", 0.5), MODEL),
     _predict("weights a pickle", write(f"{MODEL}/model.safetensors", payload()), MODEL),
     _predict("config no JSON", write(f"{MODEL}/config.json", b"{"), MODEL),
     _predict("preprocessor no JSON", write(f"{MODEL}/preprocessor_config.json", b"{"), MODEL),
-    Case("run directories", "report, no such folder", lambda _: ["report", "none"], ("none is no run directory",)),
+    Case("run directories", "report, no such folder", lambda _: ["report", "none"], ("none", "dataset.json")),
 ]
 
 REPORTS = [

@@ -17,7 +17,7 @@ from .files import SIZE, encoded, payload, photos, run_of
 GOOD = "image,tags\n0.png,boat\n1.png,train\n2.png,boat\n3.png,train\n"
 
 
-def _table(what: str, text: str | bytes, *says: str) -> Case:
+def _table(what: str, text: str | bytes, *says: str | int) -> Case:
     def build(folder: Path) -> Sequence[str]:
         root = photos(folder)
         (root / "tags.csv").write_bytes(text.encode() if isinstance(text, str) else text)
@@ -26,11 +26,11 @@ def _table(what: str, text: str | bytes, *says: str) -> Case:
     return Case("tag files", what, build, ("tags.csv", *says))
 
 
-def _line(what: str, line: str, *says: str) -> Case:
+def _line(what: str, line: str, *says: str | int) -> Case:
     return _table(what, f"{GOOD}{line}\n", *says)
 
 
-def _spoiled(what: str, spoil: Callable[[Path, Path], None], *says: str, kind: str = "tag files") -> Case:
+def _spoiled(what: str, spoil: Callable[[Path, Path], None], *says: str | int, kind: str = "tag files") -> Case:
     """A case in which ``spoil`` gets the folder of the case and the photographs in it."""
 
     def build(folder: Path) -> Sequence[str]:
@@ -109,57 +109,57 @@ def _same_stem(_: Path, root: Path) -> None:
 
 
 TABLES = [
-    _table("empty", "", 'expected the header "image,tags"'),
-    _table("no header", GOOD.removeprefix("image,tags\n"), 'expected the header "image,tags"'),
-    _table("header alone", "image,tags\n", "no images below the header"),
-    _table("semicolons", GOOD.replace(",", ";"), 'separate the columns by ","'),
-    _table("tabs", GOOD.replace(",", "\t"), 'expected the header "image,tags"'),
-    _table("other columns", GOOD.replace("image,tags", "file,label"), 'expected the header "image,tags"'),
-    _table("UTF-16", GOOD.encode("utf-16"), "save the file with encoding UTF-8"),
-    _table("UTF-16 without mark", GOOD.encode("utf-16-le"), 'expected the header "image,tags"'),
-    _table("UTF-32", GOOD.encode("utf-32"), "save the file with encoding UTF-8"),
-    _table("Latin-1", (GOOD + "é.png,boat\n").encode("latin-1"), "line 6", "save the file with encoding UTF-8"),
-    _table("Windows-1252", (GOOD + "“.png,boat\n").encode("cp1252"), "line 6", "encoding UTF-8"),
-    _table("a PNG", encoded("PNG"), "save the file with encoding UTF-8"),
-    _table("zeros", bytes(100), 'expected the header "image,tags"'),
-    _table("an open quote", GOOD + '"4.png,boat\n', "check the quotes"),
-    _table("carriage returns inside a name", GOOD + '"4\r.png",boat\n', "rename the image"),
-    _line("an image twice", "0.png,boat", "line 6", "stands on line 2 too", "keep one"),
-    _line("an image twice, written otherwise", "./0.png,boat", "line 6", "keep one of them"),
-    _line("three columns", "4.png,boat,train", "line 6", 'join tags by "|"'),
-    _line("one column", "4.png", "line 6", "expected 2"),
+    _table("empty", "", 1, "image,tags"),
+    _table("no header", GOOD.removeprefix("image,tags\n"), 1, "image,tags"),
+    _table("header alone", "image,tags\n", "image,tags"),
+    _table("semicolons", GOOD.replace(",", ";"), 1, "image;tags", "image,tags"),
+    _table("tabs", GOOD.replace(",", "\t"), 1, "image,tags"),
+    _table("other columns", GOOD.replace("image,tags", "file,label"), 1, "image,tags"),
+    _table("UTF-16", GOOD.encode("utf-16"), 1, "UTF-8"),
+    _table("UTF-16 without mark", GOOD.encode("utf-16-le"), 1, "image,tags"),
+    _table("UTF-32", GOOD.encode("utf-32"), 1, "UTF-8"),
+    _table("Latin-1", (GOOD + "é.png,boat\n").encode("latin-1"), 6, "UTF-8"),
+    _table("Windows-1252", (GOOD + "“.png,boat\n").encode("cp1252"), 6, "UTF-8"),
+    _table("a PNG", encoded("PNG"), 1, "UTF-8"),
+    _table("zeros", bytes(100), 1, "image,tags"),
+    _table("an open quote", GOOD + '"4.png,boat\n', 6, "CSV"),
+    _table("carriage returns inside a name", GOOD + '"4\r.png",boat\n', 7, "4\\r.png"),
+    _line("an image twice", "0.png,boat", 6, "0.png", 2),
+    _line("an image twice, written otherwise", "./0.png,boat", 6, "0.png", 2),
+    _line("three columns", "4.png,boat,train", 6, 3, 2, '"|"'),
+    _line("one column", "4.png", 6, 1, 2),
     _line("no tag", "4.png,", "4.png"),
-    _line("no image", ",boat", "line 6", "rename the image"),
-    _line("no such image", "9.png,boat", "9.png", "add it or remove the line"),
-    _line("a folder as image", "masks,boat", "masks", "add it or remove the line"),
-    _line("a parent folder", "../0.png,boat", "line 6", 'write it relative to that, without ".."'),
-    _line("two parent folders", "../../etc/passwd,boat", "line 6", 'without ".."'),
-    _line("a parent folder inside", "a/../../0.png,boat", "line 6", 'without ".."'),
-    _line("an absolute path", "/etc/passwd,boat", "line 6", "write it relative"),
-    _line("a Windows path", "C:\\photos\\0.png,boat", "line 6", 'with "/"'),
-    _line("a network path", "\\\\server\\0.png,boat", "line 6", 'with "/"'),
-    _line("a drive", "C:0.png,boat", "line 6", 'with "/"'),
-    _line("a zero byte", "4\0.png,boat", "line 6"),
-    _line("an escape sequence", "\x1b[31m4.png,boat", "line 6", "rename the image"),
-    _line("a name of 300 letters", "a" * 300 + ".png,boat", "line 6", "too long", "rename the image"),
-    _line("a path of 5,000 letters", "a/" * 2500 + "b.png,boat", "line 6", "too long", "rename the image"),
-    _line("not an image by its suffix", "tags.csv,boat", "no image suffix"),
-    _table("an unknown tag", GOOD.replace("0.png,boat", "0.png,bota"), '"bota"', 'Did you mean "boat"'),
-    _table("a tag in capitals", GOOD.replace("0.png,boat", "0.png,BOAT"), '"BOAT" is no class'),
-    _table("a tag with a comma for |", GOOD.replace("0.png,boat", "0.png,boat,train"), 'join tags by "|"'),
-    _table("a numeric tag", GOOD.replace("0.png,boat", "0.png,1"), '"1" is no class'),
-    _table("markup as tag", GOOD.replace("0.png,boat", "0.png,<script>"), '"<script>" is no class'),
-    _spoiled("a link out of the root", _file_link_out, "0.png: a link that leaves", "copy the file there"),
-    _spoiled("a folder that leads out of the root", _folder_link_out, "3.png: a link that leaves", "copy the file"),
-    _spoiled("a mask that leads out of the root", _mask_link_out, "0.png: a link that leaves", "copy the file"),
-    _spoiled("a link to itself", _link_loop, "0.png", "add it or remove the line"),
-    _spoiled("a class without images", _empty_class, "boat", "add some or remove the folder"),
-    _spoiled("a folder in a class folder", _nested_class, "more", "move its images up"),
-    _spoiled("a class folder of another name", _foreign_class, '"bota"', 'Did you mean "boat"'),
-    _spoiled("a class folder that leads out of the root", _class_folder_out, "a link that leaves", "copy the file"),
-    _spoiled("an empty folder", _nothing, "photos", "expected a tags.csv"),
+    _line("no image", ",boat", 6, "''"),
+    _line("no such image", "9.png,boat", "9.png"),
+    _line("a folder as image", "masks,boat", "masks"),
+    _line("a parent folder", "../0.png,boat", 6, "../0.png"),
+    _line("two parent folders", "../../etc/passwd,boat", 6, "../../etc/passwd"),
+    _line("a parent folder inside", "a/../../0.png,boat", 6, "a/../../0.png"),
+    _line("an absolute path", "/etc/passwd,boat", 6, "/etc/passwd"),
+    _line("a Windows path", "C:\\photos\\0.png,boat", 6, "C:\\photos\\0.png", '"/"'),
+    _line("a network path", "\\\\server\\0.png,boat", 6, "\\\\server\\0.png", '"/"'),
+    _line("a drive", "C:0.png,boat", 6, "C:0.png", '"/"'),
+    _line("a zero byte", "4\0.png,boat", 6, "4\\x00.png"),
+    _line("an escape sequence", "\x1b[31m4.png,boat", 6, "\\x1b[31m4.png"),
+    _line("a name of 300 letters", "a" * 300 + ".png,boat", 6, "a" * 40 + "...", "long"),
+    _line("a path of 5,000 letters", "a/" * 2500 + "b.png,boat", 6, "a/" * 20 + "...", "long"),
+    _line("not an image by its suffix", "tags.csv,boat", ".bmp", ".webp"),
+    _table("an unknown tag", GOOD.replace("0.png,boat", "0.png,bota"), "0.png", "bota", "boat"),
+    _table("a tag in capitals", GOOD.replace("0.png,boat", "0.png,BOAT"), "0.png", "BOAT", "boat", "train"),
+    _table("a tag with a comma for |", GOOD.replace("0.png,boat", "0.png,boat,train"), 2, 3, '"|"'),
+    _table("a numeric tag", GOOD.replace("0.png,boat", "0.png,1"), "0.png", '"1"', "boat", "train"),
+    _table("markup as tag", GOOD.replace("0.png,boat", "0.png,<script>"), "0.png", "<script>", "boat", "train"),
+    _spoiled("a link out of the root", _file_link_out, "0.png", "link", "photos"),
+    _spoiled("a folder that leads out of the root", _folder_link_out, "sub/3.png", "link", "photos"),
+    _spoiled("a mask that leads out of the root", _mask_link_out, "masks/0.png", "link", "photos"),
+    _spoiled("a link to itself", _link_loop, "tags.csv", "0.png"),
+    _spoiled("a class without images", _empty_class, "photos/boat"),
+    _spoiled("a folder in a class folder", _nested_class, "photos/boat", "more"),
+    _spoiled("a class folder of another name", _foreign_class, "0.png", "bota", "boat"),
+    _spoiled("a class folder that leads out of the root", _class_folder_out, "boat/0.png", "link", "photos"),
+    _spoiled("an empty folder", _nothing, "photos", "tags.csv"),
     _spoiled("a folder named tags.csv", _table_is_folder, "tags.csv"),
-    _spoiled("two images of one id", _same_stem, 'has the same id, "0"', "rename one"),
+    _spoiled("two images of one id", _same_stem, "0.jpg", "0.png", '"0"'),
 ]
 
 
@@ -183,7 +183,7 @@ def _coco(folder: Path, change: Callable[[dict[str, Any]], object], labels: str 
     return words
 
 
-def _json(what: str, change: Callable[[dict[str, Any]], object], *says: str) -> Case:
+def _json(what: str, change: Callable[[dict[str, Any]], object], *says: str | int) -> Case:
     return Case("annotations", what, lambda folder: _coco(folder, change), ("train.json", *says))
 
 
@@ -192,31 +192,41 @@ def _set(key: str, index: int, **values: Any) -> Callable[[dict[str, Any]], obje
 
 
 ANNOTATIONS = [
-    _json("no JSON", lambda _: "{", "download or export it again"),
-    _json("empty", lambda _: "", "download or export it again"),
-    _json("a list", lambda _: "[]", "expected COCO instances"),
-    _json("nested 100,000 deep", lambda _: "[" * 100_000, "download or export it again"),
-    _json("no categories", lambda content: content.pop("categories"), '"categories"', "expected COCO instances"),
-    _json("no images", lambda content: content.pop("images"), '"images"', "expected COCO instances"),
-    _json("annotations of text", lambda content: content.update(annotations="x"), '"annotations"', "expected"),
-    _json("an image id twice", _set("images", 1, id=0), "image 0", "give each image its own"),
-    _json("an image id of text", _set("images", 1, id="1"), "image number 2", "expected a whole number"),
-    _json("an image id true", _set("images", 1, id=True), "image number 2", "expected a whole number"),
-    _json("a category id twice", _set("categories", 1, id=1), "category 1", "give each category its own"),
-    _json("a category without name", lambda content: bool(content["categories"][0].pop("name")), "expected text"),
-    _json("an unknown category", _set("annotations", 0, category_id=7), "category_id 7", "expected one of 1 (boat)"),
-    _json("an unknown image", _set("annotations", 0, image_id=9), "image_id 9", "correct or remove it"),
-    _json("a parent folder", _set("images", 0, file_name="../0.png"), 'without ".."'),
-    _json("an absolute path", _set("images", 0, file_name="/etc/passwd"), "write it relative"),
-    _json("no such file", _set("images", 0, file_name="9.png"), "9.png", "add it"),
-    _json("a file twice", _set("images", 1, file_name="0.png"), "same file name"),
-    _json("another size", _set("images", 0, height=9), "correct one of them"),
-    _json("size 0 x 0", _set("images", 0, height=0, width=0), "correct one of them"),
-    _json("a negative size", _set("images", 0, height=-40), "correct one of them"),
-    _json("a size of text", _set("images", 0, height="40"), "expected a whole number"),
-    _json("no annotation at all", lambda content: content.update(annotations=[]), "none of its images has a label"),
-    _json("a class named background", _set("categories", 0, name="background"), "leave it out"),
-    _json("two classes of one name", _set("categories", 0, name="train"), "class names repeat"),
+    _json("no JSON", lambda _: "{", "JSON"),
+    _json("empty", lambda _: "", "JSON"),
+    _json("a list", lambda _: "[]", "list", "COCO"),
+    _json("nested 100,000 deep", lambda _: "[" * 100_000, "JSON"),
+    _json("no categories", lambda content: content.pop("categories"), '"categories"', "COCO"),
+    _json("no images", lambda content: content.pop("images"), '"images"', "COCO"),
+    _json("annotations of text", lambda content: content.update(annotations="x"), '"annotations"', "COCO"),
+    _json("an image id twice", _set("images", 1, id=0), "image 0"),
+    _json("an image id of text", _set("images", 1, id="1"), 2, "'1'", "whole number"),
+    _json("an image id true", _set("images", 1, id=True), 2, "True", "whole number"),
+    _json("a category id twice", _set("categories", 1, id=1), "category 1"),
+    _json("a category without name", lambda content: bool(content["categories"][0].pop("name")), "category 1", "name"),
+    _json(
+        "an unknown category",
+        _set("annotations", 0, category_id=7),
+        "annotation 0",
+        "category_id",
+        7,
+        1,
+        "boat",
+        2,
+        "train",
+    ),
+    _json("an unknown image", _set("annotations", 0, image_id=9), "annotation 0", "image_id", 9),
+    _json("a parent folder", _set("images", 0, file_name="../0.png"), "image 0", "../0.png"),
+    _json("an absolute path", _set("images", 0, file_name="/etc/passwd"), "image 0", "/etc/passwd"),
+    _json("no such file", _set("images", 0, file_name="9.png"), "image 0", "9.png", "data.train_images"),
+    _json("a file twice", _set("images", 1, file_name="0.png"), "image 1", "image 0", '"0"'),
+    _json("another size", _set("images", 0, height=9), "image 0", "9 x 48", "0.png", "40 x 48"),
+    _json("size 0 x 0", _set("images", 0, height=0, width=0), "image 0", "0 x 0", "0.png", "40 x 48"),
+    _json("a negative size", _set("images", 0, height=-40), "image 0", "-40 x 48", "0.png", "40 x 48"),
+    _json("a size of text", _set("images", 0, height="40"), "image 0", "height", "'40'", "whole number"),
+    _json("no annotation at all", lambda content: content.update(annotations=[]), "label", "data.labels", "auto"),
+    _json("a class named background", _set("categories", 0, name="background"), "categories", "background"),
+    _json("two classes of one name", _set("categories", 0, name="train"), "categories", "train"),
 ]
 
 
@@ -239,7 +249,7 @@ def _voc(folder: Path, spoil: Callable[[Path], object]) -> list[str]:
     return words
 
 
-def _layout(what: str, spoil: Callable[[Path], object], *says: str) -> Case:
+def _layout(what: str, spoil: Callable[[Path], object], *says: str | int) -> Case:
     return Case("VOC folders", what, lambda folder: _voc(folder, spoil), says)
 
 
@@ -278,41 +288,61 @@ _ENTITIES = '<!DOCTYPE a [<!ENTITY x "boat">]><annotation><object><name>&x;</nam
 _FILE = (
     '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><object><name>&x;</name></object></annotation>'
 )
-_NPY_FIX = ("cls_labels.npy", "nothing in the file was executed", "write the labels as tags.csv")
+_NPY_FIX = ("cls_labels.npy", "tags.csv")
 
 VOC = [
-    _layout("no images", lambda root: shutil.rmtree(root / "JPEGImages"), "no folder JPEGImages", "expected a"),
     _layout(
-        "no split", lambda root: (root / "ImageSets/Segmentation/train.txt").unlink(), 'no split "train"', "a list"
+        "no images", lambda root: shutil.rmtree(root / "JPEGImages"), "voc", "JPEGImages", "ImageSets/Segmentation"
     ),
-    _layout("an empty split", _split("\n\n"), "the split is empty", "expected image ids"),
-    _layout("an image that is not there", _split("0\n7\n"), "7.jpg", "download it again"),
-    _layout("an id twice", _split("0\n0\n"), "line 2", "keep one of them"),
-    _layout("ids with flags", _split("0 1\n1 -1\n"), "line 1", "expected an image id alone"),
-    _layout("file names for ids", _split("0.jpg\n"), "line 1", "expected an image id alone"),
-    _layout("a parent folder", _split("../0\n"), "line 1", 'without ".."'),
-    _layout("an absolute path", _split("/etc/passwd\n"), "line 1", "write it relative"),
-    _layout("UTF-16", _split("0\n1\n".encode("utf-16")), "train.txt", "encoding UTF-8"),
-    _layout("XML cut short", _xml("<annotation><object>"), "0.xml", "download it again"),
-    _layout("empty XML", _xml(""), "0.xml", "download it again"),
-    _layout("XML with entities", _xml(_ENTITIES), "0.xml", "DOCTYPE", "use tags.csv"),
-    _layout("XML that names a file", _xml(_FILE), "0.xml", "DOCTYPE", "use tags.csv"),
+    _layout(
+        "no split",
+        lambda root: (root / "ImageSets/Segmentation/train.txt").unlink(),
+        "Segmentation/train.txt",
+        '"train"',
+    ),
+    _layout("an empty split", _split("\n\n"), "Segmentation/train.txt", "empty"),
+    _layout("an image that is not there", _split("0\n7\n"), "JPEGImages/7.jpg"),
+    _layout("an id twice", _split("0\n0\n"), "train.txt", 2, 0, 1),
+    _layout("ids with flags", _split("0 1\n1 -1\n"), "train.txt", 1, '"0 1"'),
+    _layout("file names for ids", _split("0.jpg\n"), "train.txt", 1, "0.jpg"),
+    _layout("a parent folder", _split("../0\n"), "train.txt", 1, "../0"),
+    _layout("an absolute path", _split("/etc/passwd\n"), "train.txt", 1, "/etc/passwd"),
+    _layout("UTF-16", _split("0\n1\n".encode("utf-16")), "train.txt", 1, "UTF-8"),
+    _layout("XML cut short", _xml("<annotation><object>"), "Annotations/0.xml", "VOC"),
+    _layout("empty XML", _xml(""), "Annotations/0.xml", "VOC"),
+    _layout("XML with entities", _xml(_ENTITIES), "Annotations/0.xml", "DOCTYPE", "tags.csv"),
+    _layout("XML that names a file", _xml(_FILE), "Annotations/0.xml", "DOCTYPE", "tags.csv"),
     _layout(
         "XML in an unknown encoding",
         _xml("<?xml version='1.0' encoding='x'?><a/>"),
-        "0.xml",
-        "use tags.csv",
+        "Annotations/0.xml",
+        "encoding",
+        "x",
+        "tags.csv",
     ),
-    _layout("XML without objects", _xml("<annotation/>"), "has no tags", "give it one"),
-    _layout("XML with an unknown class", _xml(_ENTITIES.split("]>")[1].replace("&x;", "bota")), "0.xml", '"boat"'),
-    _layout("no XML of an image", lambda root: (root / "Annotations/0.xml").unlink(), "0.xml", "use tags.csv"),
+    _layout("XML without objects", _xml("<annotation/>"), "train.txt", "image 0", "tags"),
+    _layout(
+        "XML with an unknown class",
+        _xml(_ENTITIES.split("]>")[1].replace("&x;", "bota")),
+        "Annotations/0.xml",
+        "bota",
+        "boat",
+    ),
+    _layout("no XML of an image", lambda root: (root / "Annotations/0.xml").unlink(), "Annotations/0.xml", "tags.csv"),
     _layout("labels: a pickle that runs code", _npy(_object_npy(payload())), "posix.mkdir", *_NPY_FIX),
     _layout("labels: a bare pickle", _npy(payload()), *_NPY_FIX),
-    _layout("labels: numbers without ids", _npy(_saved(np.zeros(3))), "without image ids", *_NPY_FIX),
+    _layout("labels: numbers without ids", _npy(_saved(np.zeros(3))), "float64", *_NPY_FIX),
     _layout("labels: cut short", _npy(_saved({"0": np.zeros(20), "1": np.zeros(20)})[:-40]), *_NPY_FIX),
-    _layout("labels: too few flags", _npy(_saved({"0": np.ones(3), "1": np.ones(3)})), "has [3] flags, expected 20"),
-    _layout("labels: other values", _npy(_saved({"0": np.full(20, 7.0)})), "flags other than 0 and 1"),
-    _layout("labels: an image without entry", _npy(_saved({"0": np.eye(20)[0]})), "image 1 has no entry", "add one"),
+    _layout(
+        "labels: too few flags",
+        _npy(_saved({"0": np.ones(3), "1": np.ones(3)})),
+        "cls_labels.npy",
+        "image 0",
+        "[3]",
+        20,
+    ),
+    _layout("labels: other values", _npy(_saved({"0": np.full(20, 7.0)})), "cls_labels.npy", "image 0", 0, 1),
+    _layout("labels: an image without entry", _npy(_saved({"0": np.eye(20)[0]})), "cls_labels.npy", "image 1"),
     _layout("labels: objects in arrays", _npy(_saved({"0": np.array([None])})), *_NPY_FIX),
     _layout("labels: zero bytes", _npy(b""), *_NPY_FIX),
 ]

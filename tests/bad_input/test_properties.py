@@ -96,8 +96,8 @@ def _any_table(rows: list[list[str]]) -> None:
 
 def _any_name(name: str) -> None:
     """A name from a user's file is refused, or stays in its folder."""
-    found, refusal = _tried(lambda: relative_name(name, "tags.csv, line 2"))
-    assert not refusal or refusal.startswith("tags.csv, line 2: ")
+    found, refusal = _tried(lambda: relative_name(name, "tags.csv:2"))
+    assert not refusal or refusal.startswith("tags.csv:2: ")
     assert found is None or not (found.startswith("/") or ".." in found.split("/"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from matching import assert_mentions, mentions
 from semples.data.coco import read_coco
 from semples.data.folder import read_folder
 from semples.data.validation import BadImages
@@ -42,16 +44,15 @@ def test_a_run_goes_on_and_lists_what_it_skipped(tmp_path: Path) -> None:
     (root / "tags.csv").write_text((root / "tags.csv").read_text().replace("2.png", "<b>2.png"))
     status, lines = run(_words(tmp_path, root, *SPOKEN), tmp_path)
     assert status == 0, lines
-    assert [line for line in lines if line.startswith("skipped")] == [
-        f"skipped 1 of 4 images that cannot be read, see {OUT}/skipped.json"
-    ]
+    (told,) = (line for line in lines if line.startswith("skipped"))
+    assert_mentions(told, 1, 4, f"{OUT}/skipped.json")
     out = tmp_path / OUT
     ((entry,),) = [json.loads((out / "skipped.json").read_text())["images"]]
     assert entry["path"] == str(hostile)
-    assert "the image is damaged" in entry["reason"]
+    assert "damaged" in entry["reason"]
     assert sorted(path.name for path in (out / "4-pseudo-masks").glob("*.png")) == ["0.png", "1.png", "3.png"]
     html = (out / "report.html").read_text()
-    assert "1 image that cannot be read was left out" in html
+    assert re.search(r"\b1 image\b[^<]* left out", html)
     assert "&lt;b&gt;2.png" in html
     assert "<b>2.png" not in html
 
@@ -73,10 +74,10 @@ def test_a_class_that_lost_all_its_images_is_warned_of(tmp_path: Path) -> None:
         _damaged(root / name)
     status, lines = run(_words(tmp_path, root, "--skip-bad-images"), tmp_path)
     assert status == 0, lines
-    told = f"skipped 2 of 4 images that cannot be read, see {OUT}/skipped.json"
-    assert f"{told}; no training image is left of: train" in lines
+    (told,) = (line for line in lines if line.startswith("skipped"))
+    assert_mentions(told, 2, 4, f"{OUT}/skipped.json", "train")
     assert json.loads((tmp_path / OUT / "dataset.json").read_text())["classes"] == ["boat", "train"]
-    assert "No training image is left of train" in write_report(tmp_path / OUT).read_text()
+    assert re.search(r"[Nn]o training image\b[^<]* train\b", write_report(tmp_path / OUT).read_text())
 
 
 def test_prediction_skips_too(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_prediction_skips_too(tmp_path: Path) -> None:
     (tmp_path / "a.png").unlink()
     status, (line,) = run(predict(SEGMENTATION, "b.png", more=["--skip-bad-images"]), tmp_path)
     assert status == 2
-    assert "none of the 1 images can be read" in line
+    assert_mentions(line, "none", 1)
 
 
 def test_each_image_is_read_once_and_a_bad_mask_is_not_looked_at(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_each_image_is_read_once_and_a_bad_mask_is_not_looked_at(tmp_path: Path)
 
 
 def test_a_missing_file_is_an_error_of_the_list(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none.png: cannot be opened"):
+    with pytest.raises(DataError, match=mentions("none.png")):
         BadImages().size_of(tmp_path / "none.png")
 
 

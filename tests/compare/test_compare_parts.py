@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from matching import assert_mentions, mentions
 from semples.cli import parser
 from semples.config import Config
 from semples.data.scenes import CONTEXTS, OBJECTS
@@ -89,7 +90,7 @@ def test_random_pairings_are_fixed_and_differ() -> None:
         assert len(pairs) == len(set(pairs.values())) == 10
         assert set(pairs) <= set(OBJECTS)
         assert set(pairs.values()) <= set(CONTEXTS)
-    with pytest.raises(ConfigError, match=r"data\.pairs has 15 objects, but there are 14 to draw from"):
+    with pytest.raises(ConfigError, match=mentions("data.pairs", 15, 14)):
         random_pairings(1, 15)
 
 
@@ -140,7 +141,8 @@ def test_the_page_tells_figures_spread_words_remarks_and_how_it_was_made(tmp_pat
     assert "| Match only | 55.0 ± 7.1 | 10.0 ± 0.0 | 30.0 ± 0.0 | 20.0 ± 0.0 |  |" in lines
     assert "| Full method | 70.0 ± 14.1 | 10.0 ± 0.0 | 30.0 ± 0.0 | 20.0 ± 0.0 | 3 of 4 |" in lines
     assert "| Supervised bound (network, held out) | 85.0 ± 7.1 |  |  |  |  |" in lines
-    assert "- full - match: +15.0 (95 % interval +10.0 to +20.0)" in lines
+    text = "\n".join(lines)
+    assert_mentions(text, "- full - match", "+15.0", 95, "+10.0", "+20.0")
     assert "- Clip-es is left out: no words." in lines
     assert lines[lines.index("```") + 1] == "semples compare --seeds 2"
     assert "- CPU: any, 2 threads" in lines

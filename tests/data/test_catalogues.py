@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from matching import assert_mentions, mentions, refusal
 from semples.data.catalogues import COCO, VOC, catalogue_from_names, voc_palette
 from semples.errors import ConfigError
 
@@ -68,7 +70,7 @@ def test_coco_prompt_names_differ_where_a_name_has_another_meaning() -> None:
 def test_category_ids_must_be_one_for_each_class() -> None:
     assert catalogue_from_names(["a", "b"], category_ids=[3, 7]).category_ids == (3, 7)
     for ids in ([3], [3, 3]):
-        with pytest.raises(ConfigError, match="1 different category ids for 2 classes"):
+        with pytest.raises(ConfigError, match=mentions(1, "category ids", 2)):
             catalogue_from_names(["a", "b"], category_ids=ids)
 
 
@@ -115,25 +117,22 @@ def test_names_are_their_own_prompt_names_unless_aliased() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "aliases", "text"),
+    ("names", "aliases", "named"),
     [
         (
             ["cat", "dog"],
             {"dgo": "puppy"},
-            'prompt name for "dgo": there is no such class. Did you mean "dog"?',
+            ("dgo", "dog"),
         ),
-        (["cat", "dog"], {"dog": " "}, 'prompt name for "dog" is blank'),
-        (["cat", "cat"], None, "class names repeat"),
-        ([], None, "a catalogue needs at least one class"),
-        ([f"c{k}" for k in range(255)], None, "255 classes, but 8-bit masks hold at most 254"),
-        (["cat", " dog"], None, "class name ' dog': expected text without blanks around it"),
-        (["cat", ""], None, "class name '': expected text"),
-        (["cat|dog"], None, 'without "|"'),
-        (["background", "cat"], None, "background is always there, as value 0; leave it out"),
+        (["cat", "dog"], {"dog": " "}, ('"dog"', "blank")),
+        (["cat", "cat"], None, ("cat",)),
+        ([], None, ("class",)),
+        ([f"c{k}" for k in range(255)], None, (255, 254)),
+        (["cat", " dog"], None, ("' dog'", "blanks")),
+        (["cat", ""], None, ("''",)),
+        (["cat|dog"], None, ("cat|dog", '"|"')),
+        (["background", "cat"], None, ("background", 0)),
     ],
 )
-def test_bad_names_are_refused(names: list[str], aliases: dict[str, str] | None, text: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        catalogue_from_names(names, aliases)
-    assert text in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_bad_names_are_refused(names: list[str], aliases: dict[str, str] | None, named: Sequence[object]) -> None:
+    assert_mentions(refusal(lambda: catalogue_from_names(names, aliases), ConfigError), *named)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from coco_json import box, edit, json_path, write_coco
+from matching import assert_mentions, mentions, refusal
 from semples.data.coco import read_coco
 from semples.data.coco_masks import _uncompressed, to_bitmap
 from semples.data.truth import read_truth
@@ -75,7 +77,7 @@ def test_parts_of_one_object_are_one(root: Path) -> None:
 def test_the_file_is_not_opened_before_a_mask_is_asked_for(root: Path) -> None:
     dataset = read_coco(root)
     json_path(root).unlink()
-    with pytest.raises(DataError, match="cannot be opened"):
+    with pytest.raises(DataError, match=mentions(json_path(root))):
         read_truth(dataset.train[0], 3)
 
 
@@ -109,39 +111,38 @@ def test_compressed_run_lengths_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "text"),
+    ("segmentation", "named"),
     [
-        (None, "no segmentation of COCO; expected a list of polygons"),
-        (True, "no segmentation of COCO"),
-        ([], "no segmentation of COCO"),
-        ([1, 2, 3, 4, 5, 6], "no segmentation of COCO"),
-        ([[0, 0, 4, 4]], "a polygon of 4 values, expected x1, y1"),
-        ([[0, 0, 4, 4, 2, 2, 1]], "a polygon of 7 values"),
-        ([[0, 0, 4, "x", 2, 2]], "a polygon of 6 values"),
-        ([[0, 0, 4, float("nan"), 2, 2]], "a polygon leaves the image of 8 x 10 pixels by far"),
-        ([[0, 0, 4, 1e9, 2, 2]], "a polygon leaves the image of 8 x 10 pixels by far"),
-        ({"size": [10, 8], "counts": [80]}, "run lengths for size [10, 8], but the image has [8, 10]"),
-        ({"size": [8, 10], "counts": [3, 10**6]}, "they cover 1000003 pixels of 80"),
-        ({"size": [8, 10], "counts": [3, 2]}, "they cover 5 pixels of 80"),
-        ({"size": [8, 10], "counts": [3, -3, 80]}, "they are no list of whole numbers from 0"),
-        ({"size": [8, 10], "counts": [80.0]}, "they are no list of whole numbers from 0"),
-        ({"size": [8, 10], "counts": None}, "they are no list of whole numbers from 0"),
-        ({"size": [8, 10]}, "they are no list of whole numbers from 0"),
-        ({"size": [8, 10], "counts": "P"}, "the text ends inside a number"),
-        ({"size": [8, 10], "counts": "0\u20ac"}, "is no character of them"),
-        ({"size": [8, 10], "counts": "oooooo0"}, "damaged run lengths"),
+        (None, ("COCO", "polygons")),
+        (True, ("COCO",)),
+        ([], ("COCO",)),
+        ([1, 2, 3, 4, 5, 6], ("COCO",)),
+        ([[0, 0, 4, 4]], ("polygon", 4, "x1, y1")),
+        ([[0, 0, 4, 4, 2, 2, 1]], ("polygon", 7)),
+        ([[0, 0, 4, "x", 2, 2]], ("polygon", 6)),
+        ([[0, 0, 4, float("nan"), 2, 2]], ("polygon", "8 x 10")),
+        ([[0, 0, 4, 1e9, 2, 2]], ("polygon", "8 x 10")),
+        ({"size": [10, 8], "counts": [80]}, ("run lengths", "[10, 8]", "[8, 10]")),
+        ({"size": [8, 10], "counts": [3, 10**6]}, ("run lengths", 1000003, 80)),
+        ({"size": [8, 10], "counts": [3, 2]}, ("run lengths", 5, 80)),
+        ({"size": [8, 10], "counts": [3, -3, 80]}, ("run lengths", "whole numbers", 0)),
+        ({"size": [8, 10], "counts": [80.0]}, ("run lengths", "whole numbers", 0)),
+        ({"size": [8, 10], "counts": None}, ("run lengths", "whole numbers", 0)),
+        ({"size": [8, 10]}, ("run lengths", "whole numbers", 0)),
+        ({"size": [8, 10], "counts": "P"}, ("run lengths", "ends")),
+        ({"size": [8, 10], "counts": "0\u20ac"}, ("run lengths", "character")),
+        ({"size": [8, 10], "counts": "oooooo0"}, ("run lengths",)),
     ],
 )  # fmt: skip
-def test_damaged_segmentations_are_refused(segmentation: Any, text: str) -> None:
-    with pytest.raises(DataError) as caught:
-        to_bitmap(segmentation, (8, 10), "a.json, annotation 7")
-    assert text in str(caught.value)
-    assert str(caught.value).startswith("a.json, annotation 7: ")
+def test_damaged_segmentations_are_refused(segmentation: Any, named: Sequence[object]) -> None:
+    text = refusal(lambda: to_bitmap(segmentation, (8, 10), "a.json, annotation 7"))
+    assert text.startswith("a.json, annotation 7: ")
+    assert_mentions(text, *named)
 
 
 def test_a_damaged_segmentation_is_named_by_its_number(root: Path) -> None:
     edit(json_path(root), lambda value: value["annotations"][1].update(segmentation=[[1, 2]]))
-    with pytest.raises(DataError, match="annotation 2 of image a: a polygon of 2 values"):
+    with pytest.raises(DataError, match=mentions("annotation 2", "image a", "polygon", 2)):
         masks(root)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, PngImagePlugin
 
+from matching import assert_mentions, mentions, refusal
 from semples.data.images import image_size, read_image, write_image
 from semples.errors import DataError
 
@@ -38,14 +39,6 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 def header_only_png(width: int, height: int) -> bytes:
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"\0")) + png_chunk(b"IEND", b"")
-
-
-def data_error(action: Callable[[], object]) -> str:
-    with pytest.raises(DataError) as caught:
-        action()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 # Photographs, modes
@@ -160,7 +153,7 @@ def test_content_counts_and_not_the_suffix(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_32_bit_grey_is_refused(tmp_path: Path, dtype: type[np.generic]) -> None:
     path = saved(tmp_path / "a.tif", Image.fromarray(np.ones((2, 2), dtype=dtype)))
-    assert "32-bit grey has no fixed range; save the image with 8 or 16 bits" in data_error(lambda: read_image(path))
+    assert_mentions(refusal(lambda: read_image(path)), path, 32, 8, 16)
 
 
 # Photographs, EXIF orientation
@@ -221,33 +214,30 @@ def test_size_needs_no_pixels(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(header_only_png(width=5000, height=7000))
     assert image_size(path) == (7000, 5000)
-    assert "a.png" in data_error(lambda: read_image(path))
+    assert "a.png" in refusal(lambda: read_image(path))
 
 
 # Photographs, damage
 
 
-def assert_refused(path: Path, reader: Callable[[Path], object], *texts: str) -> None:
-    text = data_error(lambda: reader(path))
-    for expected in (str(path), *texts):
-        assert expected in text
-    assert text.endswith("or leave it out")
+def assert_refused(path: Path, reader: Callable[[Path], object], *named: object) -> None:
+    assert_mentions(refusal(lambda: reader(path)), path, *named)
 
 
 @pytest.mark.parametrize("reader", [read_image, image_size])
 def test_missing_file(tmp_path: Path, reader: Callable[[Path], object]) -> None:
-    assert_refused(tmp_path / "none.jpg", reader, "cannot be opened (No such file or directory)")
+    assert_refused(tmp_path / "none.jpg", reader, "No such file or directory")
 
 
 @pytest.mark.parametrize("reader", [read_image, image_size])
 def test_folder_in_the_place_of_an_image(tmp_path: Path, reader: Callable[[Path], object]) -> None:
-    assert_refused(tmp_path, reader, "cannot be opened")
+    assert_refused(tmp_path, reader)
 
 
 @pytest.mark.parametrize("reader", [read_image, image_size])
 def test_empty_file(tmp_path: Path, reader: Callable[[Path], object]) -> None:
     (tmp_path / "a.jpg").touch()
-    assert_refused(tmp_path / "a.jpg", reader, "the file is empty")
+    assert_refused(tmp_path / "a.jpg", reader, "empty")
 
 
 @pytest.mark.parametrize("reader", [read_image, image_size])
@@ -256,7 +246,7 @@ def test_empty_file(tmp_path: Path, reader: Callable[[Path], object]) -> None:
 )
 def test_file_that_is_no_photograph(tmp_path: Path, reader: Callable[[Path], object], content: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
-    assert_refused(tmp_path / "a.jpg", reader, "this is no JPEG, PNG, WEBP, BMP, TIFF or GIF image; download it again")
+    assert_refused(tmp_path / "a.jpg", reader, "JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "a.gif"])
@@ -297,7 +287,7 @@ def test_flipped_bytes_are_refused_or_read_but_never_crash(tmp_path: Path) -> No
 def test_decompression_bomb(tmp_path: Path, reader: Callable[[Path], object]) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(header_only_png(width=60_000, height=60_000))
-    assert_refused(path, reader, "damaged or too large", "3600000000 pixels")
+    assert_refused(path, reader, "large", "3600000000 pixels")
 
 
 def test_decompression_bomb_in_a_text_chunk(tmp_path: Path) -> None:
@@ -320,13 +310,13 @@ def test_images_are_written_by_their_suffix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "rgb", "text"),
+    ("name", "rgb", "named"),
     [
-        ("a.gif", np.zeros((2, 2, 3), np.uint8), "a.gif: expected one of the suffixes .png, .jpg, .jpeg"),
-        ("a.png", np.zeros((2, 2, 4), np.uint8), r"expected uint8 RGB \[H, W, 3\], got uint8 \[2, 2, 4\]"),
-        ("a.png", np.zeros((2, 2, 3)), "got float64"),
+        ("a.gif", np.zeros((2, 2, 3), np.uint8), ("a.gif", ".png", ".jpg", ".jpeg")),
+        ("a.png", np.zeros((2, 2, 4), np.uint8), ("[H, W, 3]", "uint8 [2, 2, 4]")),
+        ("a.png", np.zeros((2, 2, 3)), ("[H, W, 3]", "float64")),
     ],
 )
-def test_only_uint8_rgb_is_written(tmp_path: Path, name: str, rgb: npt.NDArray[Any], text: str) -> None:
-    with pytest.raises(ValueError, match=text):
+def test_only_uint8_rgb_is_written(tmp_path: Path, name: str, rgb: npt.NDArray[Any], named: Sequence[object]) -> None:
+    with pytest.raises(ValueError, match=mentions(*named)):
         write_image(tmp_path / name, rgb)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from matching import mentions
 from semples.data.scenes import (
     COLOURS,
     CONTEXTS,
@@ -226,14 +227,14 @@ def test_noise_and_scatter_fill_a_long_area() -> None:
 
 
 @pytest.mark.parametrize(
-    ("placements", "text"),
+    ("placements", "named"),
     [
-        ((), "one or two placements, not 0"),
-        ((Placement("cat", None),) * 3, "one or two placements, not 3"),
-        ((Placement("dog", None),), 'unknown object "dog"'),
-        ((Placement("cat", "moon"),), 'unknown context "moon"'),
+        ((), ("placements", 0)),
+        ((Placement("cat", None),) * 3, ("placements", 3)),
+        ((Placement("dog", None),), ("object", "dog")),
+        ((Placement("cat", "moon"),), ("context", "moon")),
     ],
 )
-def test_bad_placements_are_refused(placements: tuple[Placement, ...], text: str) -> None:
-    with pytest.raises(ValueError, match=text):
+def test_bad_placements_are_refused(placements: tuple[Placement, ...], named: Sequence[object]) -> None:
+    with pytest.raises(ValueError, match=mentions(*named)):
         draw(0, 64, *placements)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from fake_run import (
     viewer_data,
 )
 
+from matching import assert_mentions, mentions
 from semples.errors import DataError
 from semples.html_report import write_report
 from semples.html_report.collect import Run, collect
@@ -101,7 +103,9 @@ def test_settings_show_what_is_not_at_its_default(run: Path) -> None:
     assert page.row("data.bias") == ["data.bias", "0.5", "0.9"]
     assert page.row("data.root") == ["data.root", "<b>bold</b>", "None"]
     (run / "config.yaml").write_text("seed: 0\n")
-    assert "Every setting is at its default." in report(run).text
+    page = report(run)
+    assert not any(row[0].startswith("data.") for row in page.rows)
+    assert "default" in page.text
 
 
 def test_heading_tells_time_memory_and_environment(run: Path) -> None:
@@ -129,13 +133,17 @@ def test_any_file_may_be_absent(run: Path, name: str) -> None:
 @pytest.mark.parametrize("text", ["{", "[1]", '{"stages": 3, "words": 3, "classes": 3, "train": 3}'])
 def test_a_damaged_file_is_named_and_left_out(run: Path, name: str, text: str) -> None:
     (run / name).write_text(text)
-    assert f"{name} could not be read" in report(run).text
+    (problem,) = collect(run).problems
+    assert problem.startswith(name)
+    assert problem in report(run).text
 
 
 @pytest.mark.parametrize("text", ["- a list", "data: [", "[1"])
 def test_a_damaged_config_is_named(run: Path, text: str) -> None:
     (run / "config.yaml").write_text(text)
-    assert "config.yaml could not be read" in report(run).text
+    (problem,) = collect(run).problems
+    assert problem.startswith("config.yaml")
+    assert problem in report(run).text
 
 
 def test_a_half_written_last_line_of_the_log_costs_that_line_only(run: Path) -> None:
@@ -143,7 +151,8 @@ def test_a_half_written_last_line_of_the_log_costs_that_line_only(run: Path) -> 
         log.write('{"stage": "match", "epo')
     found = collect(run)
     assert len(found.epochs) == 3
-    assert found.problems == ("metrics.jsonl: line 4 is damaged and left out.",)
+    (problem,) = found.problems
+    assert_mentions(problem, "metrics.jsonl", 4)
 
 
 def test_a_repeated_epoch_keeps_its_last_line(run: Path) -> None:
@@ -157,8 +166,8 @@ def test_a_stopped_run_names_what_is_missing(tmp_path: Path) -> None:
     stages["2-prompts"] = {"status": "skipped", "reason": "guidance is off"}
     put_json(tmp_path / "manifest.json", {"stages": stages})
     page = report(tmp_path)
-    assert "Not run yet: 3-refine, 4-pseudo-masks, 5-segment, 6-evaluate." in page.text
-    assert "1-match did not finish" in page.text
+    assert_mentions(page.text, "3-refine, 4-pseudo-masks, 5-segment, 6-evaluate")
+    assert re.search(r"1-match [^.]*finish", page.text)
     assert page.row("2-prompts") == ["2-prompts", "skipped", "–", "–", "guidance is off"]
     assert page.row("6-evaluate") == ["6-evaluate", "not run", "–", "–", ""]
     assert page.attributes("img") == []
@@ -181,7 +190,9 @@ def test_an_id_that_leaves_the_run_directory_is_refused(run: Path) -> None:
     dataset = json.loads((run / "dataset.json").read_text())
     dataset["train"][0]["id"] = "../../etc/secret"
     put_json(run / "dataset.json", dataset)
-    assert "cannot name a file inside the run directory" in report(run).text
+    (problem,) = collect(run).problems
+    assert_mentions(problem, "dataset.json", "../../etc/secret")
+    assert problem in report(run).text
 
 
 def test_the_same_run_gives_the_same_bytes_and_leaves_nothing_else(run: Path) -> None:
@@ -192,14 +203,14 @@ def test_the_same_run_gives_the_same_bytes_and_leaves_nothing_else(run: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
-    [(False, "is not a folder: give the run directory"), (True, "is not a run directory (no manifest.json")],
+    ("make", "named"),
+    [(False, ("folder",)), (True, ("run directory", "manifest.json"))],
 )
-def test_what_is_no_run_directory_is_said(tmp_path: Path, make: bool, message: str) -> None:
+def test_what_is_no_run_directory_is_said(tmp_path: Path, make: bool, named: Sequence[object]) -> None:
     directory = tmp_path / "elsewhere"
     if make:
         directory.mkdir()
-    with pytest.raises(DataError, match=re.escape(message)):
+    with pytest.raises(DataError, match=mentions(directory, *named)):
         write_report(directory)
     assert not (directory / "report.html").exists()
 
@@ -215,4 +226,4 @@ def test_unknown_run_has_a_heading_of_its_own(run: Path) -> None:
     (run / "dataset.json").unlink()
     found: Run = collect(run)
     assert found.classes == tuple(CLASSES)  # known from evaluation.json
-    assert "Run without a readable dataset.json" in report(run).text
+    assert_mentions(report(run).text, "dataset.json")

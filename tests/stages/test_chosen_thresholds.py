@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from test_pipeline import small
 
 import semples
+from matching import mentions
 from semples.config.loading import load_config
 from semples.errors import ConfigError
 from semples.method.thresholds import CANDIDATES, lowest, otsu_costs
@@ -161,5 +162,5 @@ def test_images_without_a_tag_leave_the_fallback(run: Run, criterion: str) -> No
 
 
 def test_prompts_need_guidance() -> None:
-    with pytest.raises(ConfigError, match=r"pseudo_masks\.criterion is prompts, but guidance\.enabled is false"):
+    with pytest.raises(ConfigError, match=mentions("pseudo_masks.criterion", "prompts", "guidance.enabled", "false")):
         load_config(overrides={"pseudo_masks.criterion": "prompts", "guidance.enabled": False})

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import semples
+from matching import mentions
 from semples.config import Config
 from semples.config.loading import load_config
 from semples.errors import ConfigError
@@ -150,20 +151,20 @@ class TestWords:
         assert {word for word, _ in semples.prompts(run)["boat"]} == {"water", "sky", "night"}
 
     def test_a_list_that_is_not_there_is_told_before_anything_runs(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match=r"prompts.words: /no/such/words.txt cannot be read"):
+        with pytest.raises(ConfigError, match=mentions("prompts.words", "/no/such/words.txt")):
             semples.run(small(prompts__words="/no/such/words.txt"), tmp_path / "run", quiet=True)
         assert not (tmp_path / "run" / "manifest.json").exists()
 
     def test_an_empty_list_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "words.txt").write_text("\n \n")
-        with pytest.raises(ConfigError, match=r"words.txt holds no word: give a text file, one word per line"):
+        with pytest.raises(ConfigError, match=mentions(tmp_path / "words.txt", "word")):
             semples.run(small(prompts__words=str(tmp_path / "words.txt")), tmp_path / "run", quiet=True)
 
     def test_a_list_that_the_model_does_not_know_is_refused(self, finished: Path, tmp_path: Path) -> None:
         run, words = tmp_path / "copy", tmp_path / "words.txt"
         shutil.copytree(finished, run)
         words.write_text("submarine\n")
-        with pytest.raises(ConfigError, match=r"prompts.words: the vision-language model knows no word of"):
+        with pytest.raises(ConfigError, match=mentions("prompts.words", words)):
             semples.run(small(prompts__words=str(words)), run, until="prompts", quiet=True)
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from matching import mentions
 from semples.config import SegmentConfig
 from semples.data.crops import ImageCache
 from semples.data.images import read_confidence, write_confidence
@@ -97,10 +98,10 @@ def test_confidence_comes_back_and_other_files_are_told(tmp_path: Path) -> None:
     confidence = np.arange(12, dtype=np.uint8).reshape(3, 4)
     write_confidence(tmp_path / "a.png", confidence)
     np.testing.assert_array_equal(read_confidence(tmp_path / "a.png", (3, 4)), confidence)
-    with pytest.raises(DataError, match=r"a.png: 3 x 4 pixels \(height x width\) of mode L, expected 4 x 3 of mode L"):
+    with pytest.raises(DataError, match=mentions("a.png", "3 x 4", "L", "4 x 3", "L")):
         read_confidence(tmp_path / "a.png", (4, 3))
     Image.fromarray(np.zeros((3, 4, 3), np.uint8)).save(tmp_path / "b.png")
-    with pytest.raises(DataError, match=r"b.png: 3 x 4 pixels \(height x width\) of mode RGB, expected 3 x 4"):
+    with pytest.raises(DataError, match=mentions("b.png", "3 x 4", "RGB", "3 x 4", "L")):
         read_confidence(tmp_path / "b.png", (3, 4))
-    with pytest.raises(DataError, match=r"c.png: .*"):
+    with pytest.raises(DataError, match=mentions("c.png")):
         read_confidence(tmp_path / "c.png", (3, 4))

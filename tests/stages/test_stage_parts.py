@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from matching import mentions
 from semples.errors import RunError
 from semples.inference.cams import multiscale_cams, read_cams, size_batches, tagged_cams
 from semples.models.generators.base import MaskGenerator, MaskGeneratorOutput
@@ -138,7 +139,7 @@ def test_small_images_that_are_scaled_up_come_in_smaller_batches() -> None:
 
 
 def test_missing_cams_name_the_stage_to_force(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="--force classify"):
+    with pytest.raises(RunError, match=mentions("0-classify", "--force classify")):
         read_cams(tmp_path / "0-classify", Sample("a", Path("a.png"), (2, 2), (0,)))
 
 
