@@ -35,12 +35,13 @@ from semples.config import (
 )
 from semples.data.images import write_image
 from semples.files import write_text
-from semples.inference.cams import write_cams
 from semples.models.segmentation import build_segmentation_network
+from semples.rundir.manifest import Manifest
+from semples.runtime.cam_files import write_cams
 from semples.runtime.run import Run
 from semples.runtime.setup import open_run
 from semples.stages.classify import train_classifier
-from semples.stages.pipeline import STAGES, Manifest, stage_digest
+from semples.stages.pipeline import STAGES
 from semples.stages.pseudo_masks import pseudo_masks
 from semples.verbs.prediction import predict
 from speed import CLOCKS, peak_mb, reset_peak, resident_mb
@@ -78,7 +79,7 @@ def opened(root: Path) -> Run:
     """Read the data set, and digest it as the pipeline does before each stage."""
     run = open_run(settings(root), root / "run", quiet=True)
     for stage in STAGES:
-        stage_digest(stage, run, Manifest(run.directory / "manifest.json"))
+        stage.digest(run, Manifest(run.directory))
     return run
 
 
@@ -92,7 +93,7 @@ def predicted(root: Path) -> None:
 def untrained_cams(root: Path) -> None:
     """CAMs of a generator that learned nothing."""
     run = opened(root)
-    write_cams(run, "classify", run.build_generator())
+    write_cams(run, "classify", run.models.build_generator())
 
 
 WALKS: dict[str, Callable[[Path], Any]] = {

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from naive import VisionLanguage
-from semples.inference.cams import image_labels, multiscale_cams, tagged_cams
+from semples.inference.cams import tagged_cams
 from semples.models.generators.base import MaskGeneratorOutput
 from sizes import Sizes, build_vision_language, smooth
 
@@ -79,7 +79,8 @@ def maps_of_tags_alone(sizes: Sizes, form: str) -> Work:
     def work() -> Results:
         if form == "package":
             return {"cams": torch.cat(tagged_cams(generator, pixels, tags, sizes.classes, (1.0, 1.2), True))}
-        maps = multiscale_cams(generator, pixels, (1.0, 1.2), True, image_labels(tags, sizes.classes))
+        every = [range(sizes.classes)] * len(tags)
+        maps = tagged_cams(generator, pixels, every, sizes.classes, (1.0, 1.2), True)
         return {"cams": torch.cat([own[list(chosen)] for own, chosen in zip(maps, tags, strict=True)])}
 
     return work

@@ -24,10 +24,11 @@ from semples.config import ClassifyConfig, Config, DataConfig, GuidanceConfig, M
 from semples.data.crops import resize, to_pixels
 from semples.data.images import read_image, read_mask
 from semples.data.voc import read_voc
-from semples.inference.cams import multiscale_cams
+from semples.inference.cams import tagged_cams
 from semples.method.metrics import ThresholdSweep
 from semples.models.generators.base import MaskGenerator
 from semples.records import ClassCatalogue, Dataset, Sample
+from semples.rundir.layout import RunDirectory
 from semples.runtime.run import Run
 from semples.stages.classify import train_classifier
 from semples.training.loop import make_accelerator, peak_memory_mb
@@ -69,8 +70,8 @@ def score(
     sweep = ThresholdSweep(len(SIX) + 1)
     for sample in samples:
         pixels = to_pixels(resize(read_image(sample.path), SIDE))[None]
-        maps = multiscale_cams(generator, pixels, scales, flip=True)[:, list(sample.tags)]
-        maps = F.interpolate(maps, sample.size, mode="bilinear", align_corners=False)[0].clamp(0, 1)
+        (maps,) = tagged_cams(generator, pixels, [sample.tags], len(SIX), scales, flip=True)
+        maps = F.interpolate(maps[None], sample.size, mode="bilinear", align_corners=False)[0].clamp(0, 1)
         sweep.update((maps * 255).round().to(torch.uint8).numpy(), sample.tags, truth_in_six(sample, names))
     threshold, matrix = sweep.best()
     return {"miou": matrix.miou, "threshold": threshold}
@@ -94,7 +95,9 @@ def main() -> None:
     )
     started = time.perf_counter()
     with TemporaryDirectory() as folder:
-        run = Run(Path(folder), config, dataset, make_accelerator("cpu", "fp32"), TrainingLog(quiet=False))
+        run = Run(
+            RunDirectory(Path(folder)), config, dataset, make_accelerator("cpu", "fp32"), TrainingLog(quiet=False)
+        )
         generator = train_classifier(run).eval()
     seconds = time.perf_counter() - started
     names = read_voc(args.data).catalogue.names

@@ -23,7 +23,7 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from provenance import provenance
-from semples.inference.cams import multiscale_cams
+from semples.inference.cams import tagged_cams
 from semples.method.losses import MatchScore, prompt_loss
 from semples.models.generators.weaktr.generator import WeakTrGenerator, build_weaktr
 from semples.models.prompt_bank import PromptBank
@@ -68,7 +68,8 @@ def build_step(use: str) -> Callable[[], Any]:
     """What is timed: a training step with its backward pass, or inference on one image."""
     if use == "inference":
         generator = build_generator().eval()
-        return lambda: multiscale_cams(generator, torch.rand(1, 3, SIDE, SIDE), [1.0, 1.2], flip=True)
+        every = [range(CLASSES)]
+        return lambda: tagged_cams(generator, torch.rand(1, 3, SIDE, SIDE), every, CLASSES, [1.0, 1.2], flip=True)
     vision_language, score = build_clip(), MatchScore()
     with torch.no_grad():
         texts = vision_language.encode_classes([chr(ord("a") + k) for k in range(CLASSES)])

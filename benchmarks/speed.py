@@ -30,7 +30,8 @@ from naive import VisionLanguage, Weights, background_features, build_naive_gene
 from naive import multiscale_cams as naive_multiscale_cams
 from optimisations import OPTIMISATIONS, Results, Work
 from provenance import provenance
-from semples.inference.cams import size_batches, tagged_cams
+from semples.inference.batches import size_batches
+from semples.inference.cams import tagged_cams
 from semples.method.losses import MatchScore
 from semples.method.masks import masked_regions, positive_pairs, soft_masks
 from semples.models.prompt_bank import PromptBank

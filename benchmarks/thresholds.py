@@ -35,25 +35,19 @@ from torch import Tensor
 from provenance import provenance
 from semples.config.loading import load_config
 from semples.data.crops import to_pixels
-from semples.data.subsets import evenly
+from semples.data.subsets import evenly_spaced
 from semples.data.truth import read_truth
-from semples.inference.cams import image_labels, multiscale_cams
+from semples.inference.cams import tagged_cams
+from semples.inference.thresholds.base import FALLBACK, ImageMaps, best_threshold
+from semples.inference.thresholds.histogram import value_histogram
+from semples.inference.thresholds.prompts import PromptsCriterion, RegionJudge
 from semples.method.masks import label_map
 from semples.method.metrics import THRESHOLDS, ConfusionMatrix
-from semples.method.thresholds import CANDIDATES, prompt_costs
+from semples.method.thresholds import CANDIDATES, otsu_costs, prompt_costs
+from semples.rundir.layout import RunDirectory
 from semples.runtime.run import Run
 from semples.runtime.setup import read_dataset
-from semples.runtime.threshold_choice import (
-    FALLBACK,
-    IMAGES,
-    Maps,
-    best_by_prompts,
-    best_threshold,
-    costs_by_otsu,
-    judged_maps,
-    region_features,
-    text_features,
-)
+from semples.runtime.threshold_choice import IMAGES, judged_maps
 from semples.stages.evaluation import sweep_maps
 from semples.training.loop import make_accelerator
 from semples.training.progress import TrainingLog
@@ -64,17 +58,25 @@ PRIOR = 10
 
 def open_finished(directory: Path) -> Run:
     """Open a run without writing to it."""
-    config = load_config(directory / "config.yaml")
-    dataset = read_dataset(config, directory)
-    return Run(directory, config, dataset, make_accelerator("cpu", "fp32"), TrainingLog(quiet=True))
+    files = RunDirectory(directory)
+    config = load_config(files.config)
+    dataset = read_dataset(config, files)
+    return Run(files, config, dataset, make_accelerator("cpu", "fp32"), TrainingLog(quiet=True))
+
+
+def judge_of(run: Run) -> RegionJudge:
+    """The vision-language model of a run, with its texts and prompts."""
+    models = run.models
+    return RegionJudge(models.vision_language, models.match_score, models.class_features(), models.prompt_features())
 
 
 @torch.no_grad()
-def costs_of_pairs(run: Run, maps: Sequence[Maps]) -> tuple[Tensor, Tensor]:
+def costs_of_pairs(run: Run, maps: Sequence[ImageMaps]) -> tuple[Tensor, Tensor]:
     """Costs [2, P, T] of all (image, class) pairs: with four terms, and without the prompt in the background."""
-    score, texts, prompts = run.match_score, *text_features(run)
+    judge = judge_of(run)
+    score, texts, prompts = judge.score, judge.texts, judge.prompts
     four, three = [], []
-    for index, foreground, background in chain.from_iterable(region_features(run, shown) for shown in maps):
+    for index, foreground, background in chain.from_iterable(judge.region_features(shown) for shown in maps):
         costs = prompt_costs(foreground, background, texts[index], prompts[index], score)
         four.append(costs)
         three.append(costs + score.log(background, prompts[index]))
@@ -93,7 +95,7 @@ def colour_costs(image: Tensor, labels: Tensor) -> Tensor:
     return torch.stack(left)
 
 
-def costs_by_colours(maps: Sequence[Maps]) -> list[float]:
+def costs_by_colours(maps: Sequence[ImageMaps]) -> list[float]:
     """Mean over the images."""
     costs = [
         colour_costs(m.read_image(), torch.stack([label_map(m.cams, m.classes, t) for t in CANDIDATES]))
@@ -114,20 +116,21 @@ def chance_corrected(first: Tensor, second: Tensor) -> list[float]:
 @torch.no_grad()
 def costs_by_stability(run: Run, stage: str, count: int) -> list[float]:
     """Disagreement between mirrored images at the smallest scale and images at the largest."""
-    generator, scales = run.load_generator(stage), run.config.cams.scales
+    generator, scales = run.models.load_generator(stage), run.config.cams.scales
     views: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for index in evenly(range(len(run.dataset.train)), count):
+    for index in evenly_spaced(range(len(run.dataset.train)), count):
         sample = run.dataset.train[index]
-        pixels, labels = to_pixels(run.train_images[index])[None], image_labels([sample.tags], run.num_classes)
-        cams_of = partial(multiscale_cams, generator, flip=False, labels=labels, affinity_steps=run.affinity_steps)
-        mirrored = cams_of(pixels.flip(-1), scales=[min(scales)]).flip(-1)
-        for view, cams in zip(views, (mirrored, cams_of(pixels, scales=[max(scales)])), strict=True):
-            view.append(cams[0, list(sample.tags)].flatten())
+        pixels, shared = to_pixels(run.train_images[index])[None], ([sample.tags], run.num_classes)
+        cams_of = partial(tagged_cams, generator, flip=False, affinity_steps=run.models.affinity_steps)
+        (mirrored,) = cams_of(pixels.flip(-1), *shared, scales=[min(scales)])
+        (large,) = cams_of(pixels, *shared, scales=[max(scales)])
+        for view, cams in zip(views, (mirrored.flip(-1), large), strict=True):
+            view.append(cams.flatten())
     first, second = (torch.cat(view) > torch.tensor(CANDIDATES)[:, None] for view in views)
     return chance_corrected(first, second)
 
 
-def miou_at(run: Run, maps: Sequence[Maps], thresholds: Callable[[int, Tensor], Tensor]) -> float:
+def miou_at(run: Run, maps: Sequence[ImageMaps], thresholds: Callable[[int, Tensor], Tensor]) -> float:
     """Score maps cut at thresholds of their own: ``thresholds(position, classes [P])`` gives one for each [P]."""
     matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
     for position, shown in enumerate(maps):
@@ -136,7 +139,7 @@ def miou_at(run: Run, maps: Sequence[Maps], thresholds: Callable[[int, Tensor], 
     return matrix.miou
 
 
-def by_prompts(run: Run, maps: Sequence[Maps], judged: Sequence[int]) -> dict[str, Any]:
+def by_prompts(run: Run, maps: Sequence[ImageMaps], judged: Sequence[int]) -> dict[str, Any]:
     """Threshold, or mIoU where there are several, of the criteria that need the vision-language model."""
     (four, three), classes = costs_of_pairs(run, maps)
     positions = torch.cat([torch.full_like(shown.classes, i) for i, shown in enumerate(maps)])
@@ -151,7 +154,7 @@ def by_prompts(run: Run, maps: Sequence[Maps], judged: Sequence[int]) -> dict[st
         return torch.tensor([best_threshold(costs.tolist()) for costs in drawn])
 
     return {
-        "prompts": best_by_prompts(whole.tolist()),
+        "prompts": PromptsCriterion(judge_of(run)).best(whole.tolist()),
         "three_terms": best_threshold(three[is_judged].mean(0).tolist()),
         "prompts_class": miou_at(run, maps, lambda _, present: torch.tensor([of_class[i] for i in present.tolist()])),
         "prompts_image": miou_at(run, maps, of_pair),
@@ -161,15 +164,15 @@ def by_prompts(run: Run, maps: Sequence[Maps], judged: Sequence[int]) -> dict[st
 
 def measure(run: Run, stage: str, refined: bool, count: int, stability: int) -> dict[str, Any]:
     """Oracle and criteria for the CAMs of a stage."""
-    indices = evenly(range(len(run.dataset.train)), count or len(run.dataset.train))
+    indices = evenly_spaced(range(len(run.dataset.train)), count or len(run.dataset.train))
     maps = list(judged_maps(run, stage, indices, refined))
     sweep = sweep_maps(run, maps)
     best, oracle = sweep.best()
-    judged = evenly(range(len(maps)), IMAGES)
+    judged = evenly_spaced(range(len(maps)), IMAGES)
     some = [maps[position] for position in judged]
     chosen: dict[str, float] = {
         "constant": FALLBACK,
-        "otsu": best_threshold(costs_by_otsu(run, some)),
+        "otsu": best_threshold(otsu_costs(value_histogram(some, run.device)).tolist()),
         "colours": best_threshold(costs_by_colours(some)),
     }
     if stability and not refined:
@@ -227,7 +230,7 @@ def main() -> None:
         run = open_finished(directory)
         found = results[str(directory.name)] = {}
         for stage in args.stages.split(","):
-            if not (run.folder(stage) / "cams").is_dir():
+            if not run.directory.cams(stage).is_dir():
                 continue
             for kind in ("cut", "refined"):
                 found[f"{stage} {kind}"] = measure(run, stage, kind == "refined", args.images, args.stability)

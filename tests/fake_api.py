@@ -15,7 +15,7 @@ import semples
 from semples.cli import main
 from semples.cli.verbs import VERBS
 from semples.config import Config
-from semples.stages.updates import StageNews, Teller
+from semples.stages.updates import StageListener, StageUpdate
 
 SCORES: dict[str, Any] = {
     "split": "train",
@@ -57,10 +57,10 @@ COMPARISON: dict[str, Any] = {
     },
 }
 
-NEWS = (
-    StageNews("classify", "done", 1.5, 300, warnings=("few images",)),
-    StageNews("match", "skipped", reason="guidance.enabled is false"),
-    StageNews("segment", "unchanged"),
+UPDATES = (
+    StageUpdate("classify", "done", 1.5, 300, warnings=("few images",)),
+    StageUpdate("match", "skipped", reason="guidance.enabled is false"),
+    StageUpdate("segment", "unchanged"),
 )
 
 
@@ -97,7 +97,7 @@ class FakeApi:
         assert len(self.calls) == 1
         return self.calls[0][1]
 
-    def demo(self, out: Path, config: Config, force: str | None, quiet: bool, on_stage: Teller | None) -> Path:
+    def demo(self, out: Path, config: Config, force: str | None, quiet: bool, on_stage: StageListener | None) -> Path:
         self.called("demo", {"out": out, "config": config, "force": force, "quiet": quiet})
         self.tell_of_stages(on_stage)
         self.leave_results(out)
@@ -110,7 +110,7 @@ class FakeApi:
         until: str | None = None,
         force: str | None = None,
         quiet: bool = False,
-        on_stage: Teller | None = None,
+        on_stage: StageListener | None = None,
     ) -> Path:
         self.called("run", {"config": config, "out": out, "until": until, "force": force, "quiet": quiet})
         self.tell_of_stages(on_stage)
@@ -118,8 +118,8 @@ class FakeApi:
             self.leave_results(out)
         return out
 
-    def tell_of_stages(self, on_stage: Teller | None) -> None:
-        for news in NEWS if on_stage is not None else ():
+    def tell_of_stages(self, on_stage: StageListener | None) -> None:
+        for news in UPDATES if on_stage is not None else ():
             on_stage(news)  # type: ignore[misc]
 
     def leave_results(self, out: Path) -> None:

@@ -23,8 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rundir": {*FOUNDATION},
     "data": {*FOUNDATION},
     "models": {"errors", "records", "parallel"},
-    "training": {"errors", "files", "method", "parallel", "records"},
-    "inference": {*FOUNDATION, "data", "method", "models", "parallel", "runtime"},
+    "training": {"errors", "files", "method", "parallel", "records", "rundir"},
+    "inference": {*FOUNDATION, "method", "models", "parallel", "rundir"},
     "runtime": {*FOUNDATION, "config", "data", "method", "models", "parallel", "training", "inference", "rundir"},
     "html_report": {*FOUNDATION, "config", "data", "rundir"},
 }

@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from conftest import REPOSITORY
-from semples.cli import STAGES as CLI_STAGES
 from semples.cli import main
+from semples.rundir.layout import STAGES
 
 PAGE = (REPOSITORY / "docs" / "artefacts.md").read_text(encoding="utf-8")
 WILD = {"ID": ".+", "DIGEST": "[0-9a-f]+", "STEP": r"\w+"}
@@ -109,7 +109,7 @@ def test_json_of_a_real_run_has_the_keys_of_the_page(
     captured = capsys.readouterr()
     assert captured.err == ""
     *stages, result = map(json.loads, captured.out.splitlines())
-    assert [line["stage"] for line in stages] == list(CLI_STAGES[:-1])  # all but the report
+    assert [line["stage"] for line in stages] == list(STAGES)
     assert {line["status"] for line in stages} == {"unchanged"}
     (row,) = re.findall(r"^\| `run`, `demo` \| (.*) \|$", PAGE, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", row)) == {key for line in (*stages, result) for key in line}

@@ -12,10 +12,11 @@ import yaml
 
 import semples
 from fake_api import COMPARISON, EVALUATION, SCORES, FakeApi, Finding, cells, error_line
-from semples.cli import STAGES, main
+from semples.cli import main
 from semples.config import DEFAULT_PAIRS
 from semples.config.loading import DEMO, load_config
 from semples.errors import DataError, RunError
+from semples.rundir.layout import STAGE_NAMES
 
 Output = pytest.CaptureFixture[str]
 
@@ -29,10 +30,10 @@ def test_demo_prints_scores_and_report(api: FakeApi, capsys: Output) -> None:
     assert cells(output) == [
         ["oracle", "oracle", "false", "false"],
         ["result", "mIoU %", "mIoU %", "threshold", "threshold", "positive", "negative"],
-        ["CAM classify", "51.2", "58.8", "0.40", "0.35", "0.30", "0.25"],
+        ["CAM", "51.2", "58.8", "0.40", "0.35", "0.30", "0.25"],
         ["Pseudo masks", "53.3", "-", "-", "-", "0.30", "0.25"],
-        ["Segmentation train", "61.1", "-", "-", "-", "0.30", "0.25"],
-        ["Segmentation val", "62.2", "-", "-", "-", "0.30", "0.25"],
+        ["Segmentation, train", "61.1", "-", "-", "-", "0.30", "0.25"],
+        ["Segmentation, held out", "62.2", "-", "-", "-", "0.30", "0.25"],
     ]
     assert output.endswith(f"report: {Path('runs/demo/report.html')}\n")
 
@@ -234,7 +235,7 @@ def test_report(api: FakeApi, capsys: Output) -> None:
         (["demo", "--cams.flip"], "--cams.flip has no value, expected --cams.flip VALUE"),
         (["demo", "here"], 'unexpected argument "here", expected --section.key VALUE'),
         (["demo", "--force", "mtach"],
-         f'argument --force: there is no stage "mtach", expected one of {", ".join(STAGES)}'
+         f'argument --force: there is no stage "mtach", expected one of {", ".join(STAGE_NAMES)}'
          " (see `semples demo --help`)"),
         (["demo", "--out"], "argument --out: expected one argument (see `semples demo --help`)"),
         (["run"], "run needs --config FILE (`semples run --print_config` prints one to start from)"),
@@ -336,9 +337,3 @@ def test_python_dash_m() -> None:
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 2
     assert finished.stderr.startswith('semples: error: there is no verb "dmeo"')
-
-
-def test_stages_are_those_of_the_pipeline() -> None:
-    from semples.stages.pipeline import STAGE_NAMES
-
-    assert STAGES == STAGE_NAMES

@@ -26,7 +26,7 @@ def test_compare_ends_with_one_json_object(api: FakeApi, capsys: Output) -> None
     assert cells(output) == [
         ["method", "mIoU %", "oracle mIoU %", "false positive", "false negative"],
         ["CAM", "54.0 (50.0-60.0)", "61.0", "0.25 (0.20-0.30)", "0.10"],
-        ["Full method", "70.0", "61.0", "0.25 (0.20-0.30)", "0.10"],
+        ["CAM + full", "70.0", "61.0", "0.25 (0.20-0.30)", "0.10"],
         ["Supervised bound", "85.0 (80.0-90.0)"],
     ]
     caption = " ".join(output.split())
@@ -39,7 +39,7 @@ def test_compare_shows_a_method_that_has_nothing_to_train(api: FakeApi, capsys: 
     methods = {"classify": METHOD, "match": None, "full": METHOD}
     api.comparison = {**COMPARISON, "methods": methods, "differences": {}}
     assert main(["compare"]) == 0
-    assert ["Match only", "-", "-", "-", "-"] in cells(capsys.readouterr().out)
+    assert ["CAM + match", "-", "-", "-", "-"] in cells(capsys.readouterr().out)
 
 
 def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Output) -> None:
@@ -52,7 +52,7 @@ def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Ou
     output = capsys.readouterr().out
     assert json.loads(output.splitlines()[-1]) == api.comparison
     names = [re.split(r"\s{2,}", line)[0] for line in output.splitlines()]
-    run = ["CAM", "Full method"]
+    run = ["CAM", "CAM + full"]
     assert [name for name in names if name.strip()][2:9] == [
         "pairing 1",
         *run,

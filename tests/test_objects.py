@@ -15,9 +15,10 @@ from semples import MaskGenerator, Pipeline, RunResult, load_config
 from semples.config import Config
 from semples.data.images import read_image, read_mask
 from semples.errors import ConfigError, DataError, RunError
-from semples.inference.cams import read_cams
 from semples.records import Sample
-from semples.stages.updates import StageNews
+from semples.rundir.layout import RunDirectory
+from semples.runtime.cam_files import read_cams
+from semples.stages.updates import StageUpdate
 from semples.verbs import pipelines
 
 torch.set_num_threads(1)
@@ -55,7 +56,7 @@ def test_masks_are_those_of_a_run_with_one_threshold(tiny_run: Path, tmp_path: P
 def test_cams_are_those_of_the_run(tiny_run: Path, generator: MaskGenerator) -> None:
     id, path, tags = photograph(tiny_run)
     indices = tuple(sorted(RunResult(tiny_run).classes.index(tag) for tag in tags))
-    written, _ = read_cams(tiny_run / "3-refine", Sample(id, path, (64, 64), indices))
+    written, _ = read_cams(RunDirectory(tiny_run), "refine", Sample(id, path, (64, 64), indices))
     maps = generator.cams(path, tags)
     assert list(maps) == tags
     for map, quantized in zip(maps.values(), written, strict=True):
@@ -156,7 +157,7 @@ def test_settings_of_a_pipeline(tmp_path: Path) -> None:
 
 def test_a_pipeline_tells_of_its_stages_and_leaves_results(tiny_run: Path, tmp_path: Path) -> None:
     """Classification alone, on the scenes of the other run."""
-    news: list[StageNews] = []
+    news: list[StageUpdate] = []
     config = load_config(tiny_run / "config.yaml", {"data.root": str(tiny_run / "scenes")})
     result = Pipeline(config, out=tmp_path / "run").run(until="classify", quiet=True, on_stage=news.append)
     assert [(item.stage, item.status) for item in news] == [("classify", "done")]

@@ -19,7 +19,7 @@ from semples.data.images import image_size, read_image, read_mask
 from semples.data.restricted_npy import read_class_labels
 from semples.data.tags import read_tags_csv, relative_name
 from semples.errors import ConfigError, DataError
-from semples.rundir.dataset import read_dataset_index
+from semples.rundir.dataset import read_dataset
 
 from .files import encoded
 
@@ -81,7 +81,7 @@ def _changed_image(given: tuple[str, list[tuple[float, int]]]) -> None:
 
 def _any_bytes(content: bytes) -> None:
     """No reader falls over bytes that are no file of its kind."""
-    for read in (read_image, image_size, read_tags_csv, read_class_labels, read_table, read_dataset_index):
+    for read in (read_image, image_size, read_tags_csv, read_class_labels, read_table, read_dataset):
         _written(content, read)
     _written(content, lambda path: read_mask(path, None, 2))
 
@@ -120,7 +120,7 @@ def _any_yaml(value: Any) -> None:
 
 def _any_index(value: Any) -> None:
     """Ids that dataset.json gives name files inside a folder."""
-    dataset = _written(json.dumps(value).encode(), read_dataset_index)
+    dataset = _written(json.dumps(value).encode(), read_dataset)
     for sample in dataset.train if dataset else ():
         assert (Path("/run") / f"{sample.id}.png").resolve().is_relative_to("/run")
 

@@ -138,8 +138,8 @@ def test_the_page_tells_figures_spread_words_remarks_and_how_it_was_made(tmp_pat
     result = {**record(**rows), "summary": {"methods": {}, "differences": found}}
     write_page(result, tmp_path / "page.md", "CPU: any, 2 threads", "semples compare --seeds 2")
     lines = (tmp_path / "page.md").read_text().splitlines()
-    assert "| Match only | 55.0 ± 7.1 | 10.0 ± 0.0 | 30.0 ± 0.0 | 20.0 ± 0.0 |  |" in lines
-    assert "| Full method | 70.0 ± 14.1 | 10.0 ± 0.0 | 30.0 ± 0.0 | 20.0 ± 0.0 | 3 of 4 |" in lines
+    assert "| CAM + match | 55.0 ± 7.1 | 10.0 ± 0.0 | 30.0 ± 0.0 | 20.0 ± 0.0 |  |" in lines
+    assert "| CAM + full | 70.0 ± 14.1 | 10.0 ± 0.0 | 30.0 ± 0.0 | 20.0 ± 0.0 | 3 of 4 |" in lines
     assert "| Supervised bound (network, held out) | 85.0 ± 7.1 |  |  |  |  |" in lines
     text = "\n".join(lines)
     assert_mentions(text, "- full - match", "+15.0", 95, "+10.0", "+20.0")

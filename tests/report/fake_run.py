@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from semples.html_report import write_report
-from semples.html_report.collect import STAGES
+from semples.rundir.layout import MAIN_STAGES, stage_folder
 
 HOSTILE = "<script>alert('x')</script>"
 CLASSES = ["cat", HOSTILE]
@@ -90,7 +90,10 @@ def make_run(tmp_path: Path) -> Path:
     put_json(directory / "6-evaluate/samples.json", {"train": ["a", "folder/b", "c"], "val": ["held"]})
     done = {"status": "done", "digest": "0", "outputs": [], "seconds": 75.0, "peak_memory_mb": 812.4}
     warned = {**done, "warnings": ["12 % of the scores of loss background were clamped"]}
-    put_json(directory / "manifest.json", {"stages": {**dict.fromkeys(STAGES, done), "1-match": warned}})
+    put_json(
+        directory / "manifest.json",
+        {"stages": {**dict.fromkeys(map(stage_folder, MAIN_STAGES), done), "1-match": warned}},
+    )
     put_json(directory / "evaluation.json", EVALUATION)
     words = {
         "cat": [[["cat", 0.9]], [["sofa", 0.8], ["rug", 0.4]]],

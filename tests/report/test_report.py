@@ -24,7 +24,7 @@ from fake_run import (
 from matching import assert_mentions, mentions
 from semples.errors import DataError
 from semples.html_report import write_report
-from semples.html_report.collect import Run, collect
+from semples.html_report.collect import collect
 
 
 @pytest.fixture
@@ -224,6 +224,6 @@ def test_report_needs_neither_torch_nor_matplotlib() -> None:
 
 def test_unknown_run_has_a_heading_of_its_own(run: Path) -> None:
     (run / "dataset.json").unlink()
-    found: Run = collect(run)
+    found = collect(run)
     assert found.classes == tuple(CLASSES)  # known from evaluation.json
     assert_mentions(report(run).text, "dataset.json")

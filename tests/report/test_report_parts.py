@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
@@ -13,8 +14,10 @@ from fake_run import (
 )
 
 from semples.html_report import build, charts, findings, tables
-from semples.html_report.collect import Epoch, LearnedWords, collect
-from semples.html_report.scores import read_evaluation
+from semples.html_report.collect import collect
+from semples.rundir.evaluation import parse_evaluation
+from semples.rundir.metrics import EpochMetrics
+from semples.rundir.words import LearnedWords
 
 
 @pytest.fixture
@@ -23,15 +26,15 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_headline_gains_are_over_the_first_cam() -> None:
-    found = tables.tiles(read_evaluation(EVALUATION).scores)
-    assert [tile.label for tile in found] == ["CAM", "Refined CAM", "Pseudo masks", "Segmentation, held out"]
+    found = tables.tiles(parse_evaluation(json.dumps(EVALUATION)).scores)
+    assert [tile.label for tile in found] == ["CAM", "CAM + full", "Pseudo masks", "Segmentation, held out"]
     assert [tile.gain for tile in found] == [None, *map(pytest.approx, (0.112, 0.15, 0.18))]
 
 
 def test_refinement_steps_stand_between_cams_and_masks_in_their_order() -> None:
     steps = {"dense_crf": EVALUATION["pseudo_masks"], "pixel_adaptive": EVALUATION["pseudo_masks"]}
-    labels = [score.label for score in read_evaluation({**EVALUATION, "refinements": steps}).scores]
-    assert labels[1:5] == ["Refined CAM", "After dense_crf", "After pixel_adaptive", "Pseudo masks"]
+    labels = [score.label for score in parse_evaluation(json.dumps({**EVALUATION, "refinements": steps})).scores]
+    assert labels[1:5] == ["CAM + full", "After dense_crf", "After pixel_adaptive", "Pseudo masks"]
 
 
 def test_warnings_of_the_stages_are_passed_on(run: Path) -> None:
@@ -86,8 +89,8 @@ def test_nice_ticks(low: float, high: float, expected: list[float]) -> None:
     assert charts.nice_ticks(low, high) == pytest.approx(expected)
 
 
-def epoch_of(epoch: int, loss: float, **parts: float) -> Epoch:
-    return Epoch("match", epoch, loss, parts, math.nan, math.nan)
+def epoch_of(epoch: int, loss: float, **parts: float) -> EpochMetrics:
+    return EpochMetrics("match", epoch, loss=loss, parts=parts)
 
 
 def test_chart_places_points_between_the_margins() -> None:

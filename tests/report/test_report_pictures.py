@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from semples.data.overlays import heat_overlay
-from semples.data.subsets import evenly
+from semples.data.subsets import evenly_spaced
 from semples.html_report import gallery, pictures, quality
 from semples.html_report.collect import collect
 from semples.records import Sample
@@ -168,7 +168,7 @@ def test_missing_and_damaged_pictures_leave_placeholders_and_are_named(run: Path
     ]
     # "c" has no file of CAMs in any of the three stages
     assert (
-        "left out of the gallery: CAM of a, Refined CAM of a, Pseudo mask of a, Ground truth of a, CAM of c and 2 more."
+        "left out of the gallery: CAM of a, CAM + full of a, Pseudo mask of a, Ground truth of a, CAM of c and 2 more."
     ) in page.text
 
 
@@ -200,7 +200,7 @@ def test_layers_are_those_that_some_shown_image_has(run: Path) -> None:
         path.unlink()
     found = collect(run)
     names = [layer.name for layer in gallery.available_layers(found, "train")]
-    assert names == ["CAM", "Matched CAM", "Pseudo mask", "Prediction", "Ground truth"]
+    assert names == ["CAM", "CAM + match", "Pseudo mask", "Prediction", "Ground truth"]
     assert [layer.name for layer in gallery.available_layers(found, "val")] == ["Prediction", "Ground truth"]
     buttons = [button.get("data-name") for button in report(run).attributes("button") if "data-choose" in button]
     assert buttons == ["Photograph", *names]
@@ -231,7 +231,7 @@ def test_every_picture_has_its_own_alternative_text(run: Path) -> None:
     # 4 photographs, CAMs of 3 stages for 3 (image, class) pairs, 3 pseudo masks, 4 predictions, 4 truths
     assert len(texts) == 4 + 3 * 3 + 3 + 4 + 4
     assert len(set(texts)) == len(texts)
-    assert f"Refined CAM of folder/b for class {HOSTILE}" in texts
+    assert f"CAM + full of folder/b for class {HOSTILE}" in texts
 
 
 def test_many_images_are_stored_smaller(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +250,6 @@ def test_many_images_are_stored_smaller(run: Path, monkeypatch: pytest.MonkeyPat
 
 def test_evenly_spread_samples() -> None:
     samples = [Sample(str(index), Path("x"), (1, 1), ()) for index in range(5)]
-    assert [sample.id for sample in evenly(samples, 2)] == ["0", "2"]
-    assert evenly(samples, 9) == samples
-    assert evenly([], 3) == []
+    assert [sample.id for sample in evenly_spaced(samples, 2)] == ["0", "2"]
+    assert evenly_spaced(samples, 9) == samples
+    assert evenly_spaced([], 3) == []

@@ -19,17 +19,14 @@ import semples
 from matching import mentions
 from semples.config.loading import load_config
 from semples.errors import ConfigError
+from semples.inference.thresholds.base import FALLBACK, Criterion
+from semples.inference.thresholds.histogram import LiCriterion
+from semples.inference.thresholds.prompts import PromptsCriterion
 from semples.method.thresholds import CANDIDATES, lowest, otsu_costs
+from semples.rundir.threshold import CONSTANT, ThresholdChoice
 from semples.runtime.run import Run
 from semples.runtime.setup import open_run
-from semples.runtime.threshold_choice import (
-    CRITERIA,
-    FALLBACK,
-    choose_for_masks,
-    choose_threshold,
-    criterion_of,
-    judged_maps,
-)
+from semples.runtime.threshold_choice import choose_for_masks, choose_threshold, criterion_of, judged_maps
 
 torch.set_num_threads(1)
 
@@ -64,15 +61,15 @@ def put_cams(run: Run, cams: np.ndarray[Any, Any]) -> None:
     for sample in run.dataset.train:
         classes = np.array(sample.tags, np.int64)
         maps = np.stack([cams] * len(classes)) if len(classes) else np.zeros((0, *cams.shape), np.uint8)
-        path = run.folder("refine") / "cams" / f"{sample.id}.safetensors"
+        path = run.directory.cams("refine") / f"{sample.id}.safetensors"
         save_file({"cams": maps.astype(np.uint8), "classes": classes}, path)
 
 
 def test_guided_runs_choose_by_prompts_and_others_by_their_maps(run: Run) -> None:
     by_default = with_settings(run, criterion="auto")
-    assert criterion_of(by_default) == "prompts"
+    assert by_default.config.criterion == criterion_of(by_default).name == "prompts"
     unguided = replace(by_default.config, guidance=replace(by_default.config.guidance, enabled=False))
-    assert criterion_of(replace(by_default, config=unguided)) == "li"
+    assert unguided.criterion == criterion_of(replace(by_default, config=unguided)).name == "li"
 
 
 def test_a_choice_for_each_image_says_so(guided: Path) -> None:
@@ -83,43 +80,43 @@ def test_a_choice_for_each_image_says_so(guided: Path) -> None:
 
 
 def test_masks_are_cut_at_the_choice_after_refinement(run: Run) -> None:
-    own = choice(run.directory)["images"]
+    own = choice(run.directory.path)["images"]
     for shown in judged_maps(run, "refine", range(len(run.dataset.train)), refined=True):
-        mask = np.asarray(Image.open(run.folder("pseudo-masks") / f"{shown.sample.id}.png"))
+        mask = np.asarray(Image.open(run.directory.pseudo_mask(shown.sample.id)))
         above = shown.cams - torch.tensor(own[shown.sample.id])[:, None, None]
         assert ((mask > 0) == (above.amax(0) > 0).numpy()).mean() > 0.999  # but for rounding
 
 
 def test_one_threshold_for_all_is_the_mean_of_the_same_costs(guided: Path, run: Run) -> None:
-    one = choose_threshold(with_settings(run, criterion="prompts"), "refine", refined=True)
+    one = choose_for_masks(with_settings(run, criterion="prompts"), "refine")
     assert one.threshold == choice(guided)["threshold"]
     assert one.images == {}
 
 
 def test_without_any_mask_the_choice_is_the_same(guided: Path, run: Run) -> None:
-    shutil.rmtree(run.directory / "scenes" / "masks")
-    shutil.rmtree(run.folder("pseudo-masks"))
-    semples.run(run.config, run.directory, until="pseudo-masks", quiet=True)
-    before, after = (folder / "4-pseudo-masks" / "threshold.json" for folder in (guided, run.directory))
+    shutil.rmtree(run.directory.scenes / "masks")
+    shutil.rmtree(run.directory.pseudo_masks)
+    semples.run(run.config, run.directory.path, until="pseudo-masks", quiet=True)
+    before, after = (folder / "4-pseudo-masks" / "threshold.json" for folder in (guided, run.directory.path))
     assert before.read_bytes() == after.read_bytes()
 
 
 def test_a_number_is_taken_as_it_is(run: Run) -> None:
     chosen = choose_threshold(with_settings(run, threshold=0.25), "refine")
-    assert chosen.record() == {"criterion": "constant", "threshold": 0.25, "costs": {}, "images": {}}
+    assert chosen == ThresholdChoice(CONSTANT, 0.25)
 
 
 def test_otsu_sees_the_values_of_the_maps(run: Run) -> None:
     stored = np.concatenate(
         [
-            load_file(run.folder("refine") / "cams" / f"{s.id}.safetensors")["cams"].max(0).ravel()
+            load_file(run.directory.cams("refine") / f"{s.id}.safetensors")["cams"].max(0).ravel()
             for s in run.dataset.train
         ]
     )
     expected = otsu_costs(torch.from_numpy(np.bincount(stored, minlength=256))).tolist()
     chosen = choose_threshold(with_settings(run, criterion="otsu"), "refine")
     assert chosen.criterion == "otsu"
-    assert chosen.costs == pytest.approx(expected)
+    assert list(chosen.costs.values()) == pytest.approx(expected)
     assert chosen.threshold == lowest(expected)
 
 
@@ -141,15 +138,18 @@ def test_maps_that_look_the_same_at_every_threshold_leave_the_fallback(run: Run,
     assert choose_threshold(with_settings(run, criterion=criterion), "refine").threshold == FALLBACK
 
 
-@pytest.mark.parametrize(("criterion", "expected"), [("prompts", FALLBACK), ("li", CANDIDATES[0])])
+@pytest.mark.parametrize(
+    ("criterion", "kind", "expected"),
+    [("prompts", PromptsCriterion, FALLBACK), ("li", LiCriterion, CANDIDATES[0])],
+)
 def test_costs_by_prompts_that_fall_until_all_is_inside_have_found_no_object(
-    run: Run, monkeypatch: pytest.MonkeyPatch, criterion: str, expected: float
+    run: Run, monkeypatch: pytest.MonkeyPatch, criterion: str, kind: type[Criterion], expected: float
 ) -> None:
     falling = [1.0 + t for t in CANDIDATES]
-    monkeypatch.setitem(CRITERIA, criterion, lambda _run, _maps: falling)
+    monkeypatch.setattr(kind, "costs", lambda _criterion, _maps: falling)
     chosen = choose_threshold(with_settings(run, criterion=criterion), "refine")
     assert chosen.threshold == expected
-    assert chosen.costs == tuple(falling)
+    assert list(chosen.costs.values()) == falling
 
 
 @pytest.mark.parametrize("criterion", ["prompts", "li", "otsu"])

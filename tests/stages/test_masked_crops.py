@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from matching import mentions
-from semples.config import SegmentConfig
-from semples.data.crops import ImageCache
+from semples.data.crops import ImageCache, build_augmentation
 from semples.data.images import read_confidence, write_confidence
+from semples.data.masked_crops import MaskedCrops
 from semples.errors import DataError
 from semples.records import Sample
-from semples.stages.segment import MaskedCrops, _augmentation
 
 torch.set_num_threads(1)
 
@@ -69,8 +68,8 @@ def test_without_weights_there_are_none_and_the_crops_are_the_same(images: Image
 
 
 def test_colour_jitter_changes_colours_and_nothing_else(images: ImageCache) -> None:
-    assert _augmentation(SegmentConfig()) is None
-    jitter = _augmentation(SegmentConfig(color_jitter=0.4))
+    assert build_augmentation() is None
+    jitter = build_augmentation(color_jitter=0.4)
     plain = MaskedCrops(images, bright, 16, (1.0, 1.0), 3)[0]
     jittered = MaskedCrops(images, bright, 16, (1.0, 1.0), 3, jitter)[0]
     again = MaskedCrops(images, bright, 16, (1.0, 1.0), 3, jitter)[0]

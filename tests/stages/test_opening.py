@@ -10,6 +10,7 @@ from PIL import Image
 from semples.config.loading import load_config
 from semples.data.validation import BadImages
 from semples.records import ClassCatalogue, Dataset, Sample
+from semples.rundir.layout import RunDirectory
 from semples.runtime.setup import read_dataset
 
 READER = """
@@ -31,5 +32,7 @@ def test_bad_images_of_an_own_reader_are_left_out_too(tmp_path: Path, monkeypatc
     config = load_config(overrides={"data.reader": "reader_with_bad_images.read", "data.root": str(tmp_path)})
     bad = BadImages()
     cat = Sample("a", tmp_path / "a.png", (4, 6), (0,))
-    assert read_dataset(config, tmp_path, bad.size_of) == Dataset(ClassCatalogue(("cat",), ("cat",)), (cat,), ())
+    assert read_dataset(config, RunDirectory(tmp_path), bad.size_of) == Dataset(
+        ClassCatalogue(("cat",), ("cat",)), (cat,), ()
+    )
     assert list(bad.reasons) == [tmp_path / "b.png"]

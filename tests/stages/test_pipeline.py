@@ -20,7 +20,9 @@ from semples.config import Config
 from semples.config.loading import load_config
 from semples.errors import ConfigError
 from semples.models.loading import fingerprint
-from semples.stages.pipeline import STAGES, Manifest
+from semples.rundir.layout import RunDirectory
+from semples.rundir.manifest import Manifest
+from semples.stages.pipeline import STAGES
 
 torch.set_num_threads(1)
 
@@ -189,7 +191,7 @@ def test_what_has_no_score_is_null_in_the_file(finished: Path, tmp_path: Path) -
 def test_a_stage_is_forgotten_on_disk_before_its_files_go(finished: Path, tmp_path: Path) -> None:
     """Or a kill between the two would leave half a folder that the manifest calls done."""
     shutil.copy(finished / "manifest.json", tmp_path)
-    Manifest(tmp_path / "manifest.json").forget("match")
+    Manifest(RunDirectory(tmp_path)).invalidate_from("match")
     assert list(statuses(tmp_path)) == ["0-classify"]
 
 

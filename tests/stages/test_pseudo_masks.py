@@ -23,8 +23,9 @@ from matching import mentions
 from semples.config import Config
 from semples.config.loading import load_config
 from semples.errors import ConfigError, RunError
+from semples.inference.cutting import band_ends, refined_label_maps
 from semples.method.refinement import pixel_adaptive_refinement
-from semples.stages.pseudo_masks import band_ends, refined_label_maps, refinement_steps
+from semples.stages.pseudo_masks import refinement_steps
 
 torch.set_num_threads(1)
 

@@ -18,11 +18,12 @@ from run_files import SMALL, artefacts, metrics, running
 from semples.config import Config
 from semples.config.loading import load_config
 from semples.errors import DataError, RunError
+from semples.rundir.manifest import Manifest
 from semples.runtime.run import Run
 from semples.runtime.setup import open_run
-from semples.stages.pipeline import Manifest, Stage, perform, stage_digest
+from semples.stages.pipeline import Stage, perform
 from semples.stages.stage_warnings import stage_warnings
-from semples.stages.updates import StageNews
+from semples.stages.updates import StageUpdate
 from semples.training.checkpoints import TrainingState
 
 torch.set_num_threads(1)
@@ -121,28 +122,28 @@ def test_a_stopped_stage_finds_its_files_again_but_not_those_of_other_settings(o
     found: list[list[str]] = []
 
     def act(run: Run) -> None:
-        folder = run.folder("classify")
+        folder = run.directory.folder("classify")
         found.append(sorted(path.name for path in folder.glob("*")))
         folder.mkdir(exist_ok=True)
         (folder / f"{len(found)}.txt").touch()
         if len(found) < 4:
             raise KilledError
 
-    stage, manifest = Stage("classify", act, ("seed",)), Manifest(opened.directory / "manifest.json")
+    stage, manifest = Stage("classify", act, ("seed",)), Manifest(opened.directory)
     for digest in ("first", "first", "second"):
         with pytest.raises(KilledError):
             perform(stage, opened, manifest, digest, print)
-        manifest = Manifest(manifest.path)
+        manifest = Manifest(opened.directory)
         assert not manifest.is_done("classify", digest)
     perform(stage, opened, manifest, "second", print)
     assert found == [[], ["1.txt"], [], ["3.txt"]]
-    assert Manifest(manifest.path).is_done("classify", "second")
+    assert Manifest(opened.directory).is_done("classify", "second")
 
 
 def test_a_folder_that_was_half_removed_counts_for_nothing(opened: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while old results are removed, and then the old settings again: they must not be taken for whole."""
-    manifest = Manifest(opened.directory / "manifest.json")
-    stage = Stage("classify", lambda run: run.folder("classify").mkdir(), ("seed",))
+    manifest = Manifest(opened.directory)
+    stage = Stage("classify", lambda run: run.directory.folder("classify").mkdir(), ("seed",))
     perform(stage, opened, manifest, "old", print)
 
     def stop(_: Path) -> None:
@@ -151,21 +152,21 @@ def test_a_folder_that_was_half_removed_counts_for_nothing(opened: Run, monkeypa
     monkeypatch.setattr(shutil, "rmtree", stop)
     with pytest.raises(KilledError):
         perform(stage, opened, manifest, "new", print)
-    again = Manifest(manifest.path)
-    assert opened.folder("classify").is_dir()
+    again = Manifest(opened.directory)
+    assert opened.directory.folder("classify").is_dir()
     assert not again.is_done("classify", "old")
     assert not again.is_running("classify", "new")
 
 
 def test_the_number_of_threads_is_part_of_the_digest_on_processors(opened: Run) -> None:
-    stage, manifest = Stage("classify", lambda _: None, ("seed",)), Manifest(opened.directory / "manifest.json")
-    one = stage_digest(stage, opened, manifest)
+    stage, manifest = Stage("classify", lambda _: None, ("seed",)), Manifest(opened.directory)
+    one = stage.digest(opened, manifest)
     torch.set_num_threads(2)
     try:
-        assert stage_digest(stage, opened, manifest) != one
+        assert stage.digest(opened, manifest) != one
     finally:
         torch.set_num_threads(1)
-    assert stage_digest(stage, opened, manifest) == one
+    assert stage.digest(opened, manifest) == one
 
 
 def truncate(path: Path) -> None:
@@ -190,6 +191,7 @@ def delete(run: Path, name: str) -> None:
         (delete, "3-refine/cams/train-00002.safetensors", "pseudo-masks", "--force refine"),
         (cut, "4-pseudo-masks/train-00003.png", "segment", "--force pseudo-masks"),
         (cut, "5-segment/model/model.safetensors", "evaluate", "--force segment"),
+        (cut, "5-supervised-bound/model/model.safetensors", "evaluate", "--force supervised-bound"),
     ],
 )  # fmt: skip
 def test_a_damaged_result_of_an_earlier_stage_names_file_and_stage(
@@ -258,8 +260,8 @@ def test_clamped_scores_above_5_percent_name_loss_epoch_and_setting(opened: Run)
 
 def test_a_prompt_that_became_its_class_names_class_and_setting(opened: Run) -> None:
     words = {"boat": [[["sea", 0.9]], [["Boat", 0.8], ["sea", 0.7]]], "ball": [[["ball", 0.9]], [["grass", 0.8]]]}
-    opened.folder("prompts").mkdir()
-    (opened.folder("prompts") / "words.json").write_text(json.dumps({"words": words}))
+    opened.directory.words.parent.mkdir()
+    opened.directory.words.write_text(json.dumps({"epochs": [1, 2], "words": words}))
     write_metrics(opened, "prompts", {"clamped/push": 0.3}, {"clamped/pull": 0.08})
     push, pull, diverged = stage_warnings(opened, "prompts")
     assert_mentions(push, "push", "lower", "prompts.lambda_text")
@@ -271,8 +273,8 @@ def test_warnings_are_told_and_kept_in_the_manifest(opened: Run) -> None:
     def act(run: Run) -> None:
         write_metrics(run, "match", {"clamped/match_background": 0.9})
 
-    told: list[StageNews] = []
-    perform(Stage("match", act, ("seed",)), opened, Manifest(opened.directory / "manifest.json"), "d", told.append)
-    (warning,) = json.loads((opened.directory / "manifest.json").read_text())["stages"]["1-match"]["warnings"]
+    told: list[StageUpdate] = []
+    perform(Stage("match", act, ("seed",)), opened, Manifest(opened.directory), "d", told.append)
+    (warning,) = json.loads(opened.directory.manifest.read_text())["stages"]["1-match"]["warnings"]
     assert told[-1].warnings == (warning,)
     assert str(told[-1]).splitlines()[-1] == f"match            warning: {warning}"

@@ -10,17 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from matching import mentions
+from semples.data.masked_crops import random_crop
 from semples.errors import RunError
-from semples.inference.cams import multiscale_cams, read_cams, size_batches, tagged_cams
+from semples.inference.batches import size_batches
+from semples.inference.cams import tagged_cams
 from semples.models.generators.base import MaskGenerator, MaskGeneratorOutput
 from semples.models.generators.clip import ClipGenerator
 from semples.models.generators.weaktr.generator import build_weaktr
 from semples.models.vision_language.model import load_vision_language_model
 from semples.records import Sample
+from semples.rundir.layout import RunDirectory
+from semples.runtime.cam_files import read_cams
 from semples.runtime.vocabulary import candidate_words, nearest_words
 from semples.stages.guided import count_pairs, with_pairs
 from semples.stages.prompt_learning import CachedBackgrounds
-from semples.stages.segment import _random_crop
 from semples.verbs.comparison import paired_difference
 from tiny import save_clip
 
@@ -35,10 +38,15 @@ class Brightness(nn.Module):
         return MaskGeneratorOutput(cams, {"red": cams.mean(dim=(2, 3))})
 
 
-def test_multiscale_cams_find_the_bright_side_and_span_0_to_1() -> None:
+def all_cams(generator: nn.Module, pixels: Tensor, scales: list[float], flip: bool, classes: int = 1) -> Tensor:
+    """CAMs [B, K, H, W] of all classes."""
+    return torch.stack(tagged_cams(generator, pixels, [range(classes)] * len(pixels), classes, scales, flip))
+
+
+def test_cams_of_several_scales_find_the_bright_side_and_span_0_to_1() -> None:
     pixels = torch.zeros(1, 3, 12, 20)
     pixels[..., 14:] = 1.0
-    cams = multiscale_cams(Brightness(), pixels, [1.0, 1.5], flip=True)
+    cams = all_cams(Brightness(), pixels, [1.0, 1.5], flip=True)
     assert cams.shape == (1, 1, 12, 20)
     assert cams.min() == 0
     assert cams.max() == pytest.approx(1.0, abs=1e-6)
@@ -48,8 +56,8 @@ def test_multiscale_cams_find_the_bright_side_and_span_0_to_1() -> None:
 
 def test_a_mirrored_run_is_mirrored_back() -> None:
     pixels = torch.rand(1, 3, 8, 8)
-    once = multiscale_cams(Brightness(), pixels, [1.0], flip=False)
-    both = multiscale_cams(Brightness(), pixels, [1.0], flip=True)
+    once = all_cams(Brightness(), pixels, [1.0], flip=False)
+    both = all_cams(Brightness(), pixels, [1.0], flip=True)
     torch.testing.assert_close(once, both)
 
 
@@ -66,7 +74,7 @@ def test_maps_of_tags_are_those_of_all_classes() -> None:
     pixels = torch.rand(3, 3, 8, 12, generator=torch.Generator().manual_seed(0))
     tags = [(1,), (), (0, 2)]
     found = tagged_cams(Colors(), pixels, tags, 3, [1.0, 1.5], flip=True)
-    whole = multiscale_cams(Colors(), pixels, [1.0, 1.5], flip=True, labels=torch.ones(3, 3))
+    whole = all_cams(Colors(), pixels, [1.0, 1.5], flip=True, classes=3)
     assert [maps.shape for maps in found] == [(1, 8, 12), (0, 8, 12), (2, 8, 12)]
     for maps, image, own in zip(found, whole, tags, strict=True):
         torch.testing.assert_close(maps, image[list(own)], atol=1e-6, rtol=0)
@@ -140,7 +148,7 @@ def test_small_images_that_are_scaled_up_come_in_smaller_batches() -> None:
 
 def test_missing_cams_name_the_stage_to_force(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=mentions("0-classify", "--force classify")):
-        read_cams(tmp_path / "0-classify", Sample("a", Path("a.png"), (2, 2), (0,)))
+        read_cams(RunDirectory(tmp_path), "classify", Sample("a", Path("a.png"), (2, 2), (0,)))
 
 
 class Vocabulary:
@@ -183,7 +191,7 @@ class TestRandomCrop:
     def test_a_small_image_is_padded_with_ignore(self) -> None:
         rng = np.random.default_rng(0)
         image, mask = np.full((10, 6, 3), 7, np.uint8), np.full((10, 6), 3, np.uint8)
-        crop, label = _random_crop(rng, image, (mask,), 20, 1.0)
+        crop, label = random_crop(rng, image, (mask,), 20, 1.0)
         assert (label == 3).sum() == 60
         assert (label == 255).sum() == 400 - 60
         assert (crop[label == 3] == 7).all()
@@ -195,7 +203,7 @@ class TestRandomCrop:
         mask[10:30, 20:45] = 1
         image = np.repeat(mask[..., None] * 200, 3, 2)
         for _ in range(30):
-            crop, label = _random_crop(rng, image, (mask,), 24, rng.uniform(0.5, 2))
+            crop, label = random_crop(rng, image, (mask,), 24, rng.uniform(0.5, 2))
             kept = label != 255
             disagree = (crop[..., 0] > 100) != (label == 1)
             assert disagree[kept].mean() < 0.06  # only pixels on the blurred border

@@ -12,12 +12,12 @@ from itertools import takewhile
 
 from semples import __version__
 from semples.cli.allocator import keep_freed_memory
-from semples.cli.parser import STAGES, Parser, launched_processes
+from semples.cli.parser import Parser, launched_processes
 from semples.cli.verbs import VERBS
 from semples.config.loading import SETTING_KEYS
 from semples.errors import ConfigError, SemplesError, did_you_mean
 
-__all__ = ["STAGES", "main"]
+__all__ = ["main"]
 
 _DESCRIPTION = "From photographs with image-level tags to pixel masks and a trained segmentation model."
 

@@ -11,12 +11,6 @@ from typing import Any, NoReturn
 from semples.errors import ConfigError, DataError
 from semples.files import read_json
 
-STAGES = (
-    *("classify", "match", "prompts", "prompt-maps", "refine"),
-    *("pseudo-masks", "segment", "supervised-bound", "evaluate", "report"),
-)
-"""Stages of a run by name, in order: those of ``stages/pipeline.py``, whose import takes seconds."""
-
 FORMATS = ("coco", "voc", "onnx")
 """Formats of ``semples export``."""
 

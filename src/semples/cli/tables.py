@@ -13,25 +13,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from semples.rundir.labels import METHOD_LABELS
+from semples.rundir.evaluation import Evaluation
+from semples.rundir.labels import METHOD_LABELS, PSEUDO_MASKS, SUPERVISED_BOUND
 
-_CAM_RESULTS = (
-    ("CAM classify", "cams", "classify"),
-    ("CAM match", "cams", "match"),
-    ("CAM refine", "cams", "refine"),
-)
-_MASK_RESULTS = (
-    ("Pseudo masks", "pseudo_masks", None),
-    ("Segmentation train", "segmentation", "train"),
-    ("Segmentation val", "segmentation", "val"),
-    ("Supervised bound train", "supervised_bound", "train"),
-    ("Supervised bound val", "supervised_bound", "val"),
-)
 _NOTHING = "-"
 
 
-def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
-    """Return one row for each result that ``evaluation.json`` holds, in the order of the stages."""
+def evaluation_table(evaluation: Evaluation) -> Table:
+    """Return one row for each result of a run, in the order of the stages."""
     headers = (
         "mIoU %",
         "oracle\nmIoU %",
@@ -41,23 +30,18 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
         "false\nnegative",
     )
     table = _table("result", *headers)
-    steps = [(f"After {name}", "refinements", name) for name in evaluation.get("refinements") or ()]
-    for label, group, part in (*_CAM_RESULTS, *steps, *_MASK_RESULTS):
-        scores = evaluation.get(group) or {}
-        scores = scores.get(part) if part else scores
-        if scores:
-            table.add_row(
-                label,
-                _percent(scores["miou"]),
-                _percent(scores.get("oracle_miou")),
-                _plain(scores.get("threshold")),
-                _plain(scores.get("oracle_threshold")),
-                _plain(scores["false_positive"]),
-                _plain(scores["false_negative"]),
-            )
-    criterion = (evaluation.get("pseudo_masks") or {}).get("criterion")
-    if criterion:
-        table.caption = f"thresholds: {criterion}"
+    for score in evaluation.scores:
+        table.add_row(
+            score.label,
+            _percent(score.miou),
+            _percent(score.oracle_miou),
+            _plain(score.threshold),
+            _plain(score.oracle_threshold),
+            _plain(score.false_positive),
+            _plain(score.false_negative),
+        )
+        if score.label == PSEUDO_MASKS and score.criterion:
+            table.caption = f"thresholds: {score.criterion}"
     return table
 
 
@@ -168,7 +152,7 @@ def _add_methods(table: Table, run: Mapping[str, Any]) -> None:
                 _spread(found["false_negative"], _plain),
             )
     if run.get("supervised_bound"):
-        table.add_row("Supervised bound", _spread(run["supervised_bound"], _percent))
+        table.add_row(SUPERVISED_BOUND, _spread(run["supervised_bound"], _percent))
 
 
 def _words_found(pairing: str, run: Mapping[str, Any]) -> list[str]:

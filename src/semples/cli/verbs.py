@@ -14,7 +14,6 @@ from semples.cli.parser import (
     ABLATIONS,
     FORMATS,
     METHODS,
-    STAGES,
     Parser,
     class_names,
     count,
@@ -24,13 +23,13 @@ from semples.cli.parser import (
     some_of,
 )
 from semples.config.loading import config_to_yaml, load_config, load_demo_config
-from semples.errors import ConfigError, DataError
+from semples.errors import ConfigError
+from semples.rundir.layout import STAGE_NAMES, RunDirectory
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from semples.rundir.results import RunResult
-    from semples.stages.updates import StageNews
+    from semples.stages.updates import StageUpdate
 
 Result = TypeVar("Result")
 
@@ -51,7 +50,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 def _run_arguments(parser: Parser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/NAME of FILE)")
-    parser.add_argument("--until", type=one_of("stage", STAGES), metavar="STAGE", help="stop after this stage")
+    parser.add_argument("--until", type=one_of("stage", STAGE_NAMES), metavar="STAGE", help="stop after this stage")
     _add_run_options(parser)
     _add_skip_bad_images(parser)
     parser.add_argument("--print_config", action="store_true", help="print the settings, defaults included, and stop")
@@ -254,7 +253,7 @@ def _add_out(parser: Parser, what: str, default: Path | None = None) -> None:
 
 def _add_run_options(parser: Parser) -> None:
     parser.add_argument(
-        "--force", type=one_of("stage", STAGES), metavar="STAGE", help="do this stage and those after it again"
+        "--force", type=one_of("stage", STAGE_NAMES), metavar="STAGE", help="do this stage and those after it again"
     )
     _add_output_options(parser, "nothing but errors")
 
@@ -278,10 +277,10 @@ def _add_run_directory(parser: Parser) -> None:
 
 
 def _run_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    def print_news(news: StageNews) -> None:
-        _print_json({"event": "stage", **asdict(news)})
+    def print_update(update: StageUpdate) -> None:
+        _print_json({"event": "stage", **asdict(update)})
 
-    listener = print_news if arguments.json else None
+    listener = print_update if arguments.json else None
     return {"force": arguments.force, "quiet": arguments.quiet, "on_stage": listener}
 
 
@@ -290,31 +289,20 @@ def _show_run(run: Path, arguments: argparse.Namespace) -> None:
     if not is_first_launched():
         return
     from semples.cli import tables
+    from semples.rundir.evaluation import read_evaluation
     from semples.rundir.results import RunResult
 
-    result = RunResult(run)
-    scores = _scores_table(result)
+    result, file = RunResult(run), RunDirectory(run).evaluation
+    scores = read_evaluation(file) if file.is_file() else None
     report = result.report if result.report.is_file() else None
     if arguments.json:
         _print_json({"event": "result", "run": run, "report": report, "evaluation": result.evaluation})
     elif not arguments.quiet:
         if scores is not None:
-            _print_table(scores)
+            _print_table(tables.evaluation_table(scores))
         elif result.stages:
             _print_table(tables.stages_table(result.stages))
         print(f"report: {report}" if report else f"run directory: {run}")
-
-
-def _scores_table(result: RunResult) -> Table | None:
-    """Return the table of evaluation.json, which may have been changed by hand; None where there is none."""
-    from semples.cli import tables
-
-    try:
-        evaluation = result.evaluation
-        return None if evaluation is None else tables.evaluation_table(evaluation)
-    except (DataError, LookupError, TypeError, ValueError, AttributeError) as error:
-        path = result.directory / "evaluation.json"
-        raise DataError(f"{path} is no evaluation ({error}): --force evaluate makes it again") from error
 
 
 def _show(result: Result, table: Callable[[Result], Table], arguments: argparse.Namespace) -> None:

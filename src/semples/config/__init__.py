@@ -10,6 +10,7 @@ from typing import Literal
 
 from semples.config.generators import BACKGROUND_WORDS, AugmentationConfig, CamsConfig, MaskGeneratorConfig
 from semples.config.inputs import DEFAULT_PAIRS, DataConfig, VisionLanguageConfig
+from semples.config.registry import CRITERIA, GUIDED_CRITERION, UNGUIDED_CRITERION
 from semples.config.results import (
     DenseCrfConfig,
     EvaluationConfig,
@@ -90,6 +91,14 @@ class Config:
             raise ConfigError(f"seed is {self.seed}, expected less than 2^63")
         if self.checkpoint_seconds < 0:
             raise ConfigError(f"checkpoint_seconds is {self.checkpoint_seconds}, expected 0 or more")
-        criterion = self.pseudo_masks.criterion
-        if criterion.startswith("prompts") and not self.guidance.enabled:
-            raise ConfigError(f"pseudo_masks.criterion is {criterion}, but guidance.enabled is false: set it to auto")
+        if CRITERIA[self.criterion].needs_prompts and not self.guidance.enabled:
+            raise ConfigError(
+                f"pseudo_masks.criterion is {self.criterion}, but guidance.enabled is false: set it to auto"
+            )
+
+    @property
+    def criterion(self) -> str:
+        """Name of the threshold criterion in :data:`semples.config.registry.CRITERIA`, "auto" resolved."""
+        if self.pseudo_masks.criterion == "auto":
+            return GUIDED_CRITERION if self.guidance.enabled else UNGUIDED_CRITERION
+        return self.pseudo_masks.criterion

@@ -114,6 +114,20 @@ class TrainingCrops(Dataset[dict[str, Tensor]]):
         return {"pixels": pixels, "labels": labels, "index": torch.tensor(index)}
 
 
+def build_augmentation(
+    randaugment_operations: int = 0,
+    randaugment_magnitude: int = 9,
+    color_jitter: float = 0.0,
+    random_erasing: float = 0.0,
+) -> Augmentation | None:
+    """Build an :class:`semples.data.augmentation.Augmentation`, or None where all of it is off."""
+    if not (randaugment_operations or color_jitter or random_erasing):
+        return None
+    from semples.data.augmentation import Augmentation  # its library takes a second to import
+
+    return Augmentation(randaugment_operations, randaugment_magnitude, color_jitter, random_erasing)
+
+
 def random_box(rng: np.random.Generator, height: int, width: int, smallest: float) -> Box:
     """A random crop (left, top, right, bottom) that keeps ``smallest`` to 1 of the area, 3:4 to 4:3 of the aspect."""
     share = rng.uniform(smallest, 1.0)

@@ -1,4 +1,4 @@
-"""Which images of a data set are shown where not all of them can be."""
+"""Subsets of a data set, for work that does not need every image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """Take ``count`` items at even distances, or all of them where there are fewer."""
+def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
+    """Return ``count`` evenly spaced items, or all of them if there are fewer."""
     count = min(count, len(items))
     return [items[index * len(items) // count] for index in range(count)]

@@ -17,10 +17,11 @@ from markupsafe import Markup
 from semples.data.overlays import PALETTE
 from semples.files import write_text
 from semples.html_report import charts, findings, gallery, tables
-from semples.html_report.collect import Run, collect
+from semples.html_report.collect import CollectedRun, collect
 from semples.html_report.gallery import Shot
 from semples.html_report.pictures import class_colour, mask_colour
 from semples.records import IGNORE_INDEX
+from semples.rundir.layout import RunDirectory
 
 ABSENT = "–"
 """What a table shows where there is no value."""
@@ -42,12 +43,12 @@ def write_report(run_directory: Path) -> Path:
     Raises:
         DataError: The folder does not exist or holds none of the files of a run.
     """
-    report = run_directory / "report.html"
+    report = RunDirectory(run_directory).report
     write_text(report, render(collect(run_directory)))
     return report
 
 
-def render(run: Run) -> str:
+def render(run: CollectedRun) -> str:
     """Return the whole page for a collected run."""
     shots = gallery.shots(run)
     script = _script()
@@ -71,7 +72,7 @@ def render(run: Run) -> str:
             class_rows=tables.class_rows(run.scores, run.classes),
             class_words=tables.class_words(run),
             trainings=charts.trainings(run.epochs),
-            cost=tables.cost(run.stages),
+            cost=tables.cost([entry for _, entry in run.stages]),
             environment=tables.environment(run.settings),
             changed_settings=tables.changed_settings(run.settings),
             size=charts,
@@ -79,7 +80,7 @@ def render(run: Run) -> str:
     )
 
 
-def viewer_data(run: Run, shots: Sequence[Shot]) -> dict[str, Any]:
+def viewer_data(run: CollectedRun, shots: Sequence[Shot]) -> dict[str, Any]:
     """Return what the script needs beside the pictures; the template writes it as JSON."""
     return {
         "threshold": run.threshold,
@@ -118,13 +119,13 @@ def decimals(value: float | None) -> str:
     return ABSENT if value is None else f"{value:.2f}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | None) -> str:
     """Show a duration in the two largest units.
 
     >>> duration(3.21), duration(75), duration(3700)
     ('3.2 s', '1 min 15 s', '1 h 01 min')
     """
-    if not math.isfinite(seconds):
+    if seconds is None or not math.isfinite(seconds):
         return ABSENT
     if seconds < 59.95:
         return f"{seconds:.1f} s"
@@ -132,13 +133,13 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def memory(megabytes: float) -> str:
+def memory(megabytes: float | None) -> str:
     """Show an amount of memory.
 
     >>> memory(812.4), memory(2048)
     ('812 MB', '2.0 GB')
     """
-    if not math.isfinite(megabytes):
+    if megabytes is None or not math.isfinite(megabytes):
         return ABSENT
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.1f} GB"
 

@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from semples.html_report.collect import Epoch, LearnedWords
+from semples.rundir.metrics import EpochMetrics
+from semples.rundir.words import LearnedWords
 
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 26
@@ -66,7 +67,7 @@ class Training:
     images_per_second: float | None
 
 
-def trainings(epochs: Sequence[Epoch]) -> list[Training]:
+def trainings(epochs: Sequence[EpochMetrics]) -> list[Training]:
     """Describe the training of each stage, in the order in which the stages trained."""
     stages = dict.fromkeys(epoch.stage for epoch in epochs)
     grouped = [[epoch for epoch in epochs if epoch.stage == stage] for stage in stages]
@@ -103,7 +104,7 @@ def _nice_step(rough: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
 
 
-def _training(epochs: list[Epoch]) -> Training:
+def _training(epochs: list[EpochMetrics]) -> Training:
     rates = [epoch.learning_rate for epoch in epochs if math.isfinite(epoch.learning_rate)]
     speeds = [epoch.images_per_second for epoch in epochs if math.isfinite(epoch.images_per_second)]
     stage = epochs[0].stage
@@ -138,7 +139,7 @@ def _chart(label: str, curves: dict[str, dict[int, float]], first: int, last: in
     )
 
 
-def _curves(epochs: list[Epoch]) -> dict[str, dict[int, float]]:
+def _curves(epochs: list[EpochMetrics]) -> dict[str, dict[int, float]]:
     """Finite values by part and epoch; the total comes first, and alone where there is but one part."""
     names = list(dict.fromkeys(name for epoch in epochs for name in epoch.parts))
     curves = {"total": {epoch.epoch: epoch.loss for epoch in epochs}}

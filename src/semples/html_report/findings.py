@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from semples.html_report.collect import Run
+from semples.html_report.collect import CollectedRun
 from semples.html_report.gallery import Shot
 
 NAMED_PICTURES = 5
 """Lost pictures that a warning names; of more it tells the number."""
 
 
-def warnings(run: Run, shots: Sequence[Shot]) -> list[str]:
+def warnings(run: CollectedRun, shots: Sequence[Shot]) -> list[str]:
     """List sentences on damaged files, unfinished stages, and what the stages themselves were warned of."""
     return [*run.problems, *_skipped(run), *_lost_pictures(shots), *_unfinished(run), *_noted(run)]
 
 
-def missing_stages(run: Run) -> list[str]:
+def missing_stages(run: CollectedRun) -> list[str]:
     """List the stages that this run has not started."""
-    return [stage.name for stage in run.stages if stage.status not in ("done", "skipped", "running")]
+    return [name for name, entry in run.stages if entry is None]
 
 
-def _skipped(run: Run) -> Iterator[str]:
+def _skipped(run: CollectedRun) -> Iterator[str]:
     if count := len(run.skipped.images):
         images = "1 image that cannot be read was" if count == 1 else f"{count} images that cannot be read were"
         yield f"{images} left out: see Skipped images."
@@ -40,13 +40,14 @@ def _lost_pictures(shots: Sequence[Shot]) -> Iterator[str]:
         yield f"Missing or damaged, and left out of the gallery: {', '.join(lost[:NAMED_PICTURES])}{more}."
 
 
-def _unfinished(run: Run) -> Iterator[str]:
-    for stage in run.stages:
-        if stage.status == "running":
-            yield f"{stage.name} did not finish: the same command again goes on from its last checkpoint."
+def _unfinished(run: CollectedRun) -> Iterator[str]:
+    for name, entry in run.stages:
+        if entry is not None and entry.status == "running":
+            yield f"{name} did not finish: the same command again goes on from its last checkpoint."
 
 
-def _noted(run: Run) -> Iterator[str]:
+def _noted(run: CollectedRun) -> Iterator[str]:
     """What the stages were warned of when they were done (``stages/warnings.py``)."""
-    for stage in run.stages:
-        yield from (f"{stage.name}: {warning}." for warning in stage.warnings)
+    for name, entry in run.stages:
+        warnings = (entry and entry.warnings) or ()
+        yield from (f"{name}: {warning}." for warning in warnings)

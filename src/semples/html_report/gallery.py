@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
 from semples.config import RefinementName
-from semples.data.subsets import evenly
+from semples.data.subsets import evenly_spaced
 from semples.html_report import pictures, quality
-from semples.html_report.collect import Run
+from semples.html_report.collect import CollectedRun
 from semples.html_report.pictures import Frame, Pixels
 from semples.records import Sample
+from semples.rundir.labels import CAM_LABELS, refined_label
+from semples.rundir.layout import RunDirectory, map_file, mask_file
+from semples.rundir.shown_images import SPLITS
 
 SIDES = (320, 256, 200, 160, 120)
 """Longest side of the stored photographs in pixels: the first with which all pictures fit into :data:`BUDGET`."""
@@ -28,35 +31,54 @@ NEAREST_WORDS = 3
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One thing to lay over the photographs: per split the folder that holds it, as ``ID`` plus a suffix.
+    """One thing to lay over the photographs.
 
-    ``kind`` is "mask", "cams" (maps to be cut at a threshold) or "heat" (maps that are only looked at).
+    Attributes:
+        key: Name for the page's script.
+        name: Label for people.
+        kind: "mask", "cams" (maps to be cut at a threshold) or "heat" (maps that are only looked at).
+        folders: Split -> function that returns the folder of its files in a run directory.
     """
 
     key: str
     name: str
     kind: Literal["mask", "cams", "heat"]
-    folders: Mapping[str, str]
+    folders: Mapping[str, Callable[[RunDirectory], Path]]
 
-    def path(self, run: Run, sample: Sample, split: str) -> Path | None:
+    def path(self, run: CollectedRun, sample: Sample, split: str) -> Path | None:
         """Return the file of one image, None where this split has no such layer."""
-        suffix = ".png" if self.kind == "mask" else ".safetensors"
         folder = self.folders.get(split)
-        return None if folder is None else run.directory / folder / f"{sample.id}{suffix}"
+        if folder is None:
+            return None
+        file_of = mask_file if self.kind == "mask" else map_file
+        return file_of(folder(RunDirectory(run.directory)), sample.id)
+
+
+def _cam_layer(key: str, stage: str) -> Layer:
+    return Layer(key, CAM_LABELS[stage], "cams", {"train": lambda files: files.cams(stage)})
+
+
+def _refinement_layer(step: str) -> Layer:
+    return Layer(f"after-{step}", refined_label(step), "mask", {"train": lambda files: files.refined_masks(step)})
 
 
 LAYERS = (
-    Layer("cam", "CAM", "cams", {"train": "0-classify/cams"}),
-    Layer("matched", "Matched CAM", "cams", {"train": "1-match/cams"}),
-    Layer("prompt", "Prompt", "heat", {"train": "2-prompt-maps"}),
-    Layer("refined", "Refined CAM", "cams", {"train": "3-refine/cams"}),
-    *(
-        Layer(f"after-{step}", f"After {step}", "mask", {"train": f"4-pseudo-masks/after-{step}"})
-        for step in get_args(RefinementName)
+    _cam_layer("cam", "classify"),
+    _cam_layer("matched", "match"),
+    Layer("prompt", "Prompt", "heat", {"train": lambda files: files.prompt_maps}),
+    _cam_layer("refined", "refine"),
+    *(_refinement_layer(step) for step in get_args(RefinementName)),
+    Layer("pseudo", "Pseudo mask", "mask", {"train": lambda files: files.pseudo_masks}),
+    Layer(
+        "prediction",
+        "Prediction",
+        "mask",
+        {
+            "train": lambda files: files.train_predictions("segment"),
+            "val": lambda files: files.held_out_predictions("segment"),
+        },
     ),
-    Layer("pseudo", "Pseudo mask", "mask", {"train": "4-pseudo-masks"}),
-    Layer("prediction", "Prediction", "mask", {"train": "6-evaluate/predictions", "val": "5-segment/predictions"}),
-    Layer("truth", "Ground truth", "mask", {"train": "6-evaluate/truth", "val": "6-evaluate/truth"}),
+    Layer("truth", "Ground truth", "mask", dict.fromkeys(SPLITS, lambda files: files.truth_thumbnails)),
 )
 """Everything that can be laid over a photograph, in the order of the stages."""
 
@@ -111,7 +133,7 @@ class _Reading:
         return quality.changed(self.cut_maps[0], self.cut_maps[-1]) if len(self.cut_maps) > 1 else None
 
 
-def shots(run: Run) -> list[Shot]:
+def shots(run: CollectedRun) -> list[Shot]:
     """Read the images that are shown, training images first, as large as the budget allows."""
     layers = {split: available_layers(run, split) for split in ("train", "val")}
     shown = [(sample, split) for split in layers if layers[split] for sample in _shown(run, split)]
@@ -119,7 +141,7 @@ def shots(run: Run) -> list[Shot]:
     def read(images: Sequence[tuple[Sample, str]], side: int) -> list[Shot]:
         return [_shot(run, sample, split, layers[split], side) for sample, split in images]
 
-    tried = evenly(shown, TRIED)
+    tried = evenly_spaced(shown, TRIED)
     for side in SIDES:
         length = sum(shot.length for shot in read(tried, side))
         if length * len(shown) <= BUDGET * len(tried):
@@ -127,26 +149,26 @@ def shots(run: Run) -> list[Shot]:
     return read(shown, side)
 
 
-def available_layers(run: Run, split: str) -> list[Layer]:
+def available_layers(run: CollectedRun, split: str) -> list[Layer]:
     """List the layers that some shown image of a split has."""
     paths = {layer.key: [layer.path(run, sample, split) for sample in _shown(run, split)] for layer in LAYERS}
     return [layer for layer in LAYERS if any(path is not None and path.is_file() for path in paths[layer.key])]
 
 
-def nearest_words(run: Run, index: int) -> tuple[str, ...]:
+def nearest_words(run: CollectedRun, index: int) -> tuple[str, ...]:
     """Return the words nearest to a class's prompt after the last epoch, or nothing."""
-    epochs = run.words.words.get(run.classes[index], ()) if run.words else ()
-    return tuple(word for word, _ in epochs[-1][:NEAREST_WORDS]) if epochs else ()
+    nearest = run.words.last(run.classes[index]) if run.words else ()
+    return tuple(word for word, _ in nearest[:NEAREST_WORDS])
 
 
-def _shown(run: Run, split: str) -> list[Sample]:
+def _shown(run: CollectedRun, split: str) -> list[Sample]:
     if run.dataset is None:
         return []
     samples = {sample.id: sample for sample in (run.dataset.train if split == "train" else run.dataset.val)}
     return [samples[id_] for id_ in run.shown.get(split, ()) if id_ in samples]
 
 
-def _shot(run: Run, sample: Sample, split: str, layers: Sequence[Layer], side: int) -> Shot:
+def _shot(run: CollectedRun, sample: Sample, split: str, layers: Sequence[Layer], side: int) -> Shot:
     frame = pictures.fit(*sample.size, side)
     photograph = pictures.read_photograph(_photograph_path(run, sample), frame)
     reading = _Reading()
@@ -167,13 +189,13 @@ def _shot(run: Run, sample: Sample, split: str, layers: Sequence[Layer], side: i
     )
 
 
-def _photograph_path(run: Run, sample: Sample) -> Path:
+def _photograph_path(run: CollectedRun, sample: Sample) -> Path:
     inside = run.directory / sample.path
     return inside if inside.is_file() else sample.path
 
 
-def _read_maps(run: Run, layer: Layer, path: Path, frame: Frame, reading: _Reading) -> None:
-    cams = pictures.read_cams(path, len(run.classes))
+def _read_maps(run: CollectedRun, layer: Layer, path: Path, frame: Frame, reading: _Reading) -> None:
+    cams = pictures.read_class_maps(path, len(run.classes))
     if cams is None:
         reading.figures.append(Figure(layer, None))
         return

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from semples.data.overlays import PALETTE
+from semples.rundir.maps import DAMAGED_MAPS, read_maps
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -69,17 +68,14 @@ def read_mask(path: Path, frame: Frame) -> Pixels | None:
         return None
 
 
-def read_cams(path: Path, num_classes: int) -> dict[int, Pixels] | None:
+def read_class_maps(path: Path, num_classes: int) -> dict[int, Pixels] | None:
     """Read the maps of one image as {class: [h,w] uint8, 255 = 1.0}, or None where they cannot be read."""
     try:
-        tensors = load_file(path)
-        cams, classes = tensors["cams"], tensors["classes"]
-        if cams.dtype != np.uint8 or cams.ndim != 3 or classes.shape != cams.shape[:1] or 0 in cams.shape[1:]:
-            return None
-        maps = {int(index): cam for index, cam in zip(classes, cams, strict=True)}
-        return maps if all(0 <= index < num_classes for index in maps) else None
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        cams, classes = read_maps(path)
+    except DAMAGED_MAPS:
         return None
+    maps = {int(index): cam for index, cam in zip(classes, cams, strict=True)}
+    return maps if all(0 <= index < num_classes for index in maps) else None
 
 
 def resized(cam: Pixels, size: tuple[int, int]) -> Pixels:

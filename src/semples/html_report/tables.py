@@ -9,9 +9,11 @@ from typing import Any
 
 from semples.config import Config
 from semples.html_report.charts import Chart, word_chart
-from semples.html_report.collect import LearnedWords, Run, Stage
+from semples.html_report.collect import CollectedRun
 from semples.html_report.pictures import class_colour
-from semples.html_report.scores import Score
+from semples.rundir.evaluation import Score
+from semples.rundir.manifest import StageEntry
+from semples.rundir.words import LearnedWords
 
 LONGEST_HISTORY = 8
 """Changes of a nearest word that are shown; longer histories keep both ends."""
@@ -68,8 +70,8 @@ class ClassWords:
 class Cost:
     """What the whole run took."""
 
-    seconds: float
-    peak_memory_mb: float
+    seconds: float | None
+    peak_memory_mb: float | None
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def class_rows(found: Sequence[Score], classes: tuple[str, ...]) -> list[ClassRo
     return [ClassRow(name, colour_of(name, classes), tuple(score.iou.get(name) for score in found)) for name in names]
 
 
-def class_words(run: Run) -> list[ClassWords]:
+def class_words(run: CollectedRun) -> list[ClassWords]:
     """List the nearest words per class, in the order of the classes."""
     if run.words is None:
         return []
@@ -122,11 +124,11 @@ def colour_of(name: str, classes: tuple[str, ...]) -> str | None:
     return class_colour(classes.index(name)) if name in classes else None
 
 
-def cost(stages: Sequence[Stage]) -> Cost:
-    """Add up the seconds of all stages and take the peak of their memory, NaN where none is known."""
-    seconds = [stage.seconds for stage in stages if math.isfinite(stage.seconds)]
-    memory = [stage.peak_memory_mb for stage in stages if math.isfinite(stage.peak_memory_mb)]
-    return Cost(math.fsum(seconds) if seconds else math.nan, max(memory, default=math.nan))
+def cost(entries: Sequence[StageEntry | None]) -> Cost:
+    """Add up the seconds of all stages and take the peak of their memory, None where none is known."""
+    seconds = [entry.seconds for entry in entries if entry is not None and entry.seconds is not None]
+    memory = [entry.peak_memory_mb for entry in entries if entry is not None and entry.peak_memory_mb is not None]
+    return Cost(math.fsum(seconds) if seconds else None, max(memory, default=None))
 
 
 def environment(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,15 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from semples.data.crops import to_pixels
-from semples.data.images import read_image, write_mask
-from semples.files import Writer
-from semples.inference.cams import size_batches, unfinished
+from semples.inference.batches import size_batches
 from semples.method.masks import labels_at_size
 from semples.models.segmentation import SegmentationNetwork
-from semples.parallel.processes import share, wait
 from semples.records import Sample
-from semples.runtime.run import Run
 
 
 @torch.no_grad()
@@ -51,20 +45,6 @@ def predict_labels(network: SegmentationNetwork, pixels: Tensor) -> NDArray[np.u
 def prediction_batches(network: SegmentationNetwork, samples: Sequence[Sample]) -> Iterator[list[int]]:
     """Indices of samples of equal size in batches that fit the memory at the largest scale."""
     return size_batches(samples, round(network.short_side * max(1.0, *network.inference.scales)))
-
-
-def predict_samples(run: Run, network: SegmentationNetwork, samples: tuple[Sample, ...], folder: Path) -> None:
-    """Write the predicted mask ``ID.png`` of every sample; batches whose files are all there are passed over.
-
-    Every process does its share of the batches; all are there at the end.
-    """
-    batches = unfinished(share(list(prediction_batches(network, samples))), samples, folder, ".png")
-    with Writer() as writer:
-        for indices in run.log.track(batches, "predictions"):
-            pixels = torch.stack([to_pixels(read_image(samples[i].path)) for i in indices]).to(run.device)
-            for index, mask in zip(indices, predict_labels(network, pixels), strict=True):
-                writer.add(write_mask, folder / f"{samples[index].id}.png", mask)
-    wait()
 
 
 def window_starts(length: int, window: int) -> list[int]:

@@ -213,14 +213,19 @@ def _load_or_make(name: str, class_names: tuple[str, ...]) -> tuple[Any, frozens
     return model, frozenset(key.rpartition(".")[0] for key in missing)
 
 
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder holds a saved network."""
+    return (folder / "config.json").is_file()
+
+
 def load_segmentation_network(folder: Path) -> SegmentationNetwork:
     """Open a folder that :meth:`SegmentationNetwork.save` wrote, ready for inference.
 
     Raises:
         ModelError: The folder is missing or holds no segmentation model.
     """
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} holds no model: give the folder RUN/5-segment/model of a finished run")
+    if not is_model_folder(folder):
+        raise ModelError(f"{folder} holds no model: give a finished run, or the folder of its segmentation network")
     source = str(folder)
     model = load_pretrained(_AUTO_CLASS, source)
     statistics, short_side = image_statistics(source), image_short_side(source)

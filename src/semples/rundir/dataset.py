@@ -1,52 +1,48 @@
-"""``dataset.json`` of a run directory: the classes and images that the run worked on, no masks among them."""
+"""``dataset.json``: the classes, images and tags that a run works on. Masks are not part of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from semples.errors import DataError
+from semples.files import write_json
 from semples.records import ClassCatalogue, Dataset, Sample
 
 
-def require_run(directory: Path, *names: str) -> None:
-    """Refuse a folder that is no run directory.
-
-    Args:
-        directory: The folder.
-        names: Files that every run directory has, and that are about to be read.
-
-    Raises:
-        DataError: One of them is missing.
-    """
-    for name in names:
-        if not (directory / name).is_file():
-            raise DataError(
-                f"{directory} is no run directory: it has no {name}: give the folder that semples run wrote"
-            )
+def write_dataset(path: Path, dataset: Dataset) -> None:
+    """Write the classes and both splits, with absolute paths of the images."""
+    content = {
+        "classes": list(dataset.catalogue.names),
+        "prompt_names": list(dataset.catalogue.prompt_names),
+        "category_ids": list(dataset.catalogue.category_ids),
+        "train": _entries(dataset.train),
+        "val": _entries(dataset.val),
+    }
+    write_json(path, content)
 
 
-def read_dataset_index(path: Path) -> Dataset:
-    """Read the file; an id in it is safe to name files by.
+def read_dataset(path: Path) -> Dataset:
+    """Read the file; every id in it is safe to use as a file name.
 
     Raises:
-        DataError: It is missing, or was changed into something else.
+        DataError: It is missing or damaged.
     """
     try:
         return parse_dataset(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} is no data set of a run ({reason}): put a good copy back, or run again") from error
+        raise DataError(f"{path}: damaged ({reason}); restore a good copy, or run again") from error
 
 
 def parse_dataset(text: str) -> Dataset:
-    """Parse and check the classes and both splits.
+    """Parse and check the content of the file.
 
     Raises:
-        ValueError: It is no JSON or contradicts itself; or a KeyError, TypeError or AttributeError, where it is
-            something else.
+        ValueError: It is not JSON or contradicts itself.
+        KeyError, TypeError, AttributeError: It has another structure.
     """
     value = json.loads(text)
     names = _texts(value, "classes")
@@ -56,15 +52,28 @@ def parse_dataset(text: str) -> Dataset:
     return Dataset(ClassCatalogue(names, prompt_names, ids), train, val)
 
 
+def _entries(samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": sample.id,
+            "path": str(sample.path.resolve()),
+            "height": sample.size[0],
+            "width": sample.size[1],
+            "tags": list(sample.tags),
+        }
+        for sample in samples
+    ]
+
+
 def _texts(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
     texts = value[key]
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{key} is no list of texts")
+        raise ValueError(f"{key} is not a list of texts")
     return tuple(texts)
 
 
 def _sample(entry: Mapping[str, Any]) -> Sample:
     if not isinstance(entry["id"], str):
-        raise ValueError(f"id {entry['id']!r} is no text")
+        raise ValueError(f"id {entry['id']!r} is not a text")
     tags = tuple(sorted({int(tag) for tag in entry["tags"]}))
     return Sample(entry["id"], Path(entry["path"]), (int(entry["height"]), int(entry["width"])), tags)

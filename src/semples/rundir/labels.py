@@ -1,13 +1,32 @@
-"""What tables, figures and the report call the rows of a result."""
+"""Labels of results: the same words on the terminal, in the report and in comparisons."""
 
 from __future__ import annotations
 
-METHOD_LABELS = {
+CAM_LABELS = {
     "classify": "CAM",
-    "match": "Match only",
-    "generic": "Generic words",
-    "manual": "True context words",
-    "clip-es": "CLIP-ES style",
-    "full": "Full method",
+    "match": "CAM + match",
+    "refine": "CAM + full",
 }
-"""Method of ``semples compare`` -> what tables and figures call it."""
+"""Stage -> label of its CAMs."""
+
+SPLIT_LABELS = {"train": "train", "val": "held out"}
+"""Split -> label."""
+
+PSEUDO_MASKS = "Pseudo masks"
+SEGMENTATION = "Segmentation"
+SUPERVISED_BOUND = "Supervised bound"
+
+METHOD_LABELS = {
+    "classify": CAM_LABELS["classify"],
+    "match": CAM_LABELS["match"],
+    "generic": "CAM + generic words",
+    "manual": "CAM + true context words",
+    "clip-es": "CLIP-ES style",
+    "full": CAM_LABELS["refine"],
+}
+"""Method of ``semples compare`` -> label."""
+
+
+def refined_label(step: str) -> str:
+    """Return the label of the masks after a refinement step."""
+    return f"After {step}"

@@ -12,15 +12,13 @@ from pathlib import Path
 
 from semples.errors import BusyError
 from semples.files import remove_leftovers, writing
-
-LOCK_FILE = ".lock"
-"""Its lock counts and not its presence: the system releases it when the process ends, in whatever way."""
+from semples.rundir.layout import RunDirectory
 
 _held: set[int] = set()
 
 
 def _close_in_child() -> None:
-    """Workers that outlive a killed run for a moment must not keep its lock."""
+    """Give up the lock in worker processes, which may outlive a killed run for a moment."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -31,13 +29,15 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Make a run directory, keep every other run out of it, and remove what a killed one left half-written.
+    """Create a run directory, lock it, and remove the half-written files of a killed run.
+
+    Only the lock matters, not the file: the OS releases it however the process ends.
 
     Raises:
-        BusyError: Another run is at work there.
+        BusyError: Another process is using the directory.
         RunError: The directory cannot be written.
     """
-    path = directory / LOCK_FILE
+    path = RunDirectory(directory).lock
     with writing(path):
         directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -61,4 +61,4 @@ def _lock(descriptor: int, directory: Path) -> None:
         if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
             return  # a file system without locks, as on some clusters
         holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
-        raise BusyError(f"{directory} is in use by {holder}: wait for it, stop it, or give another --out") from error
+        raise BusyError(f"{directory}: in use by {holder}; wait for it, stop it, or give another --out") from error

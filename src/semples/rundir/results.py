@@ -1,4 +1,4 @@
-"""What a run left, by name."""
+"""Results of a run, by name."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 from semples.files import read_json
 from semples.records import Dataset
-from semples.rundir.dataset import read_dataset_index, require_run
+from semples.rundir.dataset import read_dataset
+from semples.rundir.layout import RunDirectory
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """The results in a run directory, read when asked for; ``docs/artefacts.md`` has all of its files.
+    """The results in a run directory, read on access; ``docs/artefacts.md`` lists all of its files.
 
     >>> result = RunResult(Path("runs/photos"))
     >>> result.model.as_posix()
@@ -30,32 +31,32 @@ class RunResult:
     @property
     def report(self) -> Path:
         """The report: one HTML file."""
-        return self.directory / "report.html"
+        return self._files.report
 
     @property
     def model(self) -> Path:
         """Folder of the segmentation network, for ``from_pretrained`` and ``semples predict``."""
-        return self.directory / "5-segment" / "model"
+        return self._files.model("segment")
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the K object classes: class k has value k + 1 in masks.
 
         Raises:
-            DataError: This is no run directory.
+            DataError: This is not a run directory.
         """
-        return self._index().catalogue.names
+        return self._dataset().catalogue.names
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
-        """Scores as in evaluation.json; None where there are no ground-truth masks."""
-        path = self.directory / "evaluation.json"
+        """Content of evaluation.json; None where there are no ground-truth masks."""
+        path = self._files.evaluation
         return read_json(path) if path.is_file() else None
 
     @property
     def stages(self) -> dict[str, dict[str, Any]]:
         """Folder of each stage -> its entry in manifest.json: status, seconds, peak memory, warnings."""
-        path = self.directory / "manifest.json"
+        path = self._files.manifest
         return dict(read_json(path)["stages"]) if path.is_file() else {}
 
     @property
@@ -63,15 +64,19 @@ class RunResult:
         """Id of each training image -> its pseudo mask: PNG, uint8 [H, W], 0 background, k + 1 for class k, 255 ignore.
 
         Raises:
-            DataError: This is no run directory.
+            DataError: This is not a run directory.
         """
-        paths = {sample.id: self.mask(sample.id) for sample in self._index().train}
+        paths = {sample.id: self.mask(sample.id) for sample in self._dataset().train}
         return {id: path for id, path in paths.items() if path.is_file()}
 
     def mask(self, id: str) -> Path:
-        """Where the pseudo mask of a training image is."""
-        return self.directory / "4-pseudo-masks" / f"{id}.png"
+        """Return the path of the pseudo mask of a training image."""
+        return self._files.pseudo_mask(id)
 
-    def _index(self) -> Dataset:
-        require_run(self.directory, "dataset.json")
-        return read_dataset_index(self.directory / "dataset.json")
+    @property
+    def _files(self) -> RunDirectory:
+        return RunDirectory(self.directory)
+
+    def _dataset(self) -> Dataset:
+        self._files.require(self._files.dataset)
+        return read_dataset(self._files.dataset)

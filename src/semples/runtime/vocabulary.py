@@ -13,7 +13,8 @@ from torch import Tensor
 
 from semples.errors import ConfigError
 from semples.parallel.processes import is_first, wait
-from semples.runtime.run import Run, save_tensors
+from semples.runtime.models import save_tensors
+from semples.runtime.run import Run
 
 BATCH = 256
 """Words embedded at once."""
@@ -32,11 +33,11 @@ def word_features(run: Run) -> tuple[list[str], Tensor]:
         ConfigError: The vision-language model knows none of the user's words.
     """
     words = _words_of(run)
-    path = run.directory / "cache" / f"words-{_digest(run, words)}.safetensors"
+    path = run.directory.cached_words(_digest(run, words))
     if is_first() and not path.is_file():
         batches = [words[start : start + BATCH] for start in range(0, len(words), BATCH)]
         with torch.no_grad():
-            features = [run.vision_language.encode_classes(batch) for batch in run.log.track(batches, "words")]
+            features = [run.models.vision_language.encode_classes(batch) for batch in run.log.track(batches, "words")]
         save_tensors(path, {"features": torch.cat(features)})
     wait()
     return words, load_file(path, device=str(run.device))["features"]
@@ -44,8 +45,8 @@ def word_features(run: Run) -> tuple[list[str], Tensor]:
 
 def _words_of(run: Run) -> list[str]:
     if run.given_words is None:
-        return candidate_words(run.vision_language.tokenizer)
-    words = [word for word in run.given_words if run.vision_language.knows(word)]
+        return candidate_words(run.models.vision_language.tokenizer)
+    words = [word for word in run.given_words if run.models.vision_language.knows(word)]
     if not words:
         raise ConfigError(
             f"prompts.words: the vision-language model knows no word of {run.config.prompts.words}: "
@@ -56,7 +57,7 @@ def _words_of(run: Run) -> list[str]:
 
 def _digest(run: Run, words: Sequence[str]) -> str:
     settings = run.config.vision_language
-    source: Any = run.models["vision_language"] or settings.model
+    source: Any = run.models.fingerprints["vision_language"] or settings.model
     return hashlib.sha256(json.dumps([source, settings.template, words]).encode()).hexdigest()[:16]
 
 

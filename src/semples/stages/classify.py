@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from semples.config import AugmentationConfig
-from semples.data.crops import TrainingCrops, training_loader
-from semples.inference.cams import write_cams
+from semples.data.crops import TrainingCrops, build_augmentation, training_loader
 from semples.method.losses import classification_loss
 from semples.models.generators.base import MaskGenerator
-from semples.runtime.run import Run, fitting
+from semples.runtime.cam_files import write_cams
+from semples.runtime.run import Run, training_options
 from semples.training.loop import StepResult, fit, set_seed
-
-if TYPE_CHECKING:
-    from semples.data.augmentation import Augmentation
 
 
 def classify(run: Run) -> None:
     """Train the classifier, unless the generator has nothing to train; write it and its CAMs."""
-    generator = train_classifier(run) if run.trains_generator else run.build_generator()
-    run.save_generator("classify", generator)
+    generator = train_classifier(run) if run.models.trains_generator else run.models.build_generator()
+    run.models.save_generator("classify", generator)
     write_cams(run, "classify", generator)
 
 
@@ -31,7 +26,7 @@ def train_classifier(run: Run) -> MaskGenerator:
     """Train a new mask generator with the multi-label soft margin loss on every logit head."""
     settings = run.config.classify
     set_seed(run.config.seed)
-    generator = run.build_generator(run.config.mask_generator.checkpoint)
+    generator = run.models.build_generator(run.config.mask_generator.checkpoint)
     trunk_rate = 0.0 if run.config.mask_generator.freeze_backbone else settings.backbone_rate
     if trunk_rate == 0:
         generator.freeze_trunk()
@@ -46,7 +41,7 @@ def train_classifier(run: Run) -> MaskGenerator:
             run.config.seed,
             run.config.data.workers,
         ),
-        fitting(settings),
+        training_options(settings),
         run.accelerator,
         run.log,
         run.checkpoint("classify"),
@@ -61,28 +56,21 @@ def training_crops(run: Run, augmented: bool = True) -> TrainingCrops:
         run: The run.
         augmented: Whether the section ``augmentation`` of the settings applies.
     """
-    settings = run.config.mask_generator
+    settings, augmentation = run.config.mask_generator, run.config.augmentation
     return TrainingCrops(
         run.train_images,
         run.num_classes,
         settings.image_size,
         crop_scale=settings.crop_scale,
-        augmentation=_augmentation(run.config.augmentation) if augmented else None,
+        augmentation=build_augmentation(
+            augmentation.randaugment_operations,
+            augmentation.randaugment_magnitude,
+            augmentation.color_jitter,
+            augmentation.random_erasing,
+        )
+        if augmented
+        else None,
         seed=run.config.seed,
-    )
-
-
-def _augmentation(settings: AugmentationConfig) -> Augmentation | None:
-    """What the settings ask for; None where all of it is off."""
-    if not (settings.randaugment_operations or settings.color_jitter or settings.random_erasing):
-        return None
-    from semples.data.augmentation import Augmentation  # its library takes a second to import
-
-    return Augmentation(
-        settings.randaugment_operations,
-        settings.randaugment_magnitude,
-        settings.color_jitter,
-        settings.random_erasing,
     )
 
 

@@ -10,17 +10,21 @@ import numpy as np
 from PIL import Image
 
 from semples.data.images import read_mask, write_mask
-from semples.data.subsets import evenly
+from semples.data.subsets import evenly_spaced
 from semples.data.truth import read_truth
-from semples.files import write_json
-from semples.inference.label_maps import predict_samples
+from semples.inference.thresholds.base import ImageMaps
 from semples.method.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
-from semples.models.segmentation import load_segmentation_network
+from semples.models.segmentation import is_model_folder, load_segmentation_network
 from semples.parallel.processes import is_first, share, summed_counts
 from semples.records import Sample
-from semples.runtime.run import FOLDERS, Run, result_of
-from semples.runtime.threshold_choice import Maps, choose_threshold, judged_maps
-from semples.stages.pseudo_masks import final_generator, recorded_choice, step_folders
+from semples.rundir.evaluation import write_evaluation
+from semples.rundir.layout import CAM_STAGES, mask_file
+from semples.rundir.shown_images import write_shown_images
+from semples.rundir.threshold import read_threshold
+from semples.runtime.predictions import predict_samples
+from semples.runtime.run import Run, result_of
+from semples.runtime.threshold_choice import choose_threshold, judged_maps
+from semples.stages.pseudo_masks import step_folders
 
 THUMBNAIL = 320
 """Longest side of a truth thumbnail in pixels."""
@@ -29,22 +33,21 @@ THUMBNAIL = 320
 def evaluate(run: Run) -> None:
     """Write evaluation.json, and the truth thumbnails and predictions that the report shows."""
     count = run.config.report.images
-    _write_shown(run, {"train": evenly(run.dataset.train, count), "val": evenly(run.dataset.val, count)})
-    record = {
-        "classes": list(run.dataset.catalogue.names),
-        "cams": {stage: score_cams(run, stage) for stage in ("classify", "match", "refine")},
-        "refinements": {step: score_masks(run, "train", folder) for step, folder in step_folders(run).items()},
-        "pseudo_masks": score_pseudo_masks(run),
-        "segmentation": _score_network(run, "segment", "predictions"),
-        "supervised_bound": _score_network(run, "supervised-bound", "supervised-predictions"),
+    _write_shown(run, {"train": evenly_spaced(run.dataset.train, count), "val": evenly_spaced(run.dataset.val, count)})
+    cams = {stage: score_cams(run, stage) for stage in CAM_STAGES}
+    refinements = {
+        step: score_masks(run, "train", folder, "pseudo-masks") for step, folder in step_folders(run).items()
     }
+    pseudo_masks = score_pseudo_masks(run)
+    networks = [_score_network(run, stage) for stage in ("segment", "supervised-bound")]
     if is_first():
-        write_json(run.directory / "evaluation.json", record)
+        classes = run.dataset.catalogue.names
+        write_evaluation(run.directory.evaluation, classes, cams, refinements, pseudo_masks, *networks)
 
 
 def score_cams(run: Run, stage: str) -> dict[str, Any] | None:
     """Score the stored CAMs of a stage at a threshold chosen without masks, and at the best there is."""
-    if not _with_truth(run) or not (run.folder(stage) / "cams").is_dir():
+    if not _with_truth(run) or not run.directory.cams(stage).is_dir():
         return None
     choice = choose_threshold(run, stage)
     sweep = sweep_maps(run, judged_maps(run, stage, _with_truth(run)))
@@ -59,18 +62,18 @@ def score_pseudo_masks(run: Run) -> dict[str, Any] | None:
 
     A dense CRF sees labels and would have to run again for every threshold: there is no best one after it.
     """
-    scores = score_masks(run, "train", run.folder("pseudo-masks"))
+    scores = score_masks(run, "train", run.directory.pseudo_masks, "pseudo-masks")
     if scores is None:
         return None
-    choice = recorded_choice(run)
-    scores |= {key: choice[key] for key in ("criterion", "threshold")}
+    choice = read_threshold(run.directory.threshold)
+    scores |= {"criterion": choice.criterion, "threshold": choice.threshold}
     if "dense_crf" in run.config.pseudo_masks.refinement:
         return scores
-    maps = judged_maps(run, final_generator(run.config.guidance.enabled), _with_truth(run), refined=True)
+    maps = judged_maps(run, run.pseudo_mask_source, _with_truth(run), refined=True)
     return {**scores, **_oracle(run, sweep_maps(run, maps), scores["miou"])}
 
 
-def sweep_maps(run: Run, maps: Iterable[Maps]) -> ThresholdSweep:
+def sweep_maps(run: Run, maps: Iterable[ImageMaps]) -> ThresholdSweep:
     """Cut maps of every process at every threshold and count them against ground truth."""
     sweep = ThresholdSweep(run.num_classes + 1, run.averaged_labels)
     for shown in maps:
@@ -99,17 +102,16 @@ def _with_truth(run: Run) -> list[int]:
     return [index for index, sample in enumerate(run.dataset.train) if sample.mask_path is not None]
 
 
-def score_masks(run: Run, split: str, folder: Path) -> dict[str, Any] | None:
-    """Score a folder of ``ID.png`` masks of a split; None where there is nothing to score."""
+def score_masks(run: Run, split: str, folder: Path, stage: str) -> dict[str, Any] | None:
+    """Score a folder of masks of a split, which a stage wrote; None where there is nothing to score."""
     samples: Sequence[Sample] = run.dataset.train if split == "train" else run.dataset.val
     samples = [sample for sample in samples if sample.mask_path is not None]
     if not samples or not folder.is_dir():
         return None
     matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
-    stage = next(name for name in FOLDERS if folder.is_relative_to(run.folder(name)))
     for sample in run.log.track(share(samples), f"scoring {folder.name}"):
         with result_of(stage):
-            prediction = read_mask(folder / f"{sample.id}.png", sample.size, run.num_classes)
+            prediction = read_mask(mask_file(folder, sample.id), sample.size, run.num_classes)
         matrix.update(prediction, read_truth(sample, run.num_classes))
     matrix.counts, matrix.images = summed_counts(matrix.counts), _summed(matrix.images)
     matrix.unpredicted = _summed(matrix.unpredicted)
@@ -120,27 +122,26 @@ def _summed(count: int) -> int:
     return int(summed_counts(np.array(count)))
 
 
-def _score_network(run: Run, stage: str, folder: str) -> dict[str, Any] | None:
-    """Score a segmentation network on both splits; its training predictions are made here and kept."""
-    if not (run.folder(stage) / "model" / "config.json").is_file():
+def _score_network(run: Run, stage: str) -> dict[str, Any] | None:
+    """Score the network that a stage trained on both splits; its masks of training images are made here and kept."""
+    if not is_model_folder(run.directory.model(stage)):
         return None
-    has_truth = any(sample.mask_path is not None for sample in run.dataset.train)
-    train_folder = run.folder("evaluate") / folder
-    if has_truth:
-        with result_of("segment"):
-            network = load_segmentation_network(run.folder(stage) / "model").to(run.device)
-        predict_samples(run, network, run.dataset.train, train_folder)
+    folder = run.directory.train_predictions(stage)
+    if any(sample.mask_path is not None for sample in run.dataset.train):
+        with result_of(stage):
+            network = load_segmentation_network(run.directory.model(stage)).to(run.device)
+        predict_samples(network, run.dataset.train, folder, run.device, run.log)
     return {
-        "train": score_masks(run, "train", train_folder),
-        "val": score_masks(run, "val", run.folder(stage) / "predictions"),
+        "train": score_masks(run, "train", folder, "evaluate"),
+        "val": score_masks(run, "val", run.directory.held_out_predictions(stage), stage),
     }
 
 
 def _write_shown(run: Run, shown: dict[str, list[Sample]]) -> None:
     ids = {split: [s.id for s in samples] for split, samples in shown.items()}
     if is_first():
-        write_json(run.folder("evaluate") / "samples.json", ids)
+        write_shown_images(run.directory.shown_images, ids)
     for sample in share([s for samples in shown.values() for s in samples if s.mask_path is not None]):
         truth = Image.fromarray(read_truth(sample, run.num_classes))
         truth.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.NEAREST)
-        write_mask(run.folder("evaluate") / "truth" / f"{sample.id}.png", np.asarray(truth))
+        write_mask(mask_file(run.directory.truth_thumbnails, sample.id), np.asarray(truth))

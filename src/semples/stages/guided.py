@@ -15,12 +15,12 @@ from torch.utils.data import default_collate
 
 from semples.config import MatchConfig
 from semples.data.crops import training_loader
-from semples.inference.cams import write_cams
 from semples.method.losses import MatchScore, match_loss, suppress_loss
 from semples.method.masks import masked_regions, positive_pairs, soft_masks
 from semples.models.generators.base import FoundationGenerator
 from semples.models.vision_language.model import VisionLanguageModel
-from semples.runtime.run import Run, fitting
+from semples.runtime.cam_files import write_cams
+from semples.runtime.run import Run, training_options
 from semples.stages.classify import training_crops
 from semples.training.loop import StepResult, fit, set_seed
 
@@ -35,10 +35,7 @@ def match(run: Run) -> None:
 
 def refine(run: Run) -> None:
     """Stage 3: prompt-guided refinement, restarted from stage 0."""
-    vectors = run.load_prompts()
-    with torch.no_grad():
-        prompts = run.vision_language.encode_prompts(vectors)
-    suppress_backgrounds(run, "refine", prompts)
+    suppress_backgrounds(run, "refine", run.models.prompt_features())
 
 
 def suppress_backgrounds(run: Run, stage: str, backgrounds: Tensor) -> None:
@@ -51,13 +48,13 @@ def suppress_backgrounds(run: Run, stage: str, backgrounds: Tensor) -> None:
         stage: Where to write, and the name in logs.
         backgrounds: Features [K, D], one for each class, or [K, N, D], N for each (trainable generators).
     """
-    if run.trains_generator:
+    if run.models.trains_generator:
         train_guided(run, stage, run.config.refine, backgrounds, run.config.refine.lambda_suppress)
         return
-    generator = run.load_generator("classify")
+    generator = run.models.load_generator("classify")
     assert isinstance(generator, FoundationGenerator)
     generator.replace_backgrounds(backgrounds)
-    run.save_generator(stage, generator)
+    run.models.save_generator(stage, generator)
     write_cams(run, stage, generator)
 
 
@@ -142,14 +139,12 @@ def train_guided(
         lambda_suppress: Weight of that term.
     """
     set_seed(run.config.seed)
-    generator = run.load_generator("classify")
+    generator = run.models.load_generator("classify")
     generator.freeze_trunk()
-    with torch.no_grad():
-        texts = run.vision_language.encode_classes(list(run.dataset.catalogue.prompt_names))
     step = GuidedStep(
-        run.vision_language,
-        run.match_score,
-        texts,
+        run.models.vision_language,
+        run.models.match_score,
+        run.models.class_features(),
         settings.lambda_background,
         generator.divide_by_peak,
         suppressed,
@@ -159,7 +154,7 @@ def train_guided(
     loader = training_loader(training_crops(run), settings.batch_size, run.config.seed, workers, with_pairs)
     groups = [(generator.head_parameters(), 1.0)]
     checkpoint = run.checkpoint(stage)
-    length = fitting(settings)
+    length = training_options(settings)
     fit(stage, generator, step, groups, loader, length, run.accelerator, run.log, checkpoint, count=count_pairs)
-    run.save_generator(stage, generator)
+    run.models.save_generator(stage, generator)
     write_cams(run, stage, generator)

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from semples.data.crops import TrainingCrops
-from semples.files import write_json
 from semples.inference.cams import final_cams
 from semples.method.losses import TEXT_SCORE, MatchScore, prompt_loss
 from semples.method.masks import masked_regions, positive_pairs, soft_masks
@@ -22,7 +21,8 @@ from semples.models.generators.base import MaskGenerator
 from semples.models.prompt_bank import PromptBank
 from semples.models.vision_language.model import VisionLanguageModel
 from semples.parallel.processes import is_first, share, unshare
-from semples.runtime.run import PROMPTS_FILE, Run, fitting, save_tensors
+from semples.rundir.words import LearnedWords, write_words
+from semples.runtime.run import Run, training_options
 from semples.runtime.vocabulary import nearest_words, word_features
 from semples.training.loop import StepResult, fit, set_seed
 
@@ -85,18 +85,17 @@ class PromptStep:
 def prompts(run: Run) -> None:
     """Learn the prompts; write them, and the words nearest to them after each epoch."""
     settings = run.config.prompts
-    vision_language = run.vision_language
-    backgrounds = embed_backgrounds(run, "match" if run.trains_generator else "classify")
+    vision_language = run.models.vision_language
+    backgrounds = embed_backgrounds(run, "match" if run.models.trains_generator else "classify")
     words, features_of_words = word_features(run)
-    with torch.no_grad():
-        texts = vision_language.encode_classes(list(run.dataset.catalogue.prompt_names))
+    texts = run.models.class_features()
     set_seed(run.config.seed)
     generator = torch.Generator().manual_seed(run.config.seed)
     deviation = vision_language.word_deviation if settings.start == "words" else None
     width = vision_language.prompt_width
     bank = PromptBank(run.num_classes, settings.length, width, generator, deviation).to(run.device)
     history: list[dict[str, list[tuple[str, float]]]] = []
-    first, then = run.match_score, run.prompt_score
+    first, then = run.models.match_score, run.models.prompt_score
 
     def score() -> MatchScore:
         return first if len(history) < settings.approach * settings.epochs else then
@@ -112,10 +111,23 @@ def prompts(run: Run) -> None:
     loader = DataLoader(backgrounds, settings.batch_size, shuffle=True, generator=order)
     groups = [(list(bank.parameters()), 1.0)]
     checkpoint = run.checkpoint("prompts")
-    fit("prompts", bank, step, groups, loader, fitting(settings), run.accelerator, run.log, checkpoint, read, history)
+    fit(
+        "prompts",
+        bank,
+        step,
+        groups,
+        loader,
+        training_options(settings),
+        run.accelerator,
+        run.log,
+        checkpoint,
+        read,
+        history,
+    )
+    run.models.save_prompts(bank.vectors)
     if is_first():
-        save_tensors(run.folder("prompts") / PROMPTS_FILE, {"vectors": bank.vectors})
-        write_json(run.folder("prompts") / "words.json", _words_record(history, run.dataset.catalogue.names))
+        by_class = {name: [epoch[name] for epoch in history] for name in run.dataset.catalogue.names}
+        write_words(run.directory.words, LearnedWords(range(1, len(history) + 1), by_class))
 
 
 def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
@@ -124,7 +136,7 @@ def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
     The first view of an image is all of it; further ones (``prompts.views``) are random crops as in stages 1 and 3,
     mirrored half of the time. Every process does its share of the batches and has all results.
     """
-    generator = run.load_generator(stage)
+    generator = run.models.load_generator(stage)
     settings = run.config.mask_generator
     views = []
     for view in range(run.config.prompts.views):
@@ -144,7 +156,7 @@ def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
 
 @torch.no_grad()
 def _embed_view(run: Run, generator: MaskGenerator, crops: TrainingCrops) -> CachedBackgrounds:
-    vision_language, threshold = run.vision_language, run.config.mask_generator.affinity_threshold
+    vision_language, threshold = run.models.vision_language, run.config.mask_generator.affinity_threshold
     batches = share([list(range(start, min(start + BATCH, len(crops)))) for start in range(0, len(crops), BATCH)])
     found = []
     for batch in run.log.track(DataLoader(crops, batch_sampler=batches), "backgrounds"):
@@ -152,17 +164,10 @@ def _embed_view(run: Run, generator: MaskGenerator, crops: TrainingCrops) -> Cac
         image_index, class_index = positive_pairs(labels)
         size = (pixels.shape[-2], pixels.shape[-1])
         with run.accelerator.autocast():
-            cams = final_cams(generator(pixels, labels), run.affinity_steps, threshold)
+            cams = final_cams(generator(pixels, labels), run.models.affinity_steps, threshold)
             masks = soft_masks(cams, image_index, class_index, size, PROMPT_EPS, generator.divide_by_peak)
             _, background = masked_regions(pixels, masks, image_index, vision_language.fill)
             features = vision_language.encode_images(background).float().cpu()
         found.append((features, class_index.cpu(), batch["index"][image_index.cpu()]))
     features, classes, images = (torch.cat(parts) for parts in zip(*unshare(found), strict=True))
     return CachedBackgrounds(features[None], classes, [crops.ids[i] for i in images.tolist()])
-
-
-def _words_record(history: Sequence[Mapping[str, list[tuple[str, float]]]], names: Sequence[str]) -> dict[str, object]:
-    return {
-        "epochs": list(range(1, len(history) + 1)),
-        "words": {name: [epoch[name] for epoch in history] for name in names},
-    }

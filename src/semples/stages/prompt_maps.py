@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 
 from semples.data.crops import to_pixels
-from semples.data.subsets import evenly
-from semples.inference.cams import image_labels
+from semples.data.subsets import evenly_spaced
+from semples.inference.cams import image_labels, quantize
 from semples.method.masks import upsample_cams
 from semples.models.generators.clip import grad_cams
 from semples.models.vision_language.towers import cut_forward
 from semples.parallel.processes import share
-from semples.runtime.run import Run, save_tensors
+from semples.rundir.layout import map_file
+from semples.rundir.maps import write_maps
+from semples.runtime.run import Run
 
 
 def prompt_maps(run: Run) -> None:
@@ -20,19 +22,15 @@ def prompt_maps(run: Run) -> None:
     A map is the Grad-CAM of a present class's prompt against the texts of all classes: what in the image speaks for
     the prompt and not for an object. Its maximum is 1.
     """
-    vision_language = run.vision_language
-    vectors = run.load_prompts()
-    with torch.no_grad():
-        prompts = vision_language.encode_prompts(vectors)
-        texts = vision_language.encode_classes(list(run.dataset.catalogue.prompt_names))
-    shown = share(evenly(range(len(run.dataset.train)), run.config.report.images))
+    vision_language = run.models.vision_language
+    prompts, texts = run.models.prompt_features(), run.models.class_features()
+    shown = share(evenly_spaced(range(len(run.dataset.train)), run.config.report.images))
     for index in run.log.track(shown, "prompt maps"):
         sample = run.dataset.train[index]
         pixels = to_pixels(run.train_images[index])[None].to(run.device)
         labels = image_labels([sample.tags], run.num_classes).to(run.device)
         cut = cut_forward(vision_language, pixels)
         maps = grad_cams(cut, prompts, texts, labels, vision_language.logit_scale)
-        classes = torch.tensor(sample.tags, dtype=torch.int64)
-        at_size = upsample_cams(maps, sample.size, align_corners=False)[0, classes.to(run.device)]
-        quantized = (at_size.clamp(0, 1) * 255).round().to(torch.uint8)
-        save_tensors(run.folder("prompt-maps") / f"{sample.id}.safetensors", {"cams": quantized, "classes": classes})
+        at_size = upsample_cams(maps, sample.size, align_corners=False)[0, list(sample.tags)].clamp(0, 1)
+        path = map_file(run.directory.prompt_maps, sample.id)
+        write_maps(path, quantize(at_size).numpy(), np.array(sample.tags, np.int64))

@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from semples.config import Config
 from semples.data.crops import to_pixels
 from semples.data.images import write_confidence, write_mask
-from semples.errors import ResultError
-from semples.files import Writer, read_json, write_json
-from semples.inference.cams import read_cams
-from semples.method.masks import score_margin, winning_labels, with_background
+from semples.files import Writer
+from semples.inference.cutting import RefinementStep, band_ends, refined_scores
+from semples.method.masks import score_margin, winning_labels
 from semples.method.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
 from semples.parallel.processes import first_says, is_first, share, wait
 from semples.records import IGNORE_INDEX
-from semples.runtime.run import Run, result_of
-from semples.runtime.threshold_choice import THRESHOLD_FILE, choose_for_masks
-
-Threshold = TypeVar("Threshold", float, Tensor)
-RefinementStep = Callable[[Tensor, Tensor], Tensor]
-"""Image [3, H, W] in [0, 1] and scores [K'+1, H, W] in, scores out (:mod:`semples.method.refinement`)."""
-
-
-def final_generator(guided: bool) -> str:
-    """Name of the stage whose CAMs become pseudo masks."""
-    return "refine" if guided else "classify"
+from semples.rundir.layout import mask_file
+from semples.rundir.threshold import ThresholdChoice, read_threshold, write_threshold
+from semples.runtime.cam_files import read_cams
+from semples.runtime.run import Run
+from semples.runtime.threshold_choice import choose_for_masks
 
 
 def step_folders(run: Run) -> dict[str, Path]:
     """Folder of the masks after each refinement step, made without the ignore band; the last may be the final ones."""
-    settings, final = run.config.pseudo_masks, run.folder("pseudo-masks")
-    folders: dict[str, Path] = {step: final / f"after-{step}" for step in settings.refinement}
+    settings, final = run.config.pseudo_masks, run.directory.pseudo_masks
+    folders: dict[str, Path] = {step: run.directory.refined_masks(step) for step in settings.refinement}
     return folders if settings.ignore_band else folders | dict.fromkeys(settings.refinement[-1:], final)
-
-
-def confidence_folder(run: Run) -> Path:
-    """Folder of the masks' confidence, written if stage 5 weights its loss by it."""
-    return run.folder("pseudo-masks") / "confidence"
 
 
 def pseudo_masks(run: Run) -> None:
@@ -52,19 +38,21 @@ def pseudo_masks(run: Run) -> None:
     for it the last one's scores leave their margin as confidence, uint8 with 255 for 1. What the masks are cut at
     stands in ``threshold.json``. Every process does its share of the images.
     """
-    source, final = run.folder(final_generator(run.config.guidance.enabled)), run.folder("pseudo-masks")
+    source, final = run.pseudo_mask_source, run.directory.pseudo_masks
     settings, steps = run.config.pseudo_masks, list(refinement_steps(run.config).values())
     choice = _choice(run)
     samples = run.dataset.train
-    missing = [i for i in share(range(len(samples))) if not (final / f"{samples[i].id}.png").is_file()]
+    missing = [i for i in share(range(len(samples))) if not mask_file(final, samples[i].id).is_file()]
     with Writer() as writer:
         for index in run.log.track(missing, "pseudo masks"):
             sample = samples[index]
-            cams, classes = (torch.from_numpy(array).to(run.device) for array in read_cams(source, sample))
+            cams, classes = (
+                torch.from_numpy(array).to(run.device) for array in read_cams(run.directory, source, sample)
+            )
             image = to_pixels(run.train_images[index]).to(run.device)
             scores_at = partial(refined_scores, image, cams.float() / 255, steps)
-            own = choice["images"].get(sample.id)
-            threshold = choice["threshold"] if own is None else torch.tensor(own, device=run.device)
+            own = choice.images.get(sample.id)
+            threshold: Any = choice.threshold if own is None else torch.tensor(own, device=run.device)
             scores = scores_at(threshold)
             after_step = [winning_labels(each, classes) for each in scores]
             mask = after_step[-1]
@@ -74,35 +62,22 @@ def pseudo_masks(run: Run) -> None:
                 mask = ignore_band(low, high, IGNORE_INDEX)
             if run.config.segment.confidence_weighting:
                 confidence = (score_margin(scores[-1]) * 255).round().to(torch.uint8)
-                writer.add(write_confidence, confidence_folder(run) / f"{sample.id}.png", confidence.cpu().numpy())
+                path = mask_file(run.directory.confidence, sample.id)
+                writer.add(write_confidence, path, confidence.cpu().numpy())
             masks = dict(zip(step_folders(run).values(), after_step[1:], strict=True))
             for folder, labels in (masks | {final: mask}).items():  # the final one comes last
-                writer.add(write_mask, folder / f"{sample.id}.png", labels.cpu().numpy())
+                writer.add(write_mask, mask_file(folder, sample.id), labels.cpu().numpy())
 
 
-def _choice(run: Run) -> dict[str, Any]:
-    """The choice that a stopped run began with, or else one that is made and written now."""
-    path = run.folder("pseudo-masks") / THRESHOLD_FILE
+def _choice(run: Run) -> ThresholdChoice:
+    """Return the choice that a stopped run began with; where there is none, make one and record it."""
+    path = run.directory.threshold
     if not first_says(path.is_file()):
-        choice = choose_for_masks(run, final_generator(run.config.guidance.enabled))
+        choice = choose_for_masks(run, run.pseudo_mask_source)
         if is_first():
-            write_json(path, choice.record())
+            write_threshold(path, choice)
         wait()
-    return recorded_choice(run)
-
-
-def recorded_choice(run: Run) -> dict[str, Any]:
-    """What the pseudo masks of a run are cut at, as in ``threshold.json``.
-
-    Raises:
-        RunError: Stage 4 is not done, or the file is damaged.
-    """
-    path = run.finished_file("pseudo-masks", THRESHOLD_FILE)
-    with result_of("pseudo-masks"):
-        record: dict[str, Any] = read_json(path)
-    if not isinstance(record, dict) or not {"criterion", "threshold", "images"} <= record.keys():
-        raise ResultError(f"{path} is no choice of a threshold: --force pseudo-masks makes it again")
-    return record
+    return read_threshold(path)
 
 
 def refinement_steps(config: Config) -> dict[str, RefinementStep]:
@@ -112,45 +87,3 @@ def refinement_steps(config: Config) -> dict[str, RefinementStep]:
         "dense_crf": partial(dense_crf, **vars(config.dense_crf)),
     }
     return {name: known[name] for name in config.pseudo_masks.refinement}
-
-
-def refined_label_maps(
-    image: Tensor, cams: Tensor, class_ids: Tensor, steps: Sequence[RefinementStep], threshold: float | Tensor
-) -> list[Tensor]:
-    """Cut CAMs before any refinement step and after each.
-
-    Args:
-        image: Colours [3, H, W] in [0, 1].
-        cams: CAMs [K', H, W] in [0, 1] of the classes present.
-        class_ids: Their 0-based class indices [K'], int64.
-        steps: S refinement steps, done one after the other.
-        threshold: Background score before the first step, for all classes or for each [K']. With several, a pixel has
-            the class that is the furthest above its own.
-
-    Returns:
-        S + 1 label maps [H, W], uint8: 0 is background, class k is k + 1.
-    """
-    return [winning_labels(scores, class_ids) for scores in refined_scores(image, cams, steps, threshold)]
-
-
-def refined_scores(
-    image: Tensor, cams: Tensor, steps: Sequence[RefinementStep], threshold: float | Tensor
-) -> list[Tensor]:
-    """Scores [K'+1, H, W], background first, before any refinement step and after each.
-
-    Arguments are those of :func:`refined_label_maps`.
-    """
-    if isinstance(threshold, Tensor):
-        scores = [with_background(cams - threshold[:, None, None], 0.0)]
-    else:
-        scores = [with_background(cams, threshold)]
-    for step in steps:
-        scores.append(step(image, scores[-1]))
-    return scores
-
-
-def band_ends(threshold: Threshold, width: float) -> tuple[Threshold, Threshold]:
-    """Lower and upper end, in [0, 1], of the ignore band around a threshold, or around each of several."""
-    if isinstance(threshold, Tensor):
-        return (threshold - width / 2).clamp(min=0), (threshold + width / 2).clamp(max=1)
-    return max(0.0, threshold - width / 2), min(1.0, threshold + width / 2)

@@ -25,10 +25,11 @@ from semples.models.generators.registry import bundled_backbone
 from semples.models.loading import resolve
 from semples.models.vision_language import model as vision_language
 from semples.records import Dataset
+from semples.rundir.layout import RunDirectory
+from semples.runtime.environment import package_versions
 from semples.runtime.setup import read_dataset
 from semples.training.loop import is_on_cpu, require_device
 
-PACKAGES = ("semples", "torch", "transformers", "accelerate", "kornia", "numpy", "pillow")
 _GIGABYTE = 2**30
 
 State = Literal["ok", "note", "problem"]
@@ -44,7 +45,7 @@ class Finding:
     advice: str = ""
 
 
-def doctor(config: Config | None = None, out: Path = Path("runs")) -> list[Finding]:
+def doctor(config: Config | None = None, out: Path | str = "runs") -> list[Finding]:
     """Look at what a run with a config would need; nothing is downloaded, built or written.
 
     Args:
@@ -57,10 +58,10 @@ def doctor(config: Config | None = None, out: Path = Path("runs")) -> list[Findi
     config = config or Config()
     return [
         *_machine(config),
-        Finding("packages", "ok", ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)),
+        Finding("packages", "ok", ", ".join(f"{name} {version}" for name, version in package_versions().items())),
         *_extras(),
         *_weights(config),
-        *_data_and_disk(config, out),
+        *_data_and_disk(config, Path(out)),
     ]
 
 
@@ -156,7 +157,9 @@ def _data_and_disk(config: Config, out: Path) -> Iterator[Finding]:
     else:
         bad = BadImages()
         try:
-            dataset = read_dataset(config, out, bad.size_of if config.data.skip_bad_images else image_size)
+            dataset = read_dataset(
+                config, RunDirectory(out), bad.size_of if config.data.skip_bad_images else image_size
+            )
         except SemplesError as error:
             yield Finding("data", "problem", str(error), "see docs/own-data.md")
             return

@@ -10,7 +10,7 @@ from semples.verbs.mask_export import export_coco, export_voc
 from semples.verbs.onnx_export import export_onnx
 
 
-def export(run: Path, format: Literal["coco", "voc", "onnx"], with_images: bool = False) -> Path:
+def export(run: Path | str, format: Literal["coco", "voc", "onnx"], with_images: bool = False) -> Path:
     """Write the pseudo masks of a run for other tools, or its segmentation network, below ``RUN/export/``.
 
     Args:
@@ -25,6 +25,7 @@ def export(run: Path, format: Literal["coco", "voc", "onnx"], with_images: bool 
         ConfigError: There is no such format, or ONNX is not installed.
         DataError: That is no run directory, or the stage whose result is wanted is not done.
     """
+    run = Path(run)
     if format == "coco":
         return export_coco(run, with_images)
     if format == "voc":

@@ -97,7 +97,7 @@ class Start:
     warnings: tuple[str, ...]
 
 
-def init(folder: Path, config: Path | None = None) -> Start:
+def init(folder: Path | str, config: Path | str | None = None) -> Start:
     """Look at a folder of images and write a config to start from.
 
     Args:
@@ -107,7 +107,8 @@ def init(folder: Path, config: Path | None = None) -> Start:
     Raises:
         DataError: The folder is none of these or something in it cannot be read, or the file is already there.
     """
-    target = config or Path(f"{folder.absolute().name}.yaml")
+    folder = Path(folder)
+    target = Path(f"{folder.absolute().name}.yaml") if config is None else Path(config)
     if target.exists():
         raise DataError(f"{target} is already there: remove it, or name another file with --out")
     reader = layout_of(folder)

@@ -16,12 +16,11 @@ from pycocotools import mask as rle
 from semples.data.catalogues import voc_palette
 from semples.data.images import read_mask, write_mask
 from semples.errors import DataError
-from semples.files import read_json, replacing, write_text
+from semples.files import replacing, write_text
 from semples.records import IGNORE_INDEX
-from semples.rundir.dataset import read_dataset_index, require_run
-
-MASKS = "4-pseudo-masks"
-"""Folder of the pseudo masks in a run directory."""
+from semples.rundir.dataset import read_dataset
+from semples.rundir.layout import RunDirectory
+from semples.rundir.manifest import require_done
 
 IGNORED = "ignored"
 """Name of value 255 in labelmap.txt, as CVAT's own VOC files have it."""
@@ -84,7 +83,7 @@ def export_coco(run: Path, with_images: bool = False) -> Path:
             for category, name in zip(categories, classes, strict=True)
         ],
     }
-    folder = run / "export" / "coco"
+    folder = RunDirectory(run).coco_export
     if with_images:
         _copy_images(images, folder / "images")
     write_text(folder / "annotations.json", json.dumps(document, ensure_ascii=False))
@@ -128,7 +127,7 @@ def export_voc(run: Path, with_images: bool = False) -> Path:
     """
     classes, _, images = _read_run(run)
     labels = _label_map(classes)
-    folder = run / "export" / "voc"
+    folder = RunDirectory(run).voc_export
     if folder.is_dir():
         shutil.rmtree(folder)
     for image in images:
@@ -154,30 +153,15 @@ def _label_map(classes: Sequence[str]) -> str:
 
 def _read_run(run: Path) -> tuple[list[str], list[int], list[MaskedImage]]:
     """Class names, category ids, and the training images of a run whose pseudo masks are done."""
-    require_stage(run, MASKS)
-    dataset = read_dataset_index(run / "dataset.json")
+    directory = RunDirectory(run)
+    require_done(directory, "pseudo-masks")
+    dataset = read_dataset(directory.dataset)
     classes = list(dataset.catalogue.names)
     categories = list(dataset.catalogue.category_ids or range(1, len(classes) + 1))
     images = [
-        MaskedImage(sample.id, sample.path, sample.size, run / MASKS / f"{sample.id}.png") for sample in dataset.train
+        MaskedImage(sample.id, sample.path, sample.size, directory.pseudo_mask(sample.id)) for sample in dataset.train
     ]
     return classes, categories, images
-
-
-def require_stage(run: Path, folder: str) -> None:
-    """Raise DataError unless a run directory is there and says that a stage, named by its folder, is done."""
-    require_run(run, "dataset.json", "manifest.json")
-    status = _status(run / "manifest.json", folder)
-    if status != "done":
-        stage = folder.partition("-")[2]
-        raise DataError(f"{run} has not finished stage {stage} ({status}): go on with the same `semples run` command")
-
-
-def _status(manifest: Path, folder: str) -> str:
-    try:
-        return str(read_json(manifest)["stages"].get(folder, {}).get("status", "not run"))
-    except (LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{manifest} is no manifest of a run ({error}): put a good copy back, or run again") from error
 
 
 def _copy_images(images: Sequence[MaskedImage], folder: Path) -> None:

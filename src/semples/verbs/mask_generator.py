@@ -14,13 +14,13 @@ from semples.data.crops import to_pixels
 from semples.data.images import read_image
 from semples.errors import ConfigError, DataError, did_you_mean
 from semples.inference.cams import tagged_cams
+from semples.inference.cutting import refined_label_maps
 from semples.models.generators.base import MaskGenerator as Network
+from semples.rundir.layout import CAM_STAGES
+from semples.rundir.threshold import read_threshold
 from semples.runtime.run import Run
 from semples.runtime.setup import reopen_run
-from semples.stages.pseudo_masks import final_generator, recorded_choice, refined_label_maps, refinement_steps
-
-GENERATOR_STAGES = ("classify", "match", "refine")
-"""Stages that leave a mask generator."""
+from semples.stages.pseudo_masks import refinement_steps
 
 Photograph = Path | str | NDArray[np.uint8]
 """A file (upright after its EXIF orientation), or RGB uint8 [H, W, 3]."""
@@ -59,10 +59,10 @@ class MaskGenerator:
             RunError: The stage is not done.
         """
         opened = reopen_run(Path(run), device)
-        stage = stage or final_generator(opened.config.guidance.enabled)
-        if stage not in GENERATOR_STAGES:
-            raise ConfigError(f"stage {stage} leaves no mask generator, expected one of {', '.join(GENERATOR_STAGES)}")
-        return cls(opened, opened.load_generator(stage))
+        stage = stage or opened.pseudo_mask_source
+        if stage not in CAM_STAGES:
+            raise ConfigError(f"stage {stage} leaves no mask generator, expected one of {', '.join(CAM_STAGES)}")
+        return cls(opened, opened.models.load_generator(stage))
 
     def cams(self, image: Photograph, tags: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return the class activation map of each tag: float32 [H, W] in [0, 1], over all scales of ``cams.scales``.
@@ -95,7 +95,7 @@ class MaskGenerator:
         maps = (self._maps(pixels, indices) * 255).round() / 255  # as the run's files hold them
         steps = list(refinement_steps(self._run.config).values())
         classes = torch.tensor(indices, device=maps.device)
-        threshold = recorded_choice(self._run)["threshold"]
+        threshold = read_threshold(self._run.directory.threshold).threshold
         labels = refined_label_maps(pixels.to(maps.device), maps, classes, steps, threshold)[-1]
         return np.asarray(labels.cpu().numpy())
 
@@ -103,7 +103,7 @@ class MaskGenerator:
         """CAMs [P, H, W] in [0, 1] of P classes in an image [3, H, W], in the arithmetic of the run."""
         run, settings = self._run, self._run.config.cams
         batch = pixels[None].to(run.device)
-        affinity = (run.affinity_steps, run.config.mask_generator.affinity_threshold)
+        affinity = (run.models.affinity_steps, run.config.mask_generator.affinity_threshold)
         with run.accelerator.autocast():
             (cams,) = tagged_cams(
                 self.network, batch, [indices], len(self.classes), settings.scales, settings.flip, *affinity

@@ -17,10 +17,8 @@ from torch import Tensor, nn
 from semples.errors import ConfigError
 from semples.files import replacing, write_json
 from semples.models.segmentation import SegmentationNetwork, load_segmentation_network
-from semples.verbs.mask_export import require_stage
-
-SEGMENT = "5-segment"
-"""Folder of the segmentation network in a run directory."""
+from semples.rundir.layout import RunDirectory
+from semples.rundir.manifest import require_done
 
 _NEEDED = ("onnx", "onnxscript")
 
@@ -47,9 +45,10 @@ def export_onnx(run: Path) -> Path:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise ConfigError(f"ONNX needs {' and '.join(missing)}: pip install 'semples[onnx]'")
-    require_stage(run, SEGMENT)
-    network = load_segmentation_network(run / SEGMENT / "model")
-    folder = run / "export" / "onnx"
+    directory = RunDirectory(run)
+    require_done(directory, "segment")
+    network = load_segmentation_network(directory.model("segment"))
+    folder = directory.onnx_export
     with replacing(folder / "model.onnx") as temporary:
         write_onnx(network, temporary)
     names = network.model.config.id2label

@@ -15,17 +15,17 @@ from semples.rundir.locks import locked
 from semples.rundir.results import RunResult
 from semples.runtime.setup import open_run
 from semples.stages.pipeline import run_stages
-from semples.stages.updates import StageNews, Teller
+from semples.stages.updates import StageListener, StageUpdate
 from semples.training.loop import is_on_cpu
 
 
 def run(
     config: Config,
-    out: Path,
+    out: Path | str,
     until: str | None = None,
     force: str | None = None,
     quiet: bool = False,
-    on_stage: Teller | None = None,
+    on_stage: StageListener | None = None,
 ) -> Path:
     """Run the whole pipeline, or go on where the same command stopped; several processes of torchrun share the work.
 
@@ -43,16 +43,17 @@ def run(
     Raises:
         SemplesError: Bad settings, bad input, or a failed run; its text says what to do.
     """
+    out = Path(out)
     with processes(is_on_cpu(config.device)), locked(out) if is_first() else nullcontext():
         wait()  # until the directory is ours
         opened = open_run(config, out, quiet)
 
-        def tell(news: StageNews) -> None:
-            opened.log.tell(news)
+        def report_stage(update: StageUpdate) -> None:
+            opened.log.tell(update)
             if on_stage is not None and is_first():
-                on_stage(news)
+                on_stage(update)
 
-        run_stages(opened, until, force, tell)
+        run_stages(opened, until, force, report_stage)
         if is_first():
             write_report(out)
         wait()
@@ -60,11 +61,11 @@ def run(
 
 
 def demo(
-    out: Path,
+    out: Path | str,
     config: Config | None = None,
     force: str | None = None,
     quiet: bool = False,
-    on_stage: Teller | None = None,
+    on_stage: StageListener | None = None,
 ) -> Path:
     """Run the whole pipeline on some of the built-in scenes, in minutes on a CPU; nothing is downloaded.
 
@@ -110,7 +111,7 @@ class Pipeline:
         until: str | None = None,
         force: str | None = None,
         quiet: bool = False,
-        on_stage: Teller | None = None,
+        on_stage: StageListener | None = None,
     ) -> RunResult:
         """Run it, or go on where it stopped; arguments and errors are those of :func:`run`."""
         return RunResult(run(self.config, self.out, until, force, quiet, on_stage))

@@ -20,7 +20,8 @@ from semples.files import Writer
 from semples.inference.label_maps import predict_labels, prediction_batches
 from semples.models.segmentation import load_segmentation_network
 from semples.records import Sample
-from semples.runtime.image_checks import SKIPPED_FILE, record_skipped, skipping
+from semples.rundir.layout import model_folder, skipped_images
+from semples.runtime.image_checks import checking_images, record_skipped
 from semples.training.loop import is_on_cpu
 from semples.training.progress import TrainingLog
 
@@ -60,15 +61,14 @@ def predict(
     """
     model, out = Path(model), Path(out)
     log = TrainingLog(quiet=quiet)
-    with skipping(skip_bad_images, log) as (size_of, bad):
+    with checking_images(skip_bad_images, log) as (size_of, bad):
         samples = _samples([images] if isinstance(images, Path | str) else images, size_of)
     targets = [out / f"{sample.id}.png" for sample in samples]
     _refuse_overwriting(out, [*targets, *(_overlay_path(path) for path in targets)], samples)
-    inner = model / "5-segment" / "model"
-    network = load_segmentation_network(inner if inner.is_dir() else model)
+    network = load_segmentation_network(model_folder(model))
     network.to("cpu" if is_on_cpu("auto") else "cuda")
     batches = list(prediction_batches(network, samples))
-    record_skipped(out / SKIPPED_FILE, bad, log)
+    record_skipped(skipped_images(out), bad, log)
     with Writer() as writer:
         for indices in log.track(batches, "predict"):
             photographs = [read_image(samples[index].path) for index in indices]

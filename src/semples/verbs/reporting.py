@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from semples.html_report import write_report
-from semples.rundir.dataset import require_run
+from semples.rundir.layout import RunDirectory
 
 
-def report(run: Path) -> Path:
+def report(run: Path | str) -> Path:
     """Rebuild report.html of a run directory.
 
     Raises:
         DataError: That is no run directory.
     """
-    require_run(run, "dataset.json")
-    return write_report(run)
+    directory = RunDirectory(Path(run))
+    directory.require(directory.dataset)
+    return write_report(directory.path)

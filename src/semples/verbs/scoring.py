@@ -11,7 +11,7 @@ from semples.errors import DataError
 from semples.method.metrics import ConfusionMatrix
 
 
-def evaluate(predictions: Path, truth: Path, classes: Sequence[str]) -> dict[str, Any]:
+def evaluate(predictions: Path | str, truth: Path | str, classes: Sequence[str]) -> dict[str, Any]:
     """Score a folder of masks against another: every ``ID.png`` of ``truth`` needs one of the same size.
 
     Returns:
@@ -20,6 +20,7 @@ def evaluate(predictions: Path, truth: Path, classes: Sequence[str]) -> dict[str
     Raises:
         DataError: A folder or mask is missing, or does not fit.
     """
+    predictions, truth = Path(predictions), Path(truth)
     if not truth.is_dir() or not predictions.is_dir():
         missing = predictions if truth.is_dir() else truth
         raise DataError(f"{missing} is not there: give a folder of PNG masks")

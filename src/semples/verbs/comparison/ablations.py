@@ -12,7 +12,7 @@ from typing import Any
 from semples.config import Config
 from semples.runtime.run import Run
 from semples.runtime.setup import open_run
-from semples.stages.pipeline import STAGES, Manifest, run_stages, stage_digest
+from semples.stages.pipeline import STAGES, open_manifest, run_stages
 from semples.verbs.comparison.methods import Judged, changed, contexts_named, learned_words, score_stage
 
 
@@ -66,9 +66,9 @@ def reference_of(variants: Mapping[str, Variant], config: Config) -> str | None:
 
 def judge_variants(base: Run, tell: Callable[[object], None], variants: Mapping[str, Variant]) -> Judged:
     """Run or reuse every variant of one run; prompts longer than the model's text encoder takes are left out."""
-    run_stages(base, until="refine", tell=tell)
+    run_stages(base, until="refine", listener=tell)
     rows, found, remarks = {}, {}, []
-    longest = base.vision_language.longest_prompt
+    longest = base.models.vision_language.longest_prompt
     for label, variant in variants.items():
         if variant.settings.get("prompts.length", 0) > longest:
             remarks.append(f"{label} is left out: the text encoder has room for {longest} vectors")
@@ -78,7 +78,7 @@ def judge_variants(base: Run, tell: Callable[[object], None], variants: Mapping[
         if run is not base:
             share_stages(base, run)
             # Thresholds are chosen by prompts, in rows that train without them too.
-            run_stages(run, until="refine" if variant.stage == "refine" else "prompts", tell=tell)
+            run_stages(run, until="refine" if variant.stage == "refine" else "prompts", listener=tell)
         rows[label] = score_stage(run, variant.stage, with_prompts=True)
         if variant.stage == "refine":
             found[label] = contexts_named(run, learned_words(run))
@@ -91,22 +91,25 @@ def variant_run(base: Run, variant: Variant) -> Run:
     if config == base.config:
         return base
     name = ",".join(f"{key}={value:g}" for key, value in variant.settings.items())
-    root = Path(config.data.root) if config.data.root else base.directory / "scenes"
+    root = Path(config.data.root) if config.data.root else base.directory.scenes
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(root)))
-    return open_run(config, base.directory / "variants" / name)
+    return open_run(config, base.directory.variant(name).path)
 
 
 def share_stages(source: Run, target: Run) -> None:
     """Copy the results of all stages that have the same digest in two runs, unless they are there; note the skipped."""
-    theirs, own = (Manifest(run.directory / "manifest.json") for run in (source, target))
+    theirs, own = open_manifest(source), open_manifest(target)
     for stage in STAGES:
-        digest = stage_digest(stage, target, own)
+        digest = stage.digest(target, own)
         entry = theirs.entry(stage.name)
-        if entry.get("status") == "skipped" and entry["digest"] == digest:
-            own.record(stage.name, **entry)
+        if entry is None or entry.digest != digest:
+            continue
+        if entry.status == "skipped":
+            own.record(stage.name, entry)
         if own.is_done(stage.name, digest) or not theirs.is_done(stage.name, digest):
             continue
-        own.drop(stage.name)
-        shutil.rmtree(target.folder(stage.name), ignore_errors=True)
-        shutil.copytree(source.folder(stage.name), target.folder(stage.name))
-        own.record(stage.name, **entry)
+        own.invalidate(stage.name)
+        folder = target.directory.folder(stage.name)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(source.directory.folder(stage.name), folder)
+        own.record(stage.name, entry)

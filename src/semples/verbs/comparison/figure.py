@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from semples.files import replacing
+from semples.rundir.labels import SUPERVISED_BOUND
 from semples.verbs.comparison.table import bounds_of, percent, rows_of
 
 SCALE = 3
@@ -32,7 +33,7 @@ def draw_comparison(result: Mapping[str, Any], path: Path) -> None:
         path: The file.
     """
     rows, bounds = rows_of(result), bounds_of(result)
-    labels = [row.label for row in rows] + ["Supervised bound"] * bool(bounds)
+    labels = [row.label for row in rows] + [SUPERVISED_BOUND] * bool(bounds)
     miou: list[Bars] = [[(MIOU, row.figures["oracle_miou"])] for row in rows]
     miou += [[(BOUND, bounds)]] * bool(bounds)
     errors: list[Bars] = [

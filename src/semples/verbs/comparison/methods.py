@@ -10,16 +10,17 @@ from typing import Any
 import torch
 
 from semples.config import Config
+from semples.config.registry import CRITERIA
 from semples.errors import ConfigError, ModelError
-from semples.files import read_json
-from semples.inference.cams import write_cams
 from semples.models.generators.clip import usable_words
 from semples.models.vision_language.towers import cut_forward
+from semples.rundir.words import read_words
+from semples.runtime.cam_files import write_cams
 from semples.runtime.run import Run
-from semples.runtime.threshold_choice import criterion_of
+from semples.stages.digest import GENERATOR, GUIDED
 from semples.stages.evaluation import score_cams, score_masks
 from semples.stages.guided import suppress_backgrounds
-from semples.stages.pipeline import GENERATOR, GUIDED, STAGES, Manifest, Stage, perform, run_stages, stage_digest
+from semples.stages.pipeline import STAGES, Stage, open_manifest, perform, run_stages
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def _manual(run: Run) -> None:
     """Stage 3 with the true context word of each class in place of its learned prompt."""
     contexts = [run.config.data.pairs[name] for name in run.dataset.catalogue.names]
     with torch.no_grad():
-        features = run.vision_language.encode_classes(contexts)
+        features = run.models.vision_language.encode_classes(contexts)
     suppress_backgrounds(run, "manual", features)
 
 
@@ -55,18 +56,18 @@ def _generic(run: Run) -> None:
     The loss is a mean over the words, each of which the foreground must not match.
     """
     with torch.no_grad():
-        features = run.vision_language.encode_classes(_generic_words(run))
+        features = run.models.vision_language.encode_classes(_generic_words(run))
     suppress_backgrounds(run, "generic", features.expand(run.num_classes, -1, -1))
 
 
 def _clip_es(run: Run) -> None:
     """CAMs of the vision-language model itself against generic words, as in CLIP-ES; nothing trains."""
-    write_cams(run, "clip-es", run.build_generator())
+    write_cams(run, "clip-es", run.models.build_generator())
 
 
 def _generic_words(run: Run) -> list[str]:
     names = run.dataset.catalogue.prompt_names
-    return usable_words(run.vision_language, names, run.config.mask_generator.background_words)
+    return usable_words(run.models.vision_language, names, run.config.mask_generator.background_words)
 
 
 _GUIDED_ALONE = (*GENERATOR, *GUIDED, "refine", "cams")
@@ -111,7 +112,7 @@ def judge_methods(run: Run, tell: Callable[[object], None], chosen: Sequence[str
     needed = [method.until for method in methods.values() if method.until]
     if needed:
         order = [stage.name for stage in STAGES]
-        run_stages(run, until=max(needed, key=order.index), tell=tell)
+        run_stages(run, until=max(needed, key=order.index), listener=tell)
     rows, remarks, bound = {}, [], None
     for name, method in methods.items():
         reason = _why_left_out(name, run)
@@ -121,7 +122,9 @@ def judge_methods(run: Run, tell: Callable[[object], None], chosen: Sequence[str
         if method.extra is not None:
             _run_extra(method.extra, changed_run(run, method.settings), tell)
         if name == "supervised-bound":
-            bound = (score_masks(run, "val", run.folder(method.stage) / "predictions") or {})["miou"]
+            bound = (score_masks(run, "val", run.directory.held_out_predictions(method.stage), method.stage) or {})[
+                "miou"
+            ]
         else:
             rows[name] = score_stage(run, method.stage, with_prompts="full" in methods)
     words = learned_words(run) if "full" in methods else None
@@ -130,8 +133,8 @@ def judge_methods(run: Run, tell: Callable[[object], None], chosen: Sequence[str
 
 
 def _run_extra(stage: Stage, run: Run, tell: Callable[[object], None]) -> None:
-    manifest = Manifest(run.directory / "manifest.json")
-    digest = stage_digest(stage, run, manifest)
+    manifest = open_manifest(run)
+    digest = stage.digest(run, manifest)
     if manifest.is_done(stage.name, digest):
         tell(f"{stage.name:16} unchanged")
     else:
@@ -147,7 +150,7 @@ def _why_left_out(name: str, run: Run) -> str | None:
     try:
         _generic_words(run)
         if name == "clip-es":
-            cut_forward(run.vision_language, torch.zeros(1, 3, 64, 64, device=run.device))
+            cut_forward(run.models.vision_language, torch.zeros(1, 3, 64, 64, device=run.device))
     except (ConfigError, ModelError) as error:
         return str(error)
     return None
@@ -173,7 +176,7 @@ def score_stage(run: Run, stage: str, with_prompts: bool) -> dict[str, float] | 
     Without learned prompts, where no chosen method needs any, the maps alone choose. None where the generator has
     nothing to train and the stage was skipped.
     """
-    if not with_prompts and criterion_of(run).startswith("prompts"):
+    if not with_prompts and CRITERIA[run.config.criterion].needs_prompts:
         run = changed_run(run, {"pseudo_masks.criterion": "otsu"})
     scores = score_cams(run, stage)
     if scores is None:
@@ -188,8 +191,8 @@ def score_stage(run: Run, stage: str, with_prompts: bool) -> dict[str, float] | 
 
 def learned_words(run: Run) -> dict[str, str]:
     """Class -> the word nearest to its learned prompt."""
-    words = read_json(run.folder("prompts") / "words.json")["words"]
-    return {name: epochs[-1][0][0] for name, epochs in words.items()}
+    words = read_words(run.directory.words)
+    return {name: words.last(name)[0][0] for name in words.words}
 
 
 def contexts_named(run: Run, words: Mapping[str, str]) -> int:

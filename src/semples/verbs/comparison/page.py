@@ -6,18 +6,17 @@ import datetime
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from semples.files import write_json, write_text
-from semples.runtime.setup import source_commit
+from semples.rundir.labels import SUPERVISED_BOUND
+from semples.runtime.environment import package_versions, source_commit
 from semples.verbs.comparison.figure import draw_comparison
 from semples.verbs.comparison.table import Row, bounds_of, percent, rows_of, runs_of
 
-_PACKAGES = ("semples", "torch", "transformers", "numpy")
 _HEADERS = ("mIoU %, best threshold", "mIoU %, chosen threshold", "false positives %", "false negatives %")
 _FIGURES = ("oracle_miou", "miou", "false_positive", "false_negative")
 
@@ -73,7 +72,7 @@ def _table(result: Mapping[str, Any]) -> list[str]:
         words = [_share(row, most)] if with_words else []
         lines.append(_cells([row.label, *(percent(row.figures[name]) for name in _FIGURES), *words]))
     if bounds:
-        lines.append(_cells(["Supervised bound (network, held out)", percent(bounds), *[""] * (len(headers) - 2)]))
+        lines.append(_cells([f"{SUPERVISED_BOUND} (network, held out)", percent(bounds), *[""] * (len(headers) - 2)]))
     return lines
 
 
@@ -104,7 +103,7 @@ def _points(found: Mapping[str, Any]) -> str:
 
 
 def _origin(machine: str, command: str | None) -> list[str]:
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
     made = [] if command is None else ["```", command, "```", ""]
     return [
         "## Made by",

@@ -1,0 +1,117 @@
+"""Criteria that ask the vision-language model what is inside and outside of the cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from semples.inference.thresholds.base import (
+    FALLBACK,
+    Criterion,
+    ImageMaps,
+    best_threshold,
+    costs_by_candidate,
+)
+from semples.method.losses import MatchScore
+from semples.method.masks import masked_regions
+from semples.method.thresholds import CANDIDATES, hard_masks, prompt_costs, shrunk_costs
+from semples.models.vision_language.model import VisionLanguageModel
+from semples.parallel.processes import unshare
+from semples.records import Sample
+from semples.rundir.threshold import ThresholdChoice
+
+PRIOR = 10.0
+"""n0 of :func:`semples.method.thresholds.shrunk_costs`: how many images the mean of a class counts for."""
+
+
+@dataclass(frozen=True)
+class RegionJudge:
+    """Judges the regions on both sides of a cut by class texts and learned prompts.
+
+    Attributes:
+        vision_language: The frozen vision-language model.
+        score: Its match score.
+        texts: Features [K, D] of the class texts.
+        prompts: Features [K, D] of the learned prompts.
+    """
+
+    vision_language: VisionLanguageModel
+    score: MatchScore
+    texts: Tensor
+    prompts: Tensor
+
+    @torch.no_grad()
+    def pair_costs(self, maps: Iterable[ImageMaps]) -> list[tuple[int, Tensor]]:
+        """Return the class of each (image, class) pair of all processes, and the cost [T] of each candidate."""
+        costs = [
+            [
+                (index, prompt_costs(inside, outside, self.texts[index], self.prompts[index], self.score).cpu())
+                for index, inside, outside in self.region_features(image)
+            ]
+            for image in maps
+        ]
+        return [pair for pairs in unshare(costs) for pair in pairs]
+
+    @torch.no_grad()
+    def region_features(self, maps: ImageMaps) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Yield each class of an image, with the features [T, D] of foreground and background at each candidate.
+
+        An empty region shows nothing but the fill color, which matches nothing well.
+        """
+        image = maps.read_image()[None]
+        for masks, index in zip(hard_masks(maps.cams), maps.classes.tolist(), strict=True):
+            same_image = torch.zeros(len(masks), dtype=torch.int64, device=masks.device)
+            regions = masked_regions(image, masks.float(), same_image, self.vision_language.fill)
+            inside, outside = self.vision_language.encode_images(torch.cat(regions)).chunk(2)
+            yield index, inside, outside
+
+
+class PromptsCriterion(Criterion):
+    """The class belongs inside the mask, and the background that its prompt describes outside."""
+
+    name: ClassVar[str] = "prompts"
+
+    def __init__(self, judge: RegionJudge) -> None:
+        self.judge = judge
+
+    def costs(self, maps: Iterable[ImageMaps]) -> list[float]:
+        """Return the mean cost of each candidate over all (image, class) pairs."""
+        costs = [cost for _, cost in self.judge.pair_costs(maps)]
+        return list(torch.stack(costs).mean(0).tolist()) if costs else [0.0] * len(CANDIDATES)
+
+    def best(self, costs: Sequence[float]) -> float:
+        """Return the threshold of the lowest cost.
+
+        Costs that keep falling down to the lowest candidate, where regions are nearly whole images, prefer no
+        threshold: the maps miss the objects.
+        """
+        best = best_threshold(costs)
+        return FALLBACK if best == CANDIDATES[0] else best
+
+
+class ImagePromptsCriterion(PromptsCriterion):
+    """The same for each class of each image; one image's costs are drawn toward the mean of its class."""
+
+    name: ClassVar[str] = "prompts_image"
+    for_each_image: ClassVar[bool] = True
+
+    def choose(self, maps: Iterable[ImageMaps]) -> ThresholdChoice:
+        """Choose one threshold for all images, as criterion ``prompts`` does."""
+        return PromptsCriterion(self.judge).choose(maps)
+
+    def choose_for_images(self, maps: Iterable[ImageMaps], samples: Sequence[Sample]) -> ThresholdChoice:
+        """Choose a threshold for each class of each image; ``maps`` are this process's share of ``samples``."""
+        found = self.judge.pair_costs(maps)
+        if not found:
+            return ThresholdChoice(self.name, FALLBACK)
+        costs = torch.stack([cost for _, cost in found])  # [P, T]
+        classes = torch.tensor([index for index, _ in found])
+        mean = costs.mean(0).tolist()
+        threshold = self.best(mean)
+        pairs = iter(shrunk_costs(costs, classes, PRIOR).tolist())  # in the order of the samples and their tags
+        images = {sample.id: [best_threshold(next(pairs), threshold) for _ in sample.tags] for sample in samples}
+        return ThresholdChoice(self.name, threshold, costs_by_candidate(mean), images)

@@ -1,0 +1,71 @@
+"""``metrics.jsonl``: one line for each epoch of each training."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """Means over one epoch of a training; numbers that were not logged are NaN.
+
+    Attributes:
+        stage: Name of the stage.
+        epoch: Number of the epoch, from 1.
+        epochs: Epochs of the whole training.
+        loss: Total loss.
+        parts: Weighted parts of the loss, by name.
+        figures: Other means, by name.
+        learning_rate: Rate at the end of the epoch.
+        images_per_second: Speed.
+    """
+
+    stage: str
+    epoch: int
+    epochs: int = 0
+    loss: float = math.nan
+    parts: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
+    learning_rate: float = math.nan
+    images_per_second: float = math.nan
+
+
+def metrics_line(metrics: EpochMetrics) -> str:
+    """Return the line of an epoch, line feed included."""
+    return json.dumps(asdict(metrics)) + "\n"
+
+
+def parse_metrics_line(line: str) -> EpochMetrics:
+    """Parse one line.
+
+    Raises:
+        ValueError: It is not JSON, or a value is not a number; a killed run may leave half a line.
+        KeyError, TypeError, AttributeError: It has another structure.
+    """
+    value = json.loads(line)
+    return EpochMetrics(
+        stage=str(value["stage"]),
+        epoch=int(value["epoch"]),
+        epochs=int(value.get("epochs") or 0),
+        loss=_number(value.get("loss")),
+        parts=_numbers(value.get("parts")),
+        figures=_numbers(value.get("figures")),
+        learning_rate=_number(value.get("learning_rate")),
+        images_per_second=_number(value.get("images_per_second")),
+    )
+
+
+DAMAGED_LINE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""Errors that :func:`parse_metrics_line` raises."""
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _numbers(value: Mapping[str, Any] | None) -> dict[str, float]:
+    return {str(name): _number(number) for name, number in (value or {}).items()}
