@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import yaml
 
 import semples
 from fake_api import COMPARISON, EVALUATION, SCORES, FakeApi, Finding, cells, error_line
+from matching import assert_mentions
 from semples.cli import main
 from semples.config import DEFAULT_PAIRS
 from semples.config.loading import DEMO, load_config
@@ -19,6 +22,9 @@ from semples.errors import DataError, RunError
 from semples.rundir.layout import STAGE_NAMES
 
 Output = pytest.CaptureFixture[str]
+VERBS = ["demo", "run", "init", "predict", "evaluate", "prompts", "export", "report", "compare", "doctor"]
+METHODS = ["classify", "match", "generic", "manual", "clip-es", "full", "supervised-bound"]
+ABLATIONS = ["losses", "prompt-length", "lambda-text", "lambda-suppress", "lambda-background"]
 
 
 def test_demo_prints_scores_and_report(api: FakeApi, capsys: Output) -> None:
@@ -35,7 +41,7 @@ def test_demo_prints_scores_and_report(api: FakeApi, capsys: Output) -> None:
         ["Segmentation, train", "61.1", "-", "-", "-", "0.30", "0.25"],
         ["Segmentation, held out", "62.2", "-", "-", "-", "0.30", "0.25"],
     ]
-    assert output.endswith(f"report: {Path('runs/demo/report.html')}\n")
+    assert output.endswith(f" {Path('runs/demo/report.html')}\n")
 
 
 def test_demo_takes_options_and_settings_in_both_spellings(api: FakeApi) -> None:
@@ -67,7 +73,7 @@ def test_run_names_the_run_after_the_file(api: FakeApi, tmp_path: Path, capsys: 
     config = call.pop("config")
     assert call == {"out": Path("runs/boats"), "until": None, "force": None, "quiet": False}
     assert (config.data.root, config.match.epochs) == ("VOC2012", 2)
-    assert capsys.readouterr().out.endswith(f"report: {Path('runs/boats/report.html')}\n")
+    assert capsys.readouterr().out.endswith(f" {Path('runs/boats/report.html')}\n")
 
 
 def test_run_until_a_stage_has_no_report_yet(api: FakeApi, tmp_path: Path, capsys: Output) -> None:
@@ -76,7 +82,9 @@ def test_run_until_a_stage_has_no_report_yet(api: FakeApi, tmp_path: Path, capsy
     assert main(words) == 0
     call = api.only_call()
     assert (call["until"], call["force"], call["out"]) == ("pseudo-masks", "classify", Path("o"))
-    assert capsys.readouterr().out == "run directory: o\n"
+    output = capsys.readouterr().out
+    assert output.endswith(" o\n")
+    assert "report.html" not in output
 
 
 def test_a_run_without_scores_ends_with_a_table_of_its_stages(
@@ -97,7 +105,8 @@ def test_a_run_without_scores_ends_with_a_table_of_its_stages(
         ["0-classify", "61", "812", "done; few [images]"],
         ["1-match", "-", "-", "skipped; guidance.enabled is false"],
     ]
-    assert output.endswith("run directory: o\n")
+    assert output.endswith(" o\n")
+    assert "report.html" not in output
 
 
 @pytest.mark.usefixtures("api")
@@ -143,7 +152,7 @@ def test_doctor_fails_after_its_json_when_there_is_a_problem(api: FakeApi, capsy
     assert main(["doctor", "--json"]) == 2
     captured = capsys.readouterr()
     assert json.loads(captured.out)[0]["state"] == "problem"
-    assert captured.err == "semples: error: 1 problem: do what is advised\n"
+    assert re.fullmatch(r"semples: error: 1 problem[^\n]*\n", captured.err)
 
 
 def test_print_config_needs_no_data(api: FakeApi, tmp_path: Path, capsys: Output) -> None:
@@ -161,14 +170,14 @@ def test_predict(api: FakeApi, capsys: Output) -> None:
     assert main(["predict", "model", "a.jpg", "folder", "--out", "masks"]) == 0
     call = {"model": Path("model"), "images": [Path("a.jpg"), Path("folder")], "out": Path("masks")}
     assert api.only_call() == {**call, "overlays": True, "quiet": False, "skip_bad_images": False}
-    assert capsys.readouterr().out == "2 masks in masks\n"
+    assert_mentions(capsys.readouterr().out, 2, Path("masks"))
 
 
 def test_predict_without_overlays(api: FakeApi, capsys: Output) -> None:
     assert main(["predict", "model", "photos/*.jpg", "--no-overlays", "--quiet", "--out", "masks"]) == 0
     call = api.only_call()
     assert (call["overlays"], call["quiet"], call["images"]) == (False, True, [Path("photos/*.jpg")])
-    assert capsys.readouterr().out == "1 mask in masks\n"
+    assert_mentions(capsys.readouterr().out, 1, Path("masks"))
 
 
 @pytest.mark.parametrize(("more", "copied"), [([], False), (["--with-images"], True)])
@@ -185,8 +194,8 @@ def test_evaluate_prints_a_table(api: FakeApi, capsys: Output) -> None:
     output = capsys.readouterr().out
     rows = [["class", "IoU %"], ["background", "90.0"], ["boat[s]", "12.5"], ["cat", "-"], ["mean", "51.2"]]
     assert cells(output) == rows
-    caption = "20 images false positive 0.30 false negative 0.25 coverage 1.00"
-    assert caption in " ".join(output.split())
+    named = (20, "false positive", "0.30", "false negative", 0.25, "coverage", "1.00")
+    assert_mentions(" ".join(output.split()), *named)
 
 
 @pytest.mark.usefixtures("api")
@@ -218,85 +227,75 @@ def test_report(api: FakeApi, capsys: Output) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "text"),
+    ("words", "named"),
     [
-        (["dmeo"],
-         'there is no verb "dmeo", expected one of demo, run, init, predict, evaluate, prompts, export, report,'
-         ' compare, doctor. Did you mean "demo"?'),
-        (["--debugg"], 'there is no option --debugg. Did you mean "debug"?'),
-        (["demo", "--outt=x"], 'there is no option --outt. Did you mean "out"?'),
-        (["demo", "--seeds", "3"], 'there is no option --seeds. Did you mean "seed"?'),
-        (["demo", "--bias", "3", "--qqqqq"],
-         'there is no option --bias. Did you mean "data.bias"?; there is no option --qqqqq.'),
-        (["demo", "--data.rot", "3"],
-         '--data.rot is not a setting of section "data". Did you mean "root"?'),
-        (["demo", "--data.bias", "7", "--seed=x"],
-         '--seed is "x", expected a whole number; --data.bias is 7.0, expected a number from 0 to 1'),
-        (["demo", "--cams.flip"], "--cams.flip has no value, expected --cams.flip VALUE"),
-        (["demo", "here"], 'unexpected argument "here", expected --section.key VALUE'),
-        (["demo", "--force", "mtach"],
-         f'argument --force: there is no stage "mtach", expected one of {", ".join(STAGE_NAMES)}'
-         " (see `semples demo --help`)"),
-        (["demo", "--out"], "argument --out: expected one argument (see `semples demo --help`)"),
-        (["run"], "run needs --config FILE (`semples run --print_config` prints one to start from)"),
-        (["run", "--config", "no.yaml"],
-         "no.yaml cannot be read (No such file or directory): give a YAML file of settings"),
-        (["report", "--version"], "there is no option --version."),
-        (["predict", "model", "a.jpg", "--ot", "x"], 'there is no option --ot. Did you mean "out"?'),
-        (["predict", "model", "a.jpg"],
-         "the following arguments are required: --out (see `semples predict --help`)"),
-        (["predict", "model", "a.jpg", "--seed", "1", "--out", "x"], "there is no option --seed."),
-        (["report", "runs/a", "runs/b"], 'unexpected argument "runs/b" (see `semples report --help`)'),
-        (["export", "runs/a"], "the following arguments are required: --format (see `semples export --help`)"),
-        (["export", "runs/a", "--format", "yolo"],
-         'argument --format: there is no format "yolo", expected one of coco, voc, onnx (see `semples export --help`)'),
-        (["compare", "--seeds", "0"],
-         'argument --seeds: "0" came, expected a whole number above 0 (see `semples compare --help`)'),
-        (["compare", "--methods", "match,ful"],
-         'argument --methods: there is no method "ful", expected one of classify, match, generic, manual, clip-es,'
-         " full, supervised-bound (see `semples compare --help`)"),
-        (["compare", "--ablation", "loss"],
-         'argument --ablation: there is no ablation "loss", expected one of losses, prompt-length, lambda-text,'
-         " lambda-suppress, lambda-background (see `semples compare --help`)"),
-        (["compare", "--pairings", "no.json"],
-         "no.json cannot be read (No such file or directory): give a JSON file of pairings"),
+        (["dmeo"], ("dmeo", *VERBS, "demo")),
+        (["--debugg"], ("--debugg", "debug")),
+        (["demo", "--outt=x"], ("--outt", "out")),
+        (["demo", "--seeds", "3"], ("--seeds", "seed")),
+        (["demo", "--bias", "3", "--qqqqq"], ("--bias", "data.bias", "--qqqqq")),
+        (["demo", "--data.rot", "3"], ("--data.rot", "root")),
+        (["demo", "--data.bias", "7", "--seed=x"], ("--seed", "x", "whole number", "--data.bias", "7.0", 0, 1)),
+        (["demo", "--cams.flip"], ("--cams.flip",)),
+        (["demo", "here"], ("here", "--section.key")),
+        (["demo", "--force", "mtach"], ("--force", "mtach", *STAGE_NAMES, "semples demo --help")),
+        (["demo", "--out"], ("--out", "semples demo --help")),
+        (["run"], ("--config", "semples run --print_config")),
+        (["run", "--config", "no.yaml"], ("no.yaml", "No such file or directory", "YAML")),
+        (["report", "--version"], ("--version",)),
+        (["predict", "model", "a.jpg", "--ot", "x"], ("--ot", "out")),
+        (["predict", "model", "a.jpg"], ("--out", "semples predict --help")),
+        (["predict", "model", "a.jpg", "--seed", "1", "--out", "x"], ("--seed",)),
+        (["report", "runs/a", "runs/b"], ("runs/b", "semples report --help")),
+        (["export", "runs/a"], ("--format", "semples export --help")),
+        (
+            ["export", "runs/a", "--format", "yolo"],
+            ("--format", "yolo", "coco", "voc", "onnx", "semples export --help"),
+        ),
+        (["compare", "--seeds", "0"], ("--seeds", 0, "whole number", "semples compare --help")),
+        (["compare", "--methods", "match,ful"], ("--methods", "ful", *METHODS, "semples compare --help")),
+        (["compare", "--ablation", "loss"], ("--ablation", "loss", *ABLATIONS, "semples compare --help")),
+        (["compare", "--pairings", "no.json"], ("no.json", "No such file or directory", "JSON")),
     ],
-)  # fmt: skip
-def test_text_of_usage_errors(api: FakeApi, capsys: Output, words: list[str], text: str) -> None:
-    assert error_line(words, capsys) == text
+)
+def test_usage_errors_name_option_value_and_what_is_right(
+    api: FakeApi, capsys: Output, words: list[str], named: Sequence[object]
+) -> None:
+    assert_mentions(error_line(words, capsys), *named)
     assert api.calls == []
 
 
 @pytest.mark.parametrize(
-    ("classes", "text"),
+    ("classes", "named"),
     [
-        ("background,boat", "background came first, expected the object classes alone"),
-        ("boat,,cat", '"boat,,cat" has an empty or repeated name, expected different names'),
-        ("boat,boat", '"boat,boat" has an empty or repeated name, expected different names'),
-        ("0", "0 classes came, expected 1 to 254"),
-        ("255", "255 classes came, expected 1 to 254"),
-        ("no.txt", "no.txt cannot be read, expected a text file of names"),
-        ("binary.txt", "binary.txt cannot be read, expected a text file of names"),
+        ("background,boat", ("background",)),
+        ("boat,,cat", ("boat,,cat",)),
+        ("boat,boat", ("boat,boat",)),
+        ("0", (0, 1, 254)),
+        ("255", (255, 1, 254)),
+        ("no.txt", ("no.txt",)),
+        ("binary.txt", ("binary.txt",)),
     ],
 )
 @pytest.mark.usefixtures("api")
-def test_text_of_errors_in_classes(tmp_path: Path, capsys: Output, classes: str, text: str) -> None:
+def test_errors_in_classes_name_them(tmp_path: Path, capsys: Output, classes: str, named: Sequence[object]) -> None:
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\xfa")
-    expected = f"argument --classes: {text} (see `semples evaluate --help`)"
-    assert error_line(["evaluate", "masks", "truth", "--classes", classes], capsys) == expected
+    line = error_line(["evaluate", "masks", "truth", "--classes", classes], capsys)
+    assert_mentions(line, "--classes", *named, "semples evaluate --help")
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "text"),
+    ("error", "status", "named"),
     [
-        (DataError("train.txt is empty:\n  add names"), 2, "train.txt is empty: add names"),
-        (RunError("the loss is not finite"), 1, "the loss is not finite"),
-        (ValueError("two\nlines"), 1, "ValueError: two lines (run again with --debug for the traceback)"),
+        (DataError("train.txt is empty:\n  add names"), 2, ("train.txt is empty: add names",)),
+        (RunError("the loss is not finite"), 1, ("the loss is not finite",)),
+        (ValueError("two\nlines"), 1, ("ValueError", "two lines", "--debug")),
     ],
 )
-def test_errors_of_a_verb(api: FakeApi, capsys: Output, error: Exception, status: int, text: str) -> None:
+def test_errors_of_a_verb(api: FakeApi, capsys: Output, error: Exception, status: int, named: Sequence[object]) -> None:
     api.error = error
-    assert error_line(["demo"], capsys, status) == text
+    text = error_line(["demo"], capsys, status)
+    assert_mentions(text, *named)
     assert main(["--debug", "demo"]) == main(["demo", "--debug"]) == status
     captured = capsys.readouterr().err
     assert captured.count("Traceback (most recent call last)") == 2
@@ -306,7 +305,7 @@ def test_errors_of_a_verb(api: FakeApi, capsys: Output, error: Exception, status
 def test_interrupt(api: FakeApi, capsys: Output) -> None:
     api.error = KeyboardInterrupt()
     assert main(["demo"]) == 130
-    assert capsys.readouterr().err == "semples: stopped; the same command continues\n"
+    assert re.fullmatch(r"semples: stopped[^\n]*\n", capsys.readouterr().err)
 
 
 def test_help_and_version(capsys: Output) -> None:
@@ -336,4 +335,10 @@ def test_python_dash_m() -> None:
     command = [sys.executable, "-m", "semples", "dmeo"]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 2
-    assert finished.stderr.startswith('semples: error: there is no verb "dmeo"')
+    assert_mentions(finished.stderr, "semples: error: ", "dmeo", "demo")
+
+
+def test_stages_are_those_of_the_pipeline() -> None:
+    from semples.stages.pipeline import STAGES
+
+    assert (*(stage.name for stage in STAGES), "report") == STAGE_NAMES

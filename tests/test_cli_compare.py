@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from fake_api import COMPARISON, METHOD, FakeApi, cells, error_line
+from matching import assert_mentions
 from semples.cli import main
 
 Output = pytest.CaptureFixture[str]
@@ -29,10 +31,9 @@ def test_compare_ends_with_one_json_object(api: FakeApi, capsys: Output) -> None
         ["CAM + full", "70.0", "61.0", "0.25 (0.20-0.30)", "0.10"],
         ["Supervised bound", "85.0 (80.0-90.0)"],
     ]
-    caption = " ".join(output.split())
-    assert "prompts that name their class's context, per seed: 2, 1, 0 of 2" in caption
-    assert "full - classify: +12.0 points of oracle mIoU, 95 % interval +1.0 to +23.0" in caption
-    assert "full - match: -2.1 points of oracle mIoU" in caption
+    assert_mentions(output, "context", "2, 1, 0", 2)
+    assert_mentions(output, "full - classify", "+12.0", "oracle mIoU", 95, "+1.0", "+23.0")
+    assert_mentions(output, "full - match", "-2.1", "oracle mIoU")
 
 
 def test_compare_shows_a_method_that_has_nothing_to_train(api: FakeApi, capsys: Output) -> None:
@@ -60,7 +61,7 @@ def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Ou
         "pairing 2",
         *run,
     ]
-    assert "pairing 2: prompts that name their class's context" in output
+    assert re.search(r"pairing 2: .* context", output)
 
 
 def test_compare_takes_a_number_of_pairings_methods_an_ablation_and_a_page(api: FakeApi) -> None:
@@ -80,19 +81,21 @@ def test_compare_shows_the_variants_of_an_ablation(api: FakeApi, capsys: Output)
     assert main(["compare", "--ablation", "prompt-length"]) == 0
     output = capsys.readouterr().out
     assert [row[0] for row in cells(output)[:3]] == ["variant", "length 1", "length 2"]
-    assert "length 2: prompts that name their class's context, per seed: 2, 2, 2 of 2" in output
+    assert_mentions(output, "length 2", "context", "2, 2, 2", 2)
 
 
 @pytest.mark.parametrize(
-    ("content", "text"),
+    ("content", "named"),
     [
-        ('{"boat": "sand"}', 'p.json is not a list of pairings, expected [{"boat": "water", ...}, ...]'),
-        ("[]", 'p.json is not a list of pairings, expected [{"boat": "water", ...}, ...]'),
-        ('[{"boat": 1}]', 'p.json is not a list of pairings, expected [{"boat": "water", ...}, ...]'),
-        ("[", "p.json is not valid JSON: Expecting value: line 1 column 2 (char 1)"),
+        ('{"boat": "sand"}', ("list", '[{"boat": "water", ...}, ...]')),
+        ("[]", ("list", '[{"boat": "water", ...}, ...]')),
+        ('[{"boat": 1}]', ("list", '[{"boat": "water", ...}, ...]')),
+        ("[", ("JSON", "line 1 column 2")),
     ],
 )
 @pytest.mark.usefixtures("api")
-def test_text_of_errors_in_pairings(tmp_path: Path, capsys: Output, content: str, text: str) -> None:
+def test_errors_in_pairings_name_the_file(
+    tmp_path: Path, capsys: Output, content: str, named: Sequence[object]
+) -> None:
     (tmp_path / "p.json").write_text(content)
-    assert error_line(["compare", "--pairings", "p.json"], capsys) == text
+    assert_mentions(error_line(["compare", "--pairings", "p.json"], capsys), "p.json", *named)

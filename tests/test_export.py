@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools.coco import COCO
 
+from matching import mentions
 from semples import export
 from semples.data.images import write_mask
 from semples.errors import ConfigError, DataError
@@ -129,16 +130,16 @@ def test_with_images(tmp_path: Path, format: Any, where: str) -> None:
     assert copied.read_bytes() == (tmp_path / "photos" / "deep" / "b.jpg").read_bytes()
     assert not copied.is_symlink()
     (tmp_path / "photos" / "c.jpg").unlink()
-    with pytest.raises(DataError, match=r"photos/c\.jpg is not there any more: put it back, or export without images"):
+    with pytest.raises(DataError, match=mentions("photos/c.jpg")):
         export(run, format, with_images=True)
 
 
 @pytest.mark.parametrize("format", ["coco", "voc"])
 def test_runs_that_are_not_ready(tmp_path: Path, format: Any) -> None:
-    with pytest.raises(DataError, match=r"is no run directory: it has no dataset\.json"):
+    with pytest.raises(DataError, match=mentions(tmp_path, "dataset.json")):
         export(tmp_path, format)
     run = make_run(tmp_path, status="running")
-    with pytest.raises(DataError, match=r"run has not finished stage pseudo-masks \(running\): go on with the same"):
+    with pytest.raises(DataError, match=mentions(run, "pseudo-masks", "running", "semples run")):
         export(run, format)
     assert not (run / "export").exists()
 
@@ -147,10 +148,10 @@ def test_runs_that_are_not_ready(tmp_path: Path, format: Any) -> None:
 def test_a_missing_or_wrong_mask_is_named(tmp_path: Path, format: Any) -> None:
     run = make_run(tmp_path)
     write_mask(run / "4-pseudo-masks" / "c.png", np.zeros((4, 3), np.uint8))
-    with pytest.raises(DataError, match=r"c\.png: 4 x 3 pixels .* its image has 3 x 4"):
+    with pytest.raises(DataError, match=mentions("c.png", "4 x 3", "3 x 4")):
         export(run, format)
     (run / "4-pseudo-masks" / "c.png").unlink()
-    with pytest.raises(DataError, match=r"c\.png: cannot be opened"):
+    with pytest.raises(DataError, match=mentions("c.png", "No such file or directory")):
         export(run, format)
     folder = run / "export" / format
     assert not (folder / "annotations.json").exists()
@@ -160,11 +161,11 @@ def test_a_missing_or_wrong_mask_is_named(tmp_path: Path, format: Any) -> None:
 @pytest.mark.parametrize("name", ["a:b", "#1", "ignored"])
 def test_names_that_labelmap_cannot_hold(tmp_path: Path, name: str) -> None:
     run = make_run(tmp_path, classes=[name, "cat"])
-    with pytest.raises(DataError, match=r"labelmap\.txt cannot hold this name; export with --format coco"):
+    with pytest.raises(DataError, match=mentions(name, "labelmap.txt", "--format coco")):
         export(run, "voc")
     assert COCO(export(run, "coco")).cats[1]["name"] == name
 
 
 def test_an_unknown_format(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match='there is no format "yolo", expected coco, voc or onnx'):
+    with pytest.raises(ConfigError, match=mentions("format", "yolo", "coco", "voc", "onnx")):
         export(tmp_path, "yolo")  # type: ignore[arg-type]

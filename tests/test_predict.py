@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from matching import assert_mentions, mentions
 from semples.cli import main
 from semples.data.crops import to_pixels
 from semples.data.images import read_image, read_mask
@@ -103,33 +105,35 @@ def test_equal_names_take_folder_and_suffix(model: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "text"),
+    ("given", "named"),
     [
-        (["no.jpg"], r"no\.jpg is not there: give image files, folders of images or a pattern in quotes"),
-        (["*.bmp"], r"no file matches .*\*\.bmp"),
-        (["empty"], r"no images in .*empty: expected \.bmp, \.gif, \.jpeg"),
-        (["*.txt"], r"no images in .*\*\.txt"),
-        (["good.jpg", "broken.jpg"], r"broken\.jpg: this is no JPEG.* image; download it again, or leave it out"),
-        (["p/x/a.jpg", "q/x/a.jpg"], r"p/x/a\.jpg and .*q/x/a\.jpg would be written to the same name"),
-        (["out/old.png"], r"out/old\.png is one of the images and would be overwritten"),
+        (["no.jpg"], ("no.jpg",)),
+        (["*.bmp"], ("*.bmp",)),
+        (["empty"], ("empty", ".bmp", ".gif", ".jpeg")),
+        (["*.txt"], ("*.txt", ".bmp")),
+        (["good.jpg", "broken.jpg"], ("broken.jpg", "JPEG", "PNG")),
+        (["p/x/a.jpg", "q/x/a.jpg"], ("p/x/a.jpg", "q/x/a.jpg")),
+        (["out/old.png"], ("out/old.png",)),
     ],
 )
-def test_nothing_is_written_on_bad_input(model: Path, tmp_path: Path, given: list[str], text: str) -> None:
+def test_nothing_is_written_on_bad_input(
+    model: Path, tmp_path: Path, given: list[str], named: Sequence[object]
+) -> None:
     for name in ("good.jpg", "p/x/a.jpg", "q/x/a.jpg", "out/old.png"):
         photograph(tmp_path / name)
     (tmp_path / "broken.jpg").write_text("no image")
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=text):
+    with pytest.raises(DataError, match=mentions(*named)):
         predict(model, [tmp_path / name for name in given], tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["old.png"]
 
 
 def test_a_place_without_model_and_a_file_in_the_way(model: Path, tmp_path: Path) -> None:
     path = photograph(tmp_path / "a.jpg")
-    with pytest.raises(ModelError, match="holds no model"):
+    with pytest.raises(ModelError, match=mentions(tmp_path, "5-segment/model")):
         predict(tmp_path, [path], tmp_path / "out")
-    with pytest.raises(DataError, match=r"a\.jpg is a file: give a folder for the results"):
+    with pytest.raises(DataError, match=mentions(path, "folder")):
         predict(model, [path], path)
 
 
@@ -142,5 +146,6 @@ def test_damage_behind_the_header_is_told_in_one_line(
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert main(["predict", str(model), str(tmp_path / "*.jpg"), "--out", str(tmp_path / "out")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"semples: error: {path}: the image is damaged")
+    assert line.startswith("semples: error: ")
+    assert_mentions(line, path, "damaged")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-overlay.jpg", "a.png"]

@@ -112,7 +112,7 @@ def test_heading_tells_time_memory_and_environment(run: Path) -> None:
     (run / "config.yaml").write_text("seed: 3\nenvironment: {device: cuda, versions: {torch: 2.6}}\n")
     page = report(run)
     assert "8 min 45 s" in page.text  # seven stages of 75 s
-    assert "with 812 MB at most" in page.text
+    assert "812 MB" in page.text
     assert "device cudaseed 3torch 2.6" in page.text
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import semples
-from matching import mentions
+from matching import assert_mentions, mentions
 from semples.config import Config
 from semples.config.loading import load_config
 from semples.errors import ConfigError
@@ -56,11 +56,11 @@ def test_stage_1_is_skipped_with_its_reason(finished: Path) -> None:
         "1-match": "skipped",
         "5-supervised-bound": "skipped",
     }
-    assert stages(finished)["1-match"]["reason"] == "mask generator clip has nothing to train"
+    assert_mentions(stages(finished)["1-match"]["reason"], "clip")
     cams = json.loads((finished / "evaluation.json").read_text())["cams"]
     assert cams["match"] is None
     assert cams["classify"]["images"] == cams["refine"]["images"] == 6
-    assert "nothing to train" in (finished / "report.html").read_text()
+    assert stages(finished)["1-match"]["reason"] in (finished / "report.html").read_text()
 
 
 def test_the_prompts_take_the_place_of_the_background_words(finished: Path) -> None:

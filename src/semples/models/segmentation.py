@@ -225,7 +225,7 @@ def load_segmentation_network(folder: Path) -> SegmentationNetwork:
         ModelError: The folder is missing or holds no segmentation model.
     """
     if not is_model_folder(folder):
-        raise ModelError(f"{folder} holds no model: give a finished run, or the folder of its segmentation network")
+        raise ModelError(f"{folder}: no segmentation network; give a folder that save_pretrained wrote")
     source = str(folder)
     model = load_pretrained(_AUTO_CLASS, source)
     statistics, short_side = image_statistics(source), image_short_side(source)

@@ -15,12 +15,12 @@ from semples.data.folder import IMAGE_SUFFIXES
 from semples.data.images import read_image, write_image, write_mask
 from semples.data.overlays import mask_overlay
 from semples.data.validation import SizeOf
-from semples.errors import DataError
+from semples.errors import DataError, ModelError
 from semples.files import Writer
 from semples.inference.label_maps import predict_labels, prediction_batches
-from semples.models.segmentation import load_segmentation_network
+from semples.models.segmentation import is_model_folder, load_segmentation_network
 from semples.records import Sample
-from semples.rundir.layout import model_folder, skipped_images
+from semples.rundir.layout import RunDirectory, model_folder, skipped_images
 from semples.runtime.image_checks import checking_images, record_skipped
 from semples.training.loop import is_on_cpu
 from semples.training.progress import TrainingLog
@@ -65,7 +65,11 @@ def predict(
         samples = _samples([images] if isinstance(images, Path | str) else images, size_of)
     targets = [out / f"{sample.id}.png" for sample in samples]
     _refuse_overwriting(out, [*targets, *(_overlay_path(path) for path in targets)], samples)
-    network = load_segmentation_network(model_folder(model))
+    folder = model_folder(model)
+    if not is_model_folder(folder):
+        expected = RunDirectory(Path("RUN")).model("segment")
+        raise ModelError(f"{folder}: no segmentation network; give a finished run, or its folder {expected}")
+    network = load_segmentation_network(folder)
     network.to("cpu" if is_on_cpu("auto") else "cuda")
     batches = list(prediction_batches(network, samples))
     record_skipped(skipped_images(out), bad, log)
