@@ -38,7 +38,7 @@ from semples.data.crops import to_pixels
 from semples.data.subsets import evenly
 from semples.data.truth import read_truth
 from semples.inference.cams import image_labels, multiscale_cams
-from semples.method.masks import label_map
+from semples.method.masks import winning_labels, with_background
 from semples.method.metrics import THRESHOLDS, ConfusionMatrix
 from semples.method.thresholds import CANDIDATES, prompt_costs
 from semples.runtime.run import Run
@@ -96,7 +96,9 @@ def colour_costs(image: Tensor, labels: Tensor) -> Tensor:
 def costs_by_colours(maps: Sequence[Maps]) -> list[float]:
     """Mean over the images."""
     costs = [
-        colour_costs(m.read_image(), torch.stack([label_map(m.cams, m.classes, t) for t in CANDIDATES]))
+        colour_costs(
+            m.read_image(), torch.stack([winning_labels(with_background(m.cams, t), m.classes) for t in CANDIDATES])
+        )
         for m in maps
         if len(m.classes)
     ]
@@ -132,7 +134,8 @@ def miou_at(run: Run, maps: Sequence[Maps], thresholds: Callable[[int, Tensor], 
     matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
     for position, shown in enumerate(maps):
         above = shown.cams - thresholds(position, shown.classes)[:, None, None]
-        matrix.update(label_map(above, shown.classes, 0.0).numpy(), read_truth(shown.sample, run.num_classes))
+        labels = winning_labels(with_background(above, 0.0), shown.classes)
+        matrix.update(labels.numpy(), read_truth(shown.sample, run.num_classes))
     return matrix.miou
 
 

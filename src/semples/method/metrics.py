@@ -177,8 +177,8 @@ class ThresholdSweep:
     """Confusion matrices of the CAMs cut at every threshold of :data:`THRESHOLDS`, in one pass.
 
     Neither the winning class of a pixel nor its value depends on the threshold, so one histogram over truth,
-    winning label and the number of thresholds below the value holds all matrices. They are exactly those of
-    :func:`semples.method.masks.label_map`: a pixel is foreground if its value is above the threshold.
+    winning label and the number of thresholds below the value holds all matrices. They are exact: a pixel is
+    foreground if its value is above the threshold, as in :func:`semples.method.masks.winning_labels`.
 
     Attributes:
         num_labels: L, the object classes and background.
@@ -252,28 +252,6 @@ class ThresholdSweep:
         if len(set(labels.tolist())) != len(labels) or not np.all((labels > 0) & (labels < self.num_labels)):
             raise ValueError(f"class ids {list(class_ids)}, expected different ones below {self.num_labels - 1}")
         return labels
-
-
-def early_stopping_best(thresholds: Sequence[float], mious: Sequence[float]) -> tuple[float, float]:
-    """Return the threshold and mIoU that a sweep keeps which stops at the first threshold no better than the best.
-
-    The choice of the published SemPLeS, here as a reference only: on a curve with two humps it never sees the second
-    (in the golden numbers a later threshold is better), and it reads ground truth. :class:`ThresholdSweep` looks at
-    all thresholds, for the report; training chooses without masks.
-
-    Args:
-        thresholds: In the order of the sweep.
-        mious: Mean IoU at each.
-
-    Raises:
-        ValueError: If there is no threshold, or not one mIoU for each.
-    """
-    if not len(thresholds) or len(thresholds) != len(mious):
-        raise ValueError(f"{len(thresholds)} thresholds and {len(mious)} mIoUs, expected as many of both, at least one")
-    best = 0
-    while best + 1 < len(mious) and mious[best + 1] > mious[best]:
-        best += 1
-    return thresholds[best], mious[best]
 
 
 def _max_and_argmax(cams: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from semples.method.masks import balance_affinity, region_boxes, spread_cams
+from semples.method.affinity import balance_affinity, region_boxes, spread_cams
 
 torch.set_num_threads(1)
 
