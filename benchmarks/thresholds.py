@@ -55,7 +55,7 @@ from semples.runtime.threshold_choice import (
     text_features,
 )
 from semples.stages.evaluation import sweep_maps
-from semples.training.loop import make_accelerator
+from semples.training.devices import make_accelerator
 from semples.training.progress import TrainingLog
 
 PRIOR = 10

@@ -135,7 +135,7 @@ def test_the_terminal_shows_means_of_the_own_part() -> None:
     sums = EpochSums()
     sums.add({("loss", "loss"): torch.tensor(3.0) * 2 / 6, ("share", "share"): torch.tensor(2 / 6)}, 4)
     sums.add({("loss", "loss"): torch.tensor(0.0), ("share", "share"): torch.tensor(0.0)}, 4)
-    assert sums.own_means()["loss"]["loss"] == pytest.approx(3)
+    assert sums.local_means()["loss"]["loss"] == pytest.approx(3)
 
 
 def test_shared_batch_statistics_of_one_process_are_pytorchs() -> None:

@@ -27,7 +27,8 @@ from semples.parallel.processes import (
     world,
 )
 from semples.training.checkpoints import Checkpoint
-from semples.training.loop import Fitting, StepResult, fit, make_accelerator, set_seed
+from semples.training.devices import make_accelerator, set_seed
+from semples.training.loop import StepResult, TrainingOptions, fit
 from semples.training.progress import TrainingLog
 
 torch.set_num_threads(1)
@@ -101,10 +102,10 @@ def train(folder: Path, norm: bool, accumulation: int = 1, kill_at: int | None =
     loader = DataLoader(Items(), BATCH, shuffle=True, generator=torch.Generator().manual_seed(0))
     trained = [p for p in module.parameters() if p.requires_grad]
     log = TrainingLog(folder / "metrics.jsonl" if rank() == 0 else None)
-    fitting = Fitting(EPOCHS, 0.05, 0.1, ema=0.9 if norm else 0.0, accumulation=accumulation)
+    options = TrainingOptions(EPOCHS, 0.05, 0.1, ema=0.9 if norm else 0.0, accumulation=accumulation)
     accelerator, checkpoint = make_accelerator("cpu", "fp32"), Checkpoint(folder / "toy" / "checkpoint.pt", 0)
     groups = [(trained, 1.0)]
-    fit("toy", module, counted, groups, loader, fitting, accelerator, log, checkpoint, count=lambda b: b["pairs"].sum())
+    fit("toy", module, counted, groups, loader, options, accelerator, log, checkpoint, count=lambda b: b["pairs"].sum())
     return module
 
 

@@ -29,7 +29,7 @@ from semples.models.vision_language.model import VisionLanguageModel, load_visio
 from semples.parallel.processes import is_first, world
 from semples.records import Dataset
 from semples.training.checkpoints import Checkpoint
-from semples.training.loop import Fitting
+from semples.training.loop import TrainingOptions
 from semples.training.progress import TrainingLog
 
 FOLDERS = {
@@ -298,9 +298,9 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
         temporary.write_bytes(content)
 
 
-def fitting(settings: OptimizerConfig) -> Fitting:
+def fitting(settings: OptimizerConfig) -> TrainingOptions:
     """What the training loop needs of a stage's settings."""
-    return Fitting(
+    return TrainingOptions(
         settings.epochs,
         settings.learning_rate,
         settings.weight_decay,

@@ -27,7 +27,7 @@ from semples.records import Dataset, Sample
 from semples.rundir.dataset import read_dataset_index, require_run
 from semples.runtime.image_checks import SKIPPED_FILE, record_skipped, skipping
 from semples.runtime.run import Run
-from semples.training.loop import make_accelerator
+from semples.training.devices import make_accelerator
 from semples.training.progress import TrainingLog
 
 

@@ -14,7 +14,8 @@ from semples.inference.cams import write_cams
 from semples.method.losses import classification_loss
 from semples.models.generators.base import MaskGenerator
 from semples.runtime.run import Run, fitting
-from semples.training.loop import StepResult, fit, set_seed
+from semples.training.devices import set_seed
+from semples.training.loop import StepResult, fit
 
 if TYPE_CHECKING:
     from semples.data.augmentation import Augmentation

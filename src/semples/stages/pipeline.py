@@ -28,7 +28,7 @@ from semples.stages.pseudo_masks import pseudo_masks
 from semples.stages.segment import segment, supervised_bound
 from semples.stages.stage_warnings import stage_warnings
 from semples.stages.updates import StageNews, Teller
-from semples.training.loop import peak_memory_mb
+from semples.training.devices import peak_memory_mb
 
 GENERATOR = ("seed", "data", "mask_generator")
 MASKS = ("pseudo_masks", *get_args(RefinementName))

@@ -24,7 +24,8 @@ from semples.models.vision_language.model import VisionLanguageModel
 from semples.parallel.processes import is_first, share, unshare
 from semples.runtime.run import PROMPTS_FILE, Run, fitting, save_tensors
 from semples.runtime.vocabulary import nearest_words, word_features
-from semples.training.loop import StepResult, fit, set_seed
+from semples.training.devices import set_seed
+from semples.training.loop import StepResult, fit
 
 PROMPT_EPS = 1e-4
 """Sharpness of the masks in stage 2 (``docs/method.md``)."""

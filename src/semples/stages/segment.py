@@ -33,7 +33,8 @@ from semples.parallel.processes import is_first
 from semples.records import IGNORE_INDEX, Sample
 from semples.runtime.run import Run, fitting, result_of
 from semples.stages.pseudo_masks import confidence_folder
-from semples.training.loop import StepResult, fit, set_seed
+from semples.training.devices import set_seed
+from semples.training.loop import StepResult, fit
 
 if TYPE_CHECKING:
     from semples.data.augmentation import Augmentation
@@ -161,7 +162,7 @@ def train_segmentation(
         settings.model, run.dataset.catalogue.names, settings.image_size, inference
     ).to(run.device)
     if not has_weights(settings.model):
-        run.log.tell(f"{stage:16} {settings.model} is a config without weights: all weights start at random")
+        run.log.message(f"{stage:16} {settings.model} is a config without weights: all weights start at random")
     pretrained, new = network.parameter_groups()
     scales, colours = (settings.smallest_scale, settings.largest_scale), _augmentation(settings)
     crops = MaskedCrops(images, read, settings.image_size, scales, run.config.seed, colours, read_weights)

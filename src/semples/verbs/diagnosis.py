@@ -26,7 +26,7 @@ from semples.models.loading import resolve
 from semples.models.vision_language import model as vision_language
 from semples.records import Dataset
 from semples.runtime.setup import read_dataset
-from semples.training.loop import is_on_cpu, require_device
+from semples.training.devices import is_on_cpu, require_device
 
 PACKAGES = ("semples", "torch", "transformers", "accelerate", "kornia", "numpy", "pillow")
 _GIGABYTE = 2**30

@@ -16,7 +16,7 @@ from semples.rundir.results import RunResult
 from semples.runtime.setup import open_run
 from semples.stages.pipeline import run_stages
 from semples.stages.updates import StageNews, Teller
-from semples.training.loop import is_on_cpu
+from semples.training.devices import is_on_cpu
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
         opened = open_run(config, out, quiet)
 
         def tell(news: StageNews) -> None:
-            opened.log.tell(news)
+            opened.log.message(news)
             if on_stage is not None and is_first():
                 on_stage(news)
 

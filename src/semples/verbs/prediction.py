@@ -21,7 +21,7 @@ from semples.inference.label_maps import predict_labels, prediction_batches
 from semples.models.segmentation import load_segmentation_network
 from semples.records import Sample
 from semples.runtime.image_checks import SKIPPED_FILE, record_skipped, skipping
-from semples.training.loop import is_on_cpu
+from semples.training.devices import is_on_cpu
 from semples.training.progress import TrainingLog
 
 _SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
