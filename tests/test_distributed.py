@@ -15,9 +15,18 @@ from torch.utils.data import DataLoader
 
 from launch import finish, start
 from semples.cli import main
-from semples.parallel.batch_norm import SharedBatchNorm, share_batch_norms, spare_single_values
-from semples.parallel.batches import BatchShare, InParts
-from semples.parallel.processes import first_says, gathered, is_first, rank, share, summed_counts, unshare, world
+from semples.parallel.batch_norm import SynchronizedBatchNorm, accept_single_values, synchronize_batch_norms
+from semples.parallel.batches import MicroBatchCollate, ShardedBatchSampler
+from semples.parallel.processes import (
+    all_gather,
+    all_reduce_counts,
+    broadcast_flag,
+    is_main_process,
+    rank,
+    shard,
+    unshard,
+    world_size,
+)
 from semples.stages.guided import count_pairs, with_pairs
 from semples.training.checkpoints import EpochSums
 from toy_training import IMAGES, STEPS, Items, Toy, train, weights
@@ -46,10 +55,10 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str,
 
 
 def test_one_process_is_a_world_of_its_own() -> None:
-    assert (rank(), world(), is_first(), first_says(False)) == (0, 1, True, False)
-    assert share([3, 4]) == [3, 4] == unshare([3, 4])
-    assert gathered("all") == ["all"]
-    assert summed_counts(np.array([1, 2])).tolist() == [1, 2]
+    assert (rank(), world_size(), is_main_process(), broadcast_flag(False)) == (0, 1, True, False)
+    assert shard([3, 4]) == [3, 4] == unshard([3, 4])
+    assert all_gather("all") == ["all"]
+    assert all_reduce_counts(np.array([1, 2])).tolist() == [1, 2]
 
 
 def test_every_item_is_in_one_share(both: tuple[Path, list[dict[str, Any]]]) -> None:
@@ -108,23 +117,23 @@ def test_parts_of_a_batch_add_up_to_it(parts: int, tmp_path: Path) -> None:
 
 def test_a_process_without_an_image_has_a_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     loader = DataLoader(Items(), batch_size=3)
-    monkeypatch.setattr("semples.parallel.batches.share", lambda items: list(items[1::2]))
-    monkeypatch.setattr("semples.parallel.batches.world", lambda: 2)
-    shares = BatchShare(loader)
+    monkeypatch.setattr("semples.parallel.batches.shard", lambda items: list(items[1::2]))
+    monkeypatch.setattr("semples.parallel.batches.world_size", lambda: 2)
+    shares = ShardedBatchSampler(loader)
     assert list(shares) == [[1], [4], [6]]
-    assert [(shares.whole(s), shares.own(s)) for s in range(3)] == [(3, 1), (3, 1), (1, 0)]
+    assert [(shares.global_size(s), shares.local_size(s)) for s in range(3)] == [(3, 1), (3, 1), (1, 0)]
     assert len(shares) == 3
-    assert list(BatchShare(loader, 4)) == [[1, 0], [4, 3], [6]]  # the other process has two parts, two and one
+    assert list(ShardedBatchSampler(loader, 4)) == [[1, 0], [4, 3], [6]]  # the other process has two parts, two and one
 
 
 def test_parts_have_all_images() -> None:
-    deal = InParts(list, 2)
+    deal = MicroBatchCollate(list, 2)
     assert [deal(range(images)) for images in (1, 2, 5)] == [[[0]], [[0], [1]], [[0, 2, 4], [1, 3]]]
 
 
 def test_values_that_are_not_one_per_image_are_of_their_part() -> None:
     labels = ([1.0, 1.0], [0.0, 1.0], [0.0, 0.0])
-    first, second = InParts(with_pairs, 2)([{"labels": torch.tensor(row)} for row in labels])
+    first, second = MicroBatchCollate(with_pairs, 2)([{"labels": torch.tensor(row)} for row in labels])
     assert (first["image_index"].tolist(), first["class_index"].tolist()) == ([0, 0], [0, 1])
     assert (second["image_index"].tolist(), second["class_index"].tolist()) == ([0], [1])
     assert int(count_pairs(first)) == 2
@@ -144,7 +153,7 @@ def test_shared_batch_statistics_of_one_process_are_pytorchs() -> None:
     torch.nn.init.normal_(theirs.weight)
     ours = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
     ours[0].load_state_dict(theirs.state_dict())
-    assert [type(norm) for norm in share_batch_norms(ours)] == [SharedBatchNorm]
+    assert [type(norm) for norm in synchronize_batch_norms(ours)] == [SynchronizedBatchNorm]
     x = torch.randn(4, 3, 5, 5)
     inputs = [x.clone().requires_grad_() for _ in range(2)]
     outputs = [theirs(inputs[0]), ours(inputs[1])]
@@ -160,9 +169,9 @@ def test_shared_batch_statistics_of_one_process_are_pytorchs() -> None:
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_single_value_per_channel_is_normalised_as_learned_and_teaches_nothing(shared: bool) -> None:
     norms = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
-    spare_single_values(norms)
+    accept_single_values(norms)
     if shared:
-        share_batch_norms(norms)
+        synchronize_batch_norms(norms)
     torch.manual_seed(0)
     norms(torch.randn(4, 3, 5, 5) + 2)
     learned = {name: value.clone() for name, value in norms.state_dict().items()}

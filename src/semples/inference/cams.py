@@ -21,7 +21,7 @@ from semples.files import Writer
 from semples.method.affinity import spread_cams
 from semples.method.masks import INFERENCE_EPS, merge_multiscale_cams, upsample_cams
 from semples.models.generators.base import MaskGeneratorOutput
-from semples.parallel.processes import share
+from semples.parallel.processes import shard
 from semples.records import Sample
 from semples.runtime.run import Run, save_tensors
 
@@ -39,7 +39,7 @@ def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
     """
     generator.eval()
     folder = run.folder(stage) / "cams"
-    batches = unfinished(share(list(size_batches(run.dataset.train))), run.dataset.train, folder, ".safetensors")
+    batches = unfinished(shard(list(size_batches(run.dataset.train))), run.dataset.train, folder, ".safetensors")
     settings = run.config.cams
     affinity = (run.affinity_steps, run.config.mask_generator.affinity_threshold)
     with Writer() as writer:

@@ -17,7 +17,7 @@ from semples.files import Writer
 from semples.inference.cams import size_batches, unfinished
 from semples.method.masks import labels_at_size
 from semples.models.segmentation import SegmentationNetwork
-from semples.parallel.processes import share, wait
+from semples.parallel.processes import barrier, shard
 from semples.records import Sample
 from semples.runtime.run import Run
 
@@ -58,13 +58,13 @@ def predict_samples(run: Run, network: SegmentationNetwork, samples: tuple[Sampl
 
     Every process does its share of the batches; all are there at the end.
     """
-    batches = unfinished(share(list(prediction_batches(network, samples))), samples, folder, ".png")
+    batches = unfinished(shard(list(prediction_batches(network, samples))), samples, folder, ".png")
     with Writer() as writer:
         for indices in run.log.track(batches, "predictions"):
             pixels = torch.stack([to_pixels(read_image(samples[i].path)) for i in indices]).to(run.device)
             for index, mask in zip(indices, predict_labels(network, pixels), strict=True):
                 writer.add(write_mask, folder / f"{samples[index].id}.png", mask)
-    wait()
+    barrier()
 
 
 def window_starts(length: int, window: int) -> list[int]:

@@ -26,7 +26,7 @@ from semples.models.generators.weaktr.generator import WeakTrOptions
 from semples.models.loading import IMAGENET_MEAN, IMAGENET_STD, fingerprint, resolve
 from semples.models.vision_language import model as vision_language
 from semples.models.vision_language.model import VisionLanguageModel, load_vision_language_model
-from semples.parallel.processes import is_first, world
+from semples.parallel.processes import is_main_process, world_size
 from semples.records import Dataset
 from semples.training.checkpoints import Checkpoint
 from semples.training.loop import TrainingOptions
@@ -169,8 +169,8 @@ class Run:
             "device": self.device.type,
             "precision": str(self.accelerator.mixed_precision),
         }
-        if world() > 1:
-            known["processes"] = world()
+        if world_size() > 1:
+            known["processes"] = world_size()
         return {**known, "threads": torch.get_num_threads()} if self.device.type == "cpu" else known
 
     def checkpoint(self, stage: str) -> Checkpoint:
@@ -232,7 +232,7 @@ class Run:
 
     def save_generator(self, stage: str, generator: MaskGenerator) -> None:
         """Write the mask generator of a stage."""
-        if is_first():
+        if is_main_process():
             save_tensors(self.folder(stage) / GENERATOR_FILE, dict(generator.state_dict()))
 
     def finished_file(self, stage: str, name: str) -> Path:

@@ -22,7 +22,7 @@ from semples.data.validation import SizeOf
 from semples.data.voc import read_voc
 from semples.files import write_json
 from semples.method.refinement import load_dense_crf
-from semples.parallel.processes import first_goes_first, is_first
+from semples.parallel.processes import is_main_process, main_process_first
 from semples.records import Dataset, Sample
 from semples.rundir.dataset import read_dataset_index, require_run
 from semples.runtime.image_checks import SKIPPED_FILE, record_skipped, skipping
@@ -37,7 +37,7 @@ def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
     Nothing is written before the data set has been read without an error (scenes are drawn into it first).
     """
     accelerator = make_accelerator(config.device, config.precision)
-    log = TrainingLog(directory / "metrics.jsonl", quiet) if is_first() else TrainingLog()
+    log = TrainingLog(directory / "metrics.jsonl", quiet) if is_main_process() else TrainingLog()
     with skipping(config.data.skip_bad_images, log) as (size_of, skipped):
         dataset = read_dataset(config, directory, size_of)
     run = Run(directory, config, dataset, accelerator, log)
@@ -45,7 +45,7 @@ def open_run(config: Config, directory: Path, quiet: bool = False) -> Run:
     _ = run.averaged_labels, run.given_words, run.trains_generator
     if "dense_crf" in config.pseudo_masks.refinement:
         load_dense_crf()
-    if is_first():
+    if is_main_process():
         save_config(config, directory / "config.yaml", _environment(run))
         write_json(directory / "dataset.json", _index(dataset))
         record_skipped(directory / SKIPPED_FILE, skipped, log, dataset)
@@ -74,7 +74,7 @@ def read_dataset(config: Config, directory: Path, size_of: SizeOf = image_size) 
     if data.reader == "scenes":
         root = Path(data.root) if data.root else directory / "scenes"
         settings = SceneSettings(data.pairs, data.bias, data.image_size, data.train_size, data.val_size, config.seed)
-        with first_goes_first():  # and draws them
+        with main_process_first():  # and draws them
             return read_scenes(root, settings, data.prompt_names)
     root = Path(data.root or "")
     if data.reader == "voc":

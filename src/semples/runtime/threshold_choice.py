@@ -25,7 +25,7 @@ from semples.method.thresholds import (
     prompt_costs,
     shrunk_costs,
 )
-from semples.parallel.processes import share, summed, unshare
+from semples.parallel.processes import all_reduce_sum, shard, unshard
 from semples.records import Sample
 from semples.runtime.run import Run
 
@@ -159,7 +159,7 @@ def judged_maps(run: Run, stage: str, indices: Iterable[int], refined: bool = Fa
         refined: Let them go through pixel_adaptive, where the config has it as its first step.
     """
     refined = refined and run.config.pseudo_masks.refinement[:1] == ["pixel_adaptive"]
-    for index in run.log.track(share(list(indices)), f"cuts of {stage}"):
+    for index in run.log.track(shard(list(indices)), f"cuts of {stage}"):
         sample = run.dataset.train[index]
         stored, classes = read_cams(run.folder(stage), sample)
         cams = torch.from_numpy(stored).to(run.device).float() / 255
@@ -190,7 +190,7 @@ def prompt_costs_of_pairs(run: Run, maps: Iterable[Maps]) -> list[tuple[int, Ten
             for index, foreground, background in region_features(run, shown)
         ]
 
-    return [pair for pairs in unshare([of_image(shown) for shown in maps]) for pair in pairs]
+    return [pair for pairs in unshard([of_image(shown) for shown in maps]) for pair in pairs]
 
 
 @torch.no_grad()
@@ -231,7 +231,7 @@ def value_histogram(run: Run, maps: Iterable[Maps]) -> Tensor:
         if len(shown.cams):
             levels = (shown.cams.amax(0) * (LEVELS - 1)).round().long().flatten()
             histogram += torch.bincount(levels, minlength=LEVELS)
-    return summed(histogram)
+    return all_reduce_sum(histogram)
 
 
 CRITERIA: dict[str, Callable[[Run, Iterable[Maps]], list[float]]] = {

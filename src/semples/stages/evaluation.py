@@ -16,7 +16,7 @@ from semples.files import write_json
 from semples.inference.label_maps import predict_samples
 from semples.method.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
 from semples.models.segmentation import load_segmentation_network
-from semples.parallel.processes import is_first, share, summed_counts
+from semples.parallel.processes import all_reduce_counts, is_main_process, shard
 from semples.records import Sample
 from semples.runtime.run import FOLDERS, Run, result_of
 from semples.runtime.threshold_choice import Maps, choose_threshold, judged_maps
@@ -38,7 +38,7 @@ def evaluate(run: Run) -> None:
         "segmentation": _score_network(run, "segment", "predictions"),
         "supervised_bound": _score_network(run, "supervised-bound", "supervised-predictions"),
     }
-    if is_first():
+    if is_main_process():
         write_json(run.directory / "evaluation.json", record)
 
 
@@ -76,7 +76,7 @@ def sweep_maps(run: Run, maps: Iterable[Maps]) -> ThresholdSweep:
     for shown in maps:
         truth = read_truth(shown.sample, run.num_classes)
         sweep.update(shown.cams.clamp(0, 1).cpu().numpy(), shown.classes.cpu().numpy(), truth)
-    sweep.histogram, sweep.images = summed_counts(sweep.histogram), _summed(sweep.images)
+    sweep.histogram, sweep.images = all_reduce_counts(sweep.histogram), _summed(sweep.images)
     return sweep
 
 
@@ -107,17 +107,17 @@ def score_masks(run: Run, split: str, folder: Path) -> dict[str, Any] | None:
         return None
     matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
     stage = next(name for name in FOLDERS if folder.is_relative_to(run.folder(name)))
-    for sample in run.log.track(share(samples), f"scoring {folder.name}"):
+    for sample in run.log.track(shard(samples), f"scoring {folder.name}"):
         with result_of(stage):
             prediction = read_mask(folder / f"{sample.id}.png", sample.size, run.num_classes)
         matrix.update(prediction, read_truth(sample, run.num_classes))
-    matrix.counts, matrix.images = summed_counts(matrix.counts), _summed(matrix.images)
+    matrix.counts, matrix.images = all_reduce_counts(matrix.counts), _summed(matrix.images)
     matrix.unpredicted = _summed(matrix.unpredicted)
     return {"split": split, **matrix.scores(run.dataset.catalogue.names)}
 
 
 def _summed(count: int) -> int:
-    return int(summed_counts(np.array(count)))
+    return int(all_reduce_counts(np.array(count)))
 
 
 def _score_network(run: Run, stage: str, folder: str) -> dict[str, Any] | None:
@@ -138,9 +138,9 @@ def _score_network(run: Run, stage: str, folder: str) -> dict[str, Any] | None:
 
 def _write_shown(run: Run, shown: dict[str, list[Sample]]) -> None:
     ids = {split: [s.id for s in samples] for split, samples in shown.items()}
-    if is_first():
+    if is_main_process():
         write_json(run.folder("evaluate") / "samples.json", ids)
-    for sample in share([s for samples in shown.values() for s in samples if s.mask_path is not None]):
+    for sample in shard([s for samples in shown.values() for s in samples if s.mask_path is not None]):
         truth = Image.fromarray(read_truth(sample, run.num_classes))
         truth.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.NEAREST)
         write_mask(run.folder("evaluate") / "truth" / f"{sample.id}.png", np.asarray(truth))

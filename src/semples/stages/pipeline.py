@@ -16,7 +16,7 @@ from typing import Any, get_args
 from semples.config import Config, RefinementName
 from semples.errors import ConfigError, DataError, did_you_mean
 from semples.files import read_json, write_json, writing
-from semples.parallel.processes import first_says, is_first, wait
+from semples.parallel.processes import barrier, broadcast_flag, is_main_process
 from semples.records import Sample
 from semples.runtime.run import FOLDERS, Run
 from semples.stages.classify import classify
@@ -105,7 +105,7 @@ def run_stages(run: Run, until: str | None = None, force: str | None = None, tel
             manifest.record(stage.name, status="skipped", reason=reason, digest=digest)
             _remove(run.folder(stage.name))
             tell(StageNews(stage.name, "skipped", reason=reason))
-        elif first_says(manifest.is_done(stage.name, digest)):
+        elif broadcast_flag(manifest.is_done(stage.name, digest)):
             tell(StageNews(stage.name, "unchanged"))
         else:
             perform(stage, run, manifest, digest, tell)
@@ -135,14 +135,14 @@ def _wants_supervised_bound(config: Config) -> bool:
 
 def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, tell: Teller) -> None:
     """Run a stage, or go on with it where a run of the same digest was stopped inside it."""
-    if not first_says(manifest.is_running(stage.name, digest)):
+    if not broadcast_flag(manifest.is_running(stage.name, digest)):
         manifest.drop(stage.name)
         _remove(run.folder(stage.name))
         manifest.record(stage.name, status="running", digest=digest)
-    wait()  # until what was there is gone
+    barrier()  # until what was there is gone
     started = time.perf_counter()
     stage.act(run)
-    wait()
+    barrier()
     seconds, memory = round(time.perf_counter() - started, 1), round(peak_memory_mb())
     warnings = stage_warnings(run, stage.name)
     # Before the stage is called done, or it would stay in a finished stage when the process ends between the two.
@@ -161,7 +161,7 @@ def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, tell: Telle
 
 def _remove(folder: Path) -> None:
     with writing(folder):
-        if is_first() and folder.is_dir():
+        if is_main_process() and folder.is_dir():
             shutil.rmtree(folder)
 
 
@@ -249,7 +249,7 @@ class Manifest:
         self._write()
 
     def _write(self) -> None:
-        if is_first():
+        if is_main_process():
             write_json(self.path, {"stages": self._stages})
 
 

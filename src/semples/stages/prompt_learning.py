@@ -21,7 +21,7 @@ from semples.method.masks import masked_regions, positive_pairs, soft_masks
 from semples.models.generators.base import MaskGenerator
 from semples.models.prompt_bank import PromptBank
 from semples.models.vision_language.model import VisionLanguageModel
-from semples.parallel.processes import is_first, share, unshare
+from semples.parallel.processes import is_main_process, shard, unshard
 from semples.runtime.run import PROMPTS_FILE, Run, fitting, save_tensors
 from semples.runtime.vocabulary import nearest_words, word_features
 from semples.training.devices import set_seed
@@ -114,7 +114,7 @@ def prompts(run: Run) -> None:
     groups = [(list(bank.parameters()), 1.0)]
     checkpoint = run.checkpoint("prompts")
     fit("prompts", bank, step, groups, loader, fitting(settings), run.accelerator, run.log, checkpoint, read, history)
-    if is_first():
+    if is_main_process():
         save_tensors(run.folder("prompts") / PROMPTS_FILE, {"vectors": bank.vectors})
         write_json(run.folder("prompts") / "words.json", _words_record(history, run.dataset.catalogue.names))
 
@@ -146,7 +146,7 @@ def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
 @torch.no_grad()
 def _embed_view(run: Run, generator: MaskGenerator, crops: TrainingCrops) -> CachedBackgrounds:
     vision_language, threshold = run.vision_language, run.config.mask_generator.affinity_threshold
-    batches = share([list(range(start, min(start + BATCH, len(crops)))) for start in range(0, len(crops), BATCH)])
+    batches = shard([list(range(start, min(start + BATCH, len(crops)))) for start in range(0, len(crops), BATCH)])
     found = []
     for batch in run.log.track(DataLoader(crops, batch_sampler=batches), "backgrounds"):
         pixels, labels = batch["pixels"].to(run.device), batch["labels"].to(run.device)
@@ -158,7 +158,7 @@ def _embed_view(run: Run, generator: MaskGenerator, crops: TrainingCrops) -> Cac
             _, background = masked_regions(pixels, masks, image_index, vision_language.fill)
             features = vision_language.encode_images(background).float().cpu()
         found.append((features, class_index.cpu(), batch["index"][image_index.cpu()]))
-    features, classes, images = (torch.cat(parts) for parts in zip(*unshare(found), strict=True))
+    features, classes, images = (torch.cat(parts) for parts in zip(*unshard(found), strict=True))
     return CachedBackgrounds(features[None], classes, [crops.ids[i] for i in images.tolist()])
 
 

@@ -10,7 +10,7 @@ from semples.inference.cams import image_labels
 from semples.method.masks import upsample_cams
 from semples.models.generators.clip import grad_cams
 from semples.models.vision_language.towers import cut_forward
-from semples.parallel.processes import share
+from semples.parallel.processes import shard
 from semples.runtime.run import Run, save_tensors
 
 
@@ -25,7 +25,7 @@ def prompt_maps(run: Run) -> None:
     with torch.no_grad():
         prompts = vision_language.encode_prompts(vectors)
         texts = vision_language.encode_classes(list(run.dataset.catalogue.prompt_names))
-    shown = share(evenly(range(len(run.dataset.train)), run.config.report.images))
+    shown = shard(evenly(range(len(run.dataset.train)), run.config.report.images))
     for index in run.log.track(shown, "prompt maps"):
         sample = run.dataset.train[index]
         pixels = to_pixels(run.train_images[index])[None].to(run.device)

@@ -18,7 +18,7 @@ from semples.files import Writer, read_json, write_json
 from semples.inference.cams import read_cams
 from semples.method.masks import score_margin, winning_labels, with_background
 from semples.method.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
-from semples.parallel.processes import first_says, is_first, share, wait
+from semples.parallel.processes import barrier, broadcast_flag, is_main_process, shard
 from semples.records import IGNORE_INDEX
 from semples.runtime.run import Run, result_of
 from semples.runtime.threshold_choice import THRESHOLD_FILE, choose_for_masks
@@ -56,7 +56,7 @@ def pseudo_masks(run: Run) -> None:
     settings, steps = run.config.pseudo_masks, list(refinement_steps(run.config).values())
     choice = _choice(run)
     samples = run.dataset.train
-    missing = [i for i in share(range(len(samples))) if not (final / f"{samples[i].id}.png").is_file()]
+    missing = [i for i in shard(range(len(samples))) if not (final / f"{samples[i].id}.png").is_file()]
     with Writer() as writer:
         for index in run.log.track(missing, "pseudo masks"):
             sample = samples[index]
@@ -83,11 +83,11 @@ def pseudo_masks(run: Run) -> None:
 def _choice(run: Run) -> dict[str, Any]:
     """The choice that a stopped run began with, or else one that is made and written now."""
     path = run.folder("pseudo-masks") / THRESHOLD_FILE
-    if not first_says(path.is_file()):
+    if not broadcast_flag(path.is_file()):
         choice = choose_for_masks(run, final_generator(run.config.guidance.enabled))
-        if is_first():
+        if is_main_process():
             write_json(path, choice.record())
-        wait()
+        barrier()
     return recorded_choice(run)
 
 

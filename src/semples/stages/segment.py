@@ -29,7 +29,7 @@ from semples.models.segmentation import (
     build_segmentation_network,
     has_weights,
 )
-from semples.parallel.processes import is_first
+from semples.parallel.processes import is_main_process
 from semples.records import IGNORE_INDEX, Sample
 from semples.runtime.run import Run, fitting, result_of
 from semples.stages.pseudo_masks import confidence_folder
@@ -179,7 +179,7 @@ def train_segmentation(
         count=count_labelled,
     )
     network.eval()
-    if is_first():
+    if is_main_process():
         _save(network, run.folder(stage) / "model")
     predict_samples(run, network, run.dataset.val, run.folder(stage) / "predictions")
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from semples.errors import ResultError
 from semples.files import replacing, writing
-from semples.parallel.processes import gathered, is_first, rank, summed
+from semples.parallel.processes import all_gather, all_reduce_sum, is_main_process, rank
 from semples.training.ema import MovingAverage
 
 
@@ -44,7 +44,7 @@ class Checkpoint:
         Raises:
             RunError: The file cannot be written.
         """
-        if self.path is None or not is_first():
+        if self.path is None or not is_main_process():
             return
         buffer = io.BytesIO()  # torch does not write the file itself: its errors hide the cause, such as a full disk
         torch.save(state, buffer)
@@ -58,7 +58,7 @@ class Checkpoint:
         Raises:
             RunError: The file cannot be deleted.
         """
-        if self.path is not None and is_first():
+        if self.path is not None and is_main_process():
             with writing(self.path):
                 self.path.unlink(missing_ok=True)
 
@@ -110,7 +110,7 @@ class EpochSums:
 
     def means(self) -> dict[str, dict[str, float]]:
         """Return kind -> name -> mean over all processes."""
-        return _by_kind({key: float(summed(value)) for key, value in self.sums.items()}, self.weight)
+        return _by_kind({key: float(all_reduce_sum(value)) for key, value in self.sums.items()}, self.weight)
 
     def local_means(self) -> dict[str, dict[str, float]]:
         """Return kind -> name -> mean over this process's share, for the terminal, without waiting for the others."""
@@ -183,7 +183,7 @@ class TrainingState:
             "module": {name: value for name, value in self.module.state_dict().items() if name not in frozen},
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "processes": gathered((_random_state(), sums)),
+            "processes": all_gather((_random_state(), sums)),
             "order": self._order_of_epoch if self.step else self.order.get_state(),
             "position": (self.epoch, self.step),
             "weight": self.sums.weight,

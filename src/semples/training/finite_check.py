@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semples.errors import RunError
-from semples.parallel.processes import gathered
+from semples.parallel.processes import all_gather
 from semples.training.checkpoints import TrainingState
 from semples.training.step import LossParts, MicroBatchResult
 
@@ -40,7 +40,7 @@ class FiniteCheck:
         Raises:
             RunError: A loss or a weight is not finite, in any process.
         """
-        problems = [problem for problem in gathered(self._problem()) if problem is not None]
+        problems = [problem for problem in all_gather(self._problem()) if problem is not None]
         if problems:
             raise RunError(min(problems)[1])
 

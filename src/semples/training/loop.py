@@ -11,8 +11,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from semples.parallel.batches import shared_loader
-from semples.parallel.processes import first_says
+from semples.parallel.batches import sharded_loader
+from semples.parallel.processes import broadcast_flag
 from semples.training.checkpoints import Checkpoint, TrainingState
 from semples.training.ema import MovingAverage
 from semples.training.finite_check import FiniteCheck
@@ -91,7 +91,7 @@ def fit(
     """
     optimizer, schedule = _make_optimizer(groups, options, options.epochs * len(loader))
     dataset, order = loader.dataset, loader.generator or torch.default_generator
-    batches, loader = shared_loader(loader, options.accumulation, accelerator)
+    sampler, loader = sharded_loader(loader, options.accumulation, accelerator)
     trainer = BatchTrainer(module, step, count, accelerator)
     average = MovingAverage(module, options.ema) if options.ema else None
     optimizer, entries = accelerator.prepare(optimizer), [] if history is None else history
@@ -106,19 +106,19 @@ def fit(
             module.train()
             started, images = time.perf_counter(), 0
             for micro_batches in state.batches(loader):
-                results = trainer.train(micro_batches, batches.own(state.step), state)
-                batch_size = batches.whole(state.step)
+                results = trainer.train(micro_batches, sampler.local_size(state.step), state)
+                batch_size = sampler.global_size(state.step)
                 images += batch_size
                 state.end_step(weighted_values(results), batch_size)
                 finite.add(state, results)
                 progress.advance(batch_size, state.sums.local_means)
-                if first_says(checkpoint.is_due()):
+                if broadcast_flag(checkpoint.is_due()):
                     finite.check()  # a checkpoint never holds weights that are not finite
                     checkpoint.save(state.collect())
             finite.check()
             _write_epoch(stage, options, state, images / (time.perf_counter() - started), log)
             state.end_epoch(None if after_epoch is None else after_epoch())
-            if state.epoch == options.epochs or first_says(checkpoint.is_due()):
+            if state.epoch == options.epochs or broadcast_flag(checkpoint.is_due()):
                 checkpoint.save(state.collect())
     if average is not None:
         average.apply()

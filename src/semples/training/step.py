@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from semples.method.losses import total
-from semples.parallel.batch_norm import SharedBatchNorm, share_batch_norms
-from semples.parallel.processes import copy_from_first, rank, summed, world
+from semples.parallel.batch_norm import SynchronizedBatchNorm, synchronize_batch_norms
+from semples.parallel.processes import all_reduce_sum, broadcast, rank, world_size
 from semples.training.checkpoints import SHARE, TrainingState
 
 LossParts = Mapping[str, Tensor]
@@ -93,10 +93,10 @@ class BatchTrainer:
     ) -> None:
         self.count, self.accelerator = count, accelerator
         self.step_module: torch.nn.Module = _StepModule(accelerator.prepare_model(module, evaluation_mode=True), step)
-        self.batch_norms: list[SharedBatchNorm] = []
-        if world() > 1:
-            self.batch_norms = share_batch_norms(module)
-            copy_from_first([*module.parameters(), *module.buffers()])
+        self.batch_norms: list[SynchronizedBatchNorm] = []
+        if world_size() > 1:
+            self.batch_norms = synchronize_batch_norms(module)
+            broadcast([*module.parameters(), *module.buffers()])
             torch.manual_seed(torch.initial_seed() + rank())  # each process draws its own random numbers
 
     def train(
@@ -112,15 +112,15 @@ class BatchTrainer:
         """
         state.optimizer.zero_grad()
         counts = torch.stack([self.count(batch) * (number < images) for number, batch in enumerate(micro_batches)])
-        shares = counts / summed(counts.sum()).clamp(min=1)
+        shares = counts / all_reduce_sum(counts.sum()).clamp(min=1)
         results = []
         for number, (batch, share) in enumerate(zip(micro_batches, shares, strict=True)):
             for norm in self.batch_norms:
-                norm.counts = number < images
+                norm.is_counted = number < images
             is_last = number + 1 == len(micro_batches)
             with nullcontext() if is_last else self._without_exchange():
                 results.append(self._backward(batch, share))
-        if world() > 1 and isinstance(self.step_module, _StepModule):
+        if world_size() > 1 and isinstance(self.step_module, _StepModule):
             self._wrap_in_ddp(self.step_module)
         state.optimizer.step()
         state.schedule.step()
@@ -132,7 +132,7 @@ class BatchTrainer:
         with self.accelerator.autocast():
             result = self.step_module(batch)
         loss = total(result.parts)
-        self.accelerator.backward(loss * (share * world()))  # DDP averages over processes; the shares need a sum
+        self.accelerator.backward(loss * (share * world_size()))  # DDP averages over processes; the shares need a sum
         return MicroBatchResult(result, loss.detach(), share, batch.get("index"))
 
     def _without_exchange(self) -> AbstractContextManager[None]:
@@ -148,7 +148,7 @@ class BatchTrainer:
         trained = [parameter for parameter in step_module.parameters() if parameter.requires_grad]
         for parameter in trained:
             if parameter.grad is not None:
-                parameter.grad = summed(parameter.grad / world())
+                parameter.grad = all_reduce_sum(parameter.grad / world_size())
         device = self.accelerator.device
         self.step_module = DistributedDataParallel(
             step_module,

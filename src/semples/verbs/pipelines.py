@@ -10,7 +10,7 @@ from semples.config import Config
 from semples.config.loading import load_config, load_demo_config
 from semples.errors import ConfigError
 from semples.html_report import write_report
-from semples.parallel.processes import is_first, processes, wait
+from semples.parallel.processes import barrier, is_main_process, process_group
 from semples.rundir.locks import locked
 from semples.rundir.results import RunResult
 from semples.runtime.setup import open_run
@@ -43,19 +43,19 @@ def run(
     Raises:
         SemplesError: Bad settings, bad input, or a failed run; its text says what to do.
     """
-    with processes(is_on_cpu(config.device)), locked(out) if is_first() else nullcontext():
-        wait()  # until the directory is ours
+    with process_group(is_on_cpu(config.device)), locked(out) if is_main_process() else nullcontext():
+        barrier()  # until the directory is ours
         opened = open_run(config, out, quiet)
 
         def tell(news: StageNews) -> None:
             opened.log.message(news)
-            if on_stage is not None and is_first():
+            if on_stage is not None and is_main_process():
                 on_stage(news)
 
         run_stages(opened, until, force, tell)
-        if is_first():
+        if is_main_process():
             write_report(out)
-        wait()
+        barrier()
     return out
 
 
