@@ -101,7 +101,7 @@ def test_a_killed_training_of_two_processes_goes_on_to_the_same_bits(
 def test_a_loss_that_one_process_sees_is_told_by_all(both: tuple[Path, list[dict[str, Any]]]) -> None:
     first, second = (found["spoilt"] for found in both[1])
     assert first == second
-    assert re.match(r"the loss of stage toy is (inf|nan) in epoch 1, step \d .*its batch: (row-\d, )?row-\d", first)
+    assert re.match(r".* stage toy is (inf|nan) in epoch 1, step \d .*\b(row-\d, )?row-\d", first)
     assert "row-4" in first
 
 
@@ -206,8 +206,8 @@ def test_without_a_meeting_point_it_says_how_to_start(
     assert capsys.readouterr().err == "semples: error: semples report works in one process: start it without torchrun\n"
     assert main(["demo", "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
     line = capsys.readouterr().err
-    assert line.startswith("semples: error: WORLD_SIZE is 2, but ")
-    assert line.endswith("start with torchrun --nproc-per-node 2 -m semples run\n")
+    assert line.startswith("semples: error: WORLD_SIZE is 2")
+    assert "torchrun --nproc-per-node 2" in line
 
 
 def test_the_toy_is_what_it_should_be() -> None:

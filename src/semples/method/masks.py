@@ -1,9 +1,9 @@
 """From class activation maps to soft masks, masked regions and label maps (``docs/method.md``).
 
 Shapes: B images, K object classes, P (image, class) pairs whose label is 1, h x w CAM cells, H x W pixels.
-CAMs are non-negative. Half-precision maps are worked on in float32 and come out as such: the small eps and
-the thresholds need its digits. All functions but :func:`positive_pairs` and
-:func:`winning_labels` pass gradients.
+CAMs are non-negative. Half-precision maps are converted to float32, and returned as float32: the small eps and the
+thresholds need its precision. All functions except :func:`positive_pairs`, :func:`winning_labels` and
+:func:`labels_at_size` pass gradients.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 INFERENCE_EPS = 1e-8
-"""The eps of :func:`normalize_cams` where no gradient is needed."""
+"""The eps of :func:`normalize_cams` when no gradient is needed."""
 
 _ROUNDING = 16
-"""A map whose range is below this many rounding errors of its maximum is constant."""
+"""A map counts as constant if its range is below this many rounding errors of its maximum."""
 
 
 def positive_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the (image, class) pairs whose label is not 0, image by image and classes ascending.
+    """Return the (image, class) pairs whose label is not 0, sorted by image, then by class.
 
     Args:
         labels: Image-level labels [B, K], 0 or 1, of any dtype.
@@ -42,11 +42,11 @@ def positive_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
 def normalize_cams(cams: Tensor, eps: float) -> Tensor:
     """Scale each map to [0, 1): ``(A - min A) / (max A - min A + eps)``, with gradients through min and max.
 
-    A map that is constant up to rounding becomes zero; a small eps would blow the rounding up to a pattern.
+    A map that is constant up to rounding becomes zero: a small eps would amplify its rounding errors to a pattern.
 
     Args:
         cams: Maps [..., H, W].
-        eps: Positive; it keeps weak maps weak (0.1 in stages 1 and 3, 1e-4 in stage 2, 1e-8 at inference).
+        eps: Positive; keeps weak maps weak (0.1 in stages 1 and 3, 1e-4 in stage 2, 1e-8 at inference).
 
     Returns:
         Maps [..., H, W], float32 or better.
@@ -73,9 +73,9 @@ def upsample_cams(cams: Tensor, size: tuple[int, int], align_corners: bool) -> T
 
 
 def divide_cams_by_peak(cams: Tensor) -> Tensor:
-    """Divide each map by its maximum, a constant for the gradient; an all-zero map stays zero.
+    """Divide each map by its maximum, which is a constant for the gradient; an all-zero map stays zero.
 
-    Makes the eps of :func:`normalize_cams` fit generators whose CAMs have another range than WeakTr's.
+    Lets one eps of :func:`normalize_cams` fit generators whose CAMs differ in range from WeakTr's.
 
     Args:
         cams: Maps [..., h, w], >= 0.
@@ -101,17 +101,17 @@ def soft_masks(
 
     Args:
         cams: CAMs [B, K, h, w], >= 0.
-        image_index: Image of each pair [P], int64, as :func:`positive_pairs` gives it.
+        image_index: Image of each pair [P], int64, from :func:`positive_pairs`.
         class_index: Class of each pair [P], int64.
         size: Height and width (H, W) of the masks.
-        eps: That of :func:`normalize_cams`.
+        eps: Passed to :func:`normalize_cams`.
         divide_by_peak: Divide each CAM by its maximum first (:func:`divide_cams_by_peak`).
-        align_corners: That of :func:`upsample_cams`.
+        align_corners: Passed to :func:`upsample_cams`.
 
     Returns:
         Masks [P, H, W] in [0, 1), float32 or better; P may be 0.
     """
-    selected = cams[image_index, class_index]  # [P, h, w]: only what is needed is upsampled
+    selected = cams[image_index, class_index]  # [P, h, w]: only these are upsampled
     if divide_by_peak:
         selected = divide_cams_by_peak(selected)
     upsampled = upsample_cams(selected[:, None], size, align_corners)  # [P, 1, H, W]
@@ -125,23 +125,23 @@ def masked_regions(pixels: Tensor, masks: Tensor, image_index: Tensor, fill: Ten
         pixels: Images X [B, 3, H, W], RGB in [0, 1].
         masks: Soft masks M [P, H, W] in [0, 1].
         image_index: Image of each mask [P], int64.
-        fill: Colour mu [3] that stands where the mask takes away: the vision-language model's mean colour.
+        fill: Color mu [3] that replaces removed pixels: the vision-language model's mean color.
 
     Returns:
         Foregrounds and backgrounds, each [P, 3, H, W], in the range of the pixels and the fill.
 
     Raises:
-        ValueError: If the masks do not fit the images or the pairs, or the fill the channels.
+        ValueError: If the masks do not fit the images or the pairs, or the fill does not fit the channels.
     """
     _check_regions(pixels, masks, image_index, fill)
-    colour = fill[:, None, None]  # [3, 1, 1]
+    color = fill[:, None, None]  # [3, 1, 1]
     images = pixels[image_index]  # [P, 3, H, W]
-    kept = masks[:, None] * (images - colour)
-    return colour + kept, images - kept
+    kept = masks[:, None] * (images - color)
+    return color + kept, images - kept
 
 
 def with_background(cams: Tensor, threshold: float) -> Tensor:
-    """Put a constant background channel in front of CAMs.
+    """Prepend a constant background channel to CAMs.
 
     Args:
         cams: CAMs [K', H, W] in [0, 1]; K' may be 0.
@@ -160,7 +160,7 @@ def with_background(cams: Tensor, threshold: float) -> Tensor:
 
 
 def winning_labels(scores: Tensor, class_ids: Tensor) -> Tensor:
-    """Turn scores of background and classes into a label map; a tie goes to the first.
+    """Return the label map of the highest scores; a tie goes to the background, or else to the first class.
 
     Args:
         scores: Scores [K'+1, H, W], background first.
@@ -182,10 +182,10 @@ def winning_labels(scores: Tensor, class_ids: Tensor) -> Tensor:
 
 
 def score_margin(scores: Tensor) -> Tensor:
-    """Confidence of :func:`winning_labels`: the best score minus the second best (``docs/method.md``).
+    """Return the confidence of :func:`winning_labels`: the best score minus the second best (``docs/method.md``).
 
     Args:
-        scores: Scores [K'+1, H, W] in [0, 1], background first; without a class the second best is 0.
+        scores: Scores [K'+1, H, W] in [0, 1], background first; if K' is 0, the second best is 0.
 
     Returns:
         Margins [H, W] in [0, 1], 0 on the border between two labels.
@@ -196,12 +196,12 @@ def score_margin(scores: Tensor) -> Tensor:
 
 
 def merge_multiscale_cams(runs: Iterable[Tensor], eps: float = INFERENCE_EPS) -> Tensor:
-    """Sum the CAMs of all scales and flips, and scale each sum to [0, 1] by its own minimum and maximum.
+    """Sum the CAMs of all scales and flips, and scale each map of the sum to [0, 1] by its minimum and maximum.
 
     Args:
-        runs: One or more sets of maps [..., H, W], >= 0, all at the image's own size and mirrored back;
-            they are summed as they come.
-        eps: That of :func:`normalize_cams`.
+        runs: One or more sets of maps [..., H, W], >= 0, all at the image's own size and mirrored back. They are summed
+            one by one, so that an iterator needs memory for one set only.
+        eps: Passed to :func:`normalize_cams`.
 
     Returns:
         Maps [..., H, W] in [0, 1], float32 or better.
@@ -221,20 +221,21 @@ def merge_multiscale_cams(runs: Iterable[Tensor], eps: float = INFERENCE_EPS) ->
 
 
 def labels_at_size(logits: Tensor, size: tuple[int, int], most_values: int = 2**25) -> Tensor:
-    """Label map of logits that are scaled bilinearly to a size, in bands of rows so that memory stays bounded.
+    """Return the label map of logits scaled bilinearly to a size, in bands of rows to bound memory.
 
-    The same as ``F.interpolate(logits, size, mode="bilinear", align_corners=False).argmax(1)`` but for rounding.
+    Equal to ``F.interpolate(logits, size, mode="bilinear", align_corners=False).argmax(1)`` except for rounding.
 
     Args:
         logits: Logits [B, C, h, w], C at most 256.
-        size: H and W.
-        most_values: About the largest number of scaled logits at any time.
+        size: Height and width (H, W) of the result.
+        most_values: Approximate limit on the number of scaled logits in memory.
 
     Returns:
         Labels uint8 [B, H, W].
     """
     batch, channels, rows = logits.shape[:3]
     height, width = size
+    # Each row of the result is interpolated here, from the input rows above and below; F.interpolate does the columns.
     position = ((torch.arange(height, device=logits.device) + 0.5) * rows / height - 0.5).clamp(0, rows - 1)
     above = position.floor().long()
     below = (above + 1).clamp(max=rows - 1)

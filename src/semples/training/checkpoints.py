@@ -215,7 +215,7 @@ class TrainingState:
                 self.average.load_state_dict(state["average"])
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise ResultError(f"{path}: the checkpoint does not fit this training ({reason}): delete it") from error
+            raise ResultError(f"{path}: the checkpoint does not fit this training ({reason}); delete it") from error
 
     def _load_module(self, tensors: Mapping[str, Tensor]) -> None:
         """Load the module's tensors, everything except frozen parameters."""
