@@ -31,7 +31,7 @@ from semples.records import ClassCatalogue, Dataset, Sample
 from semples.rundir.layout import RunDirectory
 from semples.runtime.run import Run
 from semples.stages.classify import train_classifier
-from semples.training.loop import make_accelerator, peak_memory_mb
+from semples.training.devices import make_accelerator, peak_memory_mb
 from semples.training.progress import TrainingLog
 
 SIX = ("cat", "dog", "horse", "cow", "sheep", "person")

@@ -29,7 +29,7 @@ from semples.models.generators.weaktr.generator import WeakTrGenerator, build_we
 from semples.models.prompt_bank import PromptBank
 from semples.models.vision_language.model import STATISTICS, VisionLanguageModel
 from semples.stages.guided import GuidedStep, with_pairs
-from semples.training.loop import peak_memory_mb
+from semples.training.devices import peak_memory_mb
 
 CLASSES, BATCH, SIDE, PROMPT_LENGTH, PROMPT_BATCH = 20, 8, 224, 30, 128
 USES = ("match", "prompts", "refine", "inference")

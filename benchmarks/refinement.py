@@ -26,7 +26,7 @@ from provenance import provenance
 from semples.config import Config, PseudoMasksConfig
 from semples.data.crops import to_pixels
 from semples.data.images import read_image
-from semples.method.masks import spread_cams
+from semples.method.affinity import spread_cams
 from semples.stages.pseudo_masks import refinement_steps
 
 SIZE = (375, 500)

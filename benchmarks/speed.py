@@ -38,7 +38,7 @@ from semples.models.prompt_bank import PromptBank
 from semples.records import Sample
 from semples.stages.guided import GuidedStep, with_pairs
 from semples.stages.prompt_learning import PROMPT_EPS, CachedBackgrounds, PromptStep
-from semples.training.loop import make_accelerator
+from semples.training.devices import make_accelerator
 from sizes import Sizes, build_generator, build_vision_language, make_batch, smooth
 
 PARTS = ("match", "refine", "backgrounds", "prompts", "inference")

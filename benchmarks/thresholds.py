@@ -41,7 +41,7 @@ from semples.inference.cams import tagged_cams
 from semples.inference.thresholds.base import FALLBACK, ImageMaps, best_threshold
 from semples.inference.thresholds.histogram import value_histogram
 from semples.inference.thresholds.prompts import PromptsCriterion, RegionJudge
-from semples.method.masks import label_map
+from semples.method.masks import winning_labels, with_background
 from semples.method.metrics import THRESHOLDS, ConfusionMatrix
 from semples.method.thresholds import CANDIDATES, otsu_costs, prompt_costs
 from semples.rundir.layout import RunDirectory
@@ -49,7 +49,7 @@ from semples.runtime.run import Run
 from semples.runtime.setup import read_dataset
 from semples.runtime.threshold_choice import IMAGES, judged_maps
 from semples.stages.evaluation import sweep_maps
-from semples.training.loop import make_accelerator
+from semples.training.devices import make_accelerator
 from semples.training.progress import TrainingLog
 
 PRIOR = 10
@@ -98,7 +98,9 @@ def colour_costs(image: Tensor, labels: Tensor) -> Tensor:
 def costs_by_colours(maps: Sequence[ImageMaps]) -> list[float]:
     """Mean over the images."""
     costs = [
-        colour_costs(m.read_image(), torch.stack([label_map(m.cams, m.classes, t) for t in CANDIDATES]))
+        colour_costs(
+            m.read_image(), torch.stack([winning_labels(with_background(m.cams, t), m.classes) for t in CANDIDATES])
+        )
         for m in maps
         if len(m.classes)
     ]
@@ -135,7 +137,10 @@ def miou_at(run: Run, maps: Sequence[ImageMaps], thresholds: Callable[[int, Tens
     matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
     for position, shown in enumerate(maps):
         above = shown.cams - thresholds(position, shown.classes)[:, None, None]
-        matrix.update(label_map(above, shown.classes, 0.0).numpy(), read_truth(shown.sample, run.num_classes))
+        matrix.update(
+            winning_labels(with_background(above, 0.0), shown.classes).numpy(),
+            read_truth(shown.sample, run.num_classes),
+        )
     return matrix.miou
 
 

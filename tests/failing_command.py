@@ -7,16 +7,16 @@ import sys
 import semples
 from semples.cli import main
 from semples.errors import DataError
-from semples.parallel.processes import processes, rank, wait, world
+from semples.parallel.processes import barrier, process_group, rank, world_size
 
 
 def run(**_: object) -> None:
     """In place of the pipeline, whose imports take seconds."""
-    with processes(on_cpu=True):
-        wait()
-        if rank() == world() - 1:
+    with process_group(on_cpu=True):
+        barrier()
+        if rank() == world_size() - 1:
             raise DataError("image 7 is damaged: remove it")
-        wait()
+        barrier()
 
 
 if __name__ == "__main__":

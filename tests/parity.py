@@ -20,10 +20,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from references import early_stopping_best, label_map
 from semples.inference.cams import merged_cams
 from semples.method.losses import MatchScore, cosine, match_loss, prompt_loss, suppress_loss, total
-from semples.method.masks import label_map, masked_regions, positive_pairs, soft_masks, upsample_cams
-from semples.method.metrics import ConfusionMatrix, early_stopping_best
+from semples.method.masks import masked_regions, positive_pairs, soft_masks, upsample_cams
+from semples.method.metrics import ConfusionMatrix
 from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions, build_weaktr
 from semples.models.generators.weaktr.weights import load_weaktr_checkpoint
 from semples.models.vision_language.model import PromptStop, VisionLanguageModel, load_vision_language_model

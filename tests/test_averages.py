@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from semples.training.devices import make_accelerator
 from semples.training.ema import MovingAverage, decay_at
-from semples.training.loop import Fitting, StepResult, fit, make_accelerator
+from semples.training.loop import StepResult, TrainingOptions, fit
 from semples.training.progress import TrainingLog
 from test_training import KilledError, Numbers, squared_distance, train_noisy
 
@@ -91,8 +92,8 @@ def test_a_training_ends_with_the_average_of_its_weights() -> None:
         torch.nn.init.constant_(module.weight, 0.0)
         noted.clear()
         loader = DataLoader(Numbers(), batch_size=4, generator=torch.Generator())
-        accelerator, fitting = make_accelerator("cpu", "fp32"), Fitting(2, 0.5, 0.0, ema=ema)
-        fit("toy", module, step, [(list(module.parameters()), 1.0)], loader, fitting, accelerator, TrainingLog())
+        accelerator, options = make_accelerator("cpu", "fp32"), TrainingOptions(2, 0.5, 0.0, ema=ema)
+        fit("toy", module, step, [(list(module.parameters()), 1.0)], loader, options, accelerator, TrainingLog())
         return module.weight.item()
 
     last = train(0.0)

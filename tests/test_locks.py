@@ -33,7 +33,7 @@ with locked(Path(sys.argv[1])):
 def test_a_second_run_is_told_who_is_there(tmp_path: Path) -> None:
     with locked(tmp_path / "run"):
         with (
-            pytest.raises(BusyError, match=rf"run: in use by process {os.getpid()} on \S+; wait for it, stop it"),
+            pytest.raises(BusyError, match=rf"run is in use by process {os.getpid()} on \S+"),
             locked(tmp_path / "run"),
         ):
             pytest.fail("two at a time")
@@ -47,7 +47,7 @@ def test_the_command_line_says_so_in_one_line(tmp_path: Path, capsys: pytest.Cap
     with locked(tmp_path / "run"):
         assert main(["demo", "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"semples: error: {tmp_path / 'run'}: in use by process {os.getpid()} on ")
+    assert error.startswith(f"semples: error: {tmp_path / 'run'} is in use by process {os.getpid()} on ")
     assert error.count("\n") == 1
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 
@@ -91,12 +91,9 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "says"),
     [
-        (
-            errno.ENOSPC,
-            r"\(No space left on device\): free some space; the same command continues, nothing finished is",
-        ),
-        (errno.EROFS, r"\(Read-only file system\): make it writable, or give another --out"),
-        (errno.EIO, r"\(Input/output error\): mend that; the same command continues"),
+        (errno.ENOSPC, r"\(No space left on device\).* free some space, .* same command"),
+        (errno.EROFS, r"\(Read-only file system\).* --out"),
+        (errno.EIO, r"\(Input/output error\).* same command"),
     ],
 )
 def test_a_write_that_fails_leaves_what_was_there(number: int, says: str, tmp_path: Path) -> None:
@@ -108,7 +105,7 @@ def test_a_write_that_fails_leaves_what_was_there(number: int, says: str, tmp_pa
             temporary.write_text("half")
             raise OSError(number, os.strerror(number))
 
-    with pytest.raises(RunError, match=rf"manifest.json cannot be written {says}"):
+    with pytest.raises(RunError, match=rf"manifest\.json: .*{says}"):
         write_and_fail()
     assert path.read_text() == '{\n  "old": true\n}\n'
     assert list(tmp_path.iterdir()) == [path]
@@ -120,16 +117,17 @@ def test_a_file_where_the_run_directory_should_be(tmp_path: Path, capsys: pytest
         assert main(["demo", "--out", str(out)]) == 1
         error = capsys.readouterr().err
         assert "cannot be written" in error
-        assert "a file is in the way: move it, or give another --out" in error
+        assert "in the way" in error
+        assert "--out" in error
         assert error.count("\n") == 1
     assert (tmp_path / "run").read_text() == "mine"
 
 
 def test_the_log_says_what_it_cannot_write(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"metrics.jsonl cannot be written \(No such file or directory\)"):
+    with pytest.raises(RunError, match=r"metrics\.jsonl: .*\(No such file or directory\)"):
         TrainingLog(tmp_path / "nowhere" / "metrics.jsonl").write(stage="classify")
 
 
 def test_a_folder_in_the_way(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=f"{tmp_path} cannot be written"):
+    with pytest.raises(RunError, match=f"{tmp_path}: cannot be written"):
         write_text(tmp_path, "text")

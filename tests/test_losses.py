@@ -116,8 +116,7 @@ class TestMatchScore:
             assert value.item() == pytest.approx(math.log(1e-4), rel=1e-3)
 
     def test_unknown_kind_is_refused(self) -> None:
-        expected = r"'sigmod' does not exist, expected one of cosine, sigmoid\. Did you mean \"sigmoid\"\?"
-        with pytest.raises(ValueError, match=expected):
+        with pytest.raises(ValueError, match=r"'sigmod'.* cosine, sigmoid.* \"sigmoid\""):
             MatchScore(cast(Score, "sigmod"))
 
 
@@ -215,14 +214,14 @@ class TestLosses:
             lambda: suppress_loss(empty, empty, COSINE, 1.0),
             lambda: COSINE.clamped_share(empty, empty),
         ):
-            with pytest.raises(ValueError, match=r"no \(image, class\) pair to average over: leave out batches"):
+            with pytest.raises(ValueError, match=r"no \(image, class\) pair"):
                 loss()
 
     def test_shapes_that_would_broadcast_are_refused(self) -> None:
-        expected = r"foreground \(3, 8\), background \(3, 8\), texts \(1, 8\), expected the same \[P, D\]"
+        expected = r"foreground \(3, 8\), background \(3, 8\), texts \(1, 8\).*\[P, D\]"
         with pytest.raises(ValueError, match=expected):
             match_loss(torch.rand(3, 8), torch.rand(3, 8), torch.rand(1, 8), COSINE, 1.0)
-        with pytest.raises(ValueError, match=r"foreground \(8,\), prompts \(8,\), expected the same \[P, D\]"):
+        with pytest.raises(ValueError, match=r"foreground \(8,\), prompts \(8,\).*\[P, D\]"):
             suppress_loss(torch.rand(8), torch.rand(8), COSINE, 1.0)
 
 
@@ -250,11 +249,11 @@ class TestClassificationLoss:
         )
 
     def test_bad_input_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"head 'coarse' have shape \(2, 3\).*of the labels, \(2, 4\)"):
+        with pytest.raises(ValueError, match=r"'coarse' .*\(2, 3\).*\(2, 4\)"):
             classification_loss({"coarse": torch.zeros(2, 3)}, torch.zeros(2, 4))
-        with pytest.raises(ValueError, match="gave no logits, expected at least one head"):
+        with pytest.raises(ValueError, match=r"no logits.*\[B, K\]"):
             classification_loss({}, torch.zeros(2, 4))
-        with pytest.raises(ValueError, match="without parts has no total"):
+        with pytest.raises(ValueError, match="no parts"):
             total({})
 
 
@@ -296,5 +295,5 @@ class TestPixelCrossEntropy:
         torch.testing.assert_close(grads[0], grads[1] * weights[:, None])
 
     def test_weights_of_another_size_are_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"weights have shape \(1, 1\), expected that of the masks, \(1, 1, 4\)"):
+        with pytest.raises(ValueError, match=r"weights .*\(1, 1\).*\(1, 1, 4\)"):
             pixel_cross_entropy(self.LOGITS, torch.zeros(1, 1, 4, dtype=torch.int64), torch.ones(1, 1))

@@ -94,9 +94,9 @@ def test_forced_colours_are_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_remarks_are_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    TrainingLog(quiet=False).tell("classify  warning: few images of boat[s], " + "x" * 200)
+    TrainingLog(quiet=False).message("classify  warning: few images of boat[s], " + "x" * 200)
     assert capsys.readouterr() == ("", "classify  warning: few images of boat[s], " + "x" * 200 + "\n")
-    TrainingLog(quiet=True).tell("classify")
+    TrainingLog(quiet=True).message("classify")
     assert capsys.readouterr() == ("", "")
 
 

@@ -115,7 +115,7 @@ class TestPixelAdaptive:
         assert len(seen) == 6
 
     def test_another_size_is_told(self) -> None:
-        with pytest.raises(ValueError, match=r"scores have shape \(2, 4, 5\), expected .* image, \(5, 4\)"):
+        with pytest.raises(ValueError, match=r"scores .*\(2, 4, 5\).*\(5, 4\)"):
             pamr(torch.zeros(3, 5, 4), torch.zeros(2, 4, 5))
 
 
@@ -157,13 +157,13 @@ class TestDenseCrf:
         assert torch.equal(marginals, torch.ones(1, 4, 5))
 
     def test_another_size_is_told(self) -> None:
-        with pytest.raises(ValueError, match=r"expected .* at the size of the image"):
+        with pytest.raises(ValueError, match=r"scores .*\(2, 4, 5\).*\(5, 4\)"):
             dense_crf(torch.zeros(3, 5, 4), torch.zeros(2, 4, 5), **RECIPE)
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
-    with pytest.raises(ConfigError, match=r'needs the package pydensecrf2: pip install "semples\[crf\]"'):
+    with pytest.raises(ConfigError, match=r'dense_crf.* pydensecrf2.*"semples\[crf\]"'):
         dense_crf(torch.zeros(3, 4, 5), torch.zeros(2, 4, 5), **RECIPE)
 
 

@@ -15,8 +15,10 @@ from torch.utils.data import DataLoader
 
 from semples.errors import ConfigError, RunError
 from semples.training.checkpoints import Checkpoint
-from semples.training.loop import Fitting, StepResult, fit, make_accelerator, poly, rate_at, set_seed
+from semples.training.devices import make_accelerator, set_seed
+from semples.training.loop import StepResult, TrainingOptions, fit
 from semples.training.progress import TrainingLog
+from semples.training.schedule import learning_rate_factor, polynomial_decay
 
 torch.set_num_threads(1)
 
@@ -48,7 +50,7 @@ def train(log: TrainingLog, epochs: int = 200, rate: float = 0.2) -> torch.nn.Li
         squared_distance,
         groups,
         loader,
-        Fitting(epochs, rate, 0.0),
+        TrainingOptions(epochs, rate, 0.0),
         make_accelerator("cpu", "auto"),
         log,
     )
@@ -56,20 +58,22 @@ def train(log: TrainingLog, epochs: int = 200, rate: float = 0.2) -> torch.nn.Li
 
 
 def test_rate_is_linear_then_cosine() -> None:
-    assert [rate_at(step, 10, 0.2) for step in (0, 1)] == [pytest.approx(1 / 3), pytest.approx(2 / 3)]
-    assert rate_at(2, 10, 0.2) == 1.0
-    assert rate_at(6, 10, 0.2) == pytest.approx(0.5)
-    assert rate_at(10, 10, 0.2) == pytest.approx(0.0)
-    assert rate_at(0, 4, 0.0) == 1.0
+    assert [learning_rate_factor(step, 10, 0.2) for step in (0, 1)] == [pytest.approx(1 / 3), pytest.approx(2 / 3)]
+    assert learning_rate_factor(2, 10, 0.2) == 1.0
+    assert learning_rate_factor(6, 10, 0.2) == pytest.approx(0.5)
+    assert learning_rate_factor(10, 10, 0.2) == pytest.approx(0.0)
+    assert learning_rate_factor(0, 4, 0.0) == 1.0
 
 
 def test_poly_by_hand() -> None:
     """0.5^0.9 = 0.535887, 0.25^0.9 = 0.287175; warm-up first, as with the cosine."""
-    assert [poly(done) for done in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([1.0, 0.535887, 0.287175, 0.0], abs=1e-6)
-    assert poly(0.5, 2.0) == 0.25
-    assert rate_at(0, 10, 0.2, "poly") == rate_at(0, 10, 0.2)
-    assert rate_at(6, 10, 0.2, "poly") == pytest.approx(0.535887, abs=1e-6)
-    assert rate_at(10, 10, 0.2, "poly") == rate_at(11, 10, 0.2, "poly") == 0.0
+    assert [polynomial_decay(done) for done in (0.0, 0.5, 0.75, 1.0)] == pytest.approx(
+        [1.0, 0.535887, 0.287175, 0.0], abs=1e-6
+    )
+    assert polynomial_decay(0.5, 2.0) == 0.25
+    assert learning_rate_factor(0, 10, 0.2, "poly") == learning_rate_factor(0, 10, 0.2)
+    assert learning_rate_factor(6, 10, 0.2, "poly") == pytest.approx(0.535887, abs=1e-6)
+    assert learning_rate_factor(10, 10, 0.2, "poly") == learning_rate_factor(11, 10, 0.2, "poly") == 0.0
 
 
 def test_it_learns_and_repeats_to_the_bit() -> None:
@@ -95,7 +99,7 @@ def test_the_dataset_is_told_the_epoch() -> None:
     module = torch.nn.Linear(1, 1)
     groups = [(list(module.parameters()), 1.0)]
     accelerator = make_accelerator("cpu", "fp32")
-    fit("toy", module, squared_distance, groups, loader, Fitting(3, 0.1, 0.0), accelerator, TrainingLog())
+    fit("toy", module, squared_distance, groups, loader, TrainingOptions(3, 0.1, 0.0), accelerator, TrainingLog())
     assert dataset.epoch == 2
 
 
@@ -139,8 +143,8 @@ def train_noisy(
     groups = [(list(module.last.parameters()), 1.0), (list(module.norm.parameters()), 0.1)]
     log, checkpoint = TrainingLog(folder / "metrics.jsonl"), Checkpoint(folder / "toy" / "checkpoint.pt", seconds)
     accelerator = make_accelerator("cpu", "fp32")
-    fitting = Fitting(5, 0.1, 0.1, warmup=0.2, ema=ema)
-    fit("toy", module, step, groups, loader, fitting, accelerator, log, checkpoint, after_epoch, history)
+    options = TrainingOptions(5, 0.1, 0.1, warmup=0.2, ema=ema)
+    fit("toy", module, step, groups, loader, options, accelerator, log, checkpoint, after_epoch, history)
     return module, history
 
 
@@ -202,9 +206,7 @@ def test_without_its_checkpoint_a_training_starts_over_and_says_so(spoil: str, t
         path.unlink()
     said: list[str] = []
     assert Checkpoint(path).load(said.append) is None
-    assert said == [
-        f"{path} is {'not there' if spoil == 'delete' else 'damaged'}: the stage starts over, stages before it stay"
-    ]
+    assert [line.split(":")[0] for line in said] == [f"{path} is {'missing' if spoil == 'delete' else 'damaged'}"]
     module, _ = train_noisy(tmp_path / "killed")
     assert torch.equal(module.last.weight, whole.last.weight)
     assert lines_without_speed(tmp_path / "killed") == lines_without_speed(tmp_path / "whole")
@@ -222,7 +224,7 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     train_noisy(tmp_path)
     path = tmp_path / "toy" / "checkpoint.pt"
     torch.save({**torch.load(path, weights_only=True), "optimizer": {}}, path)
-    with pytest.raises(RunError, match=r"the checkpoint does not fit this training .*: delete it"):
+    with pytest.raises(RunError, match=r"checkpoint\.pt: the checkpoint does not fit this training .*delete it"):
         train_noisy(tmp_path)
 
 
@@ -237,7 +239,7 @@ def test_lines_that_a_kill_cut_short_are_forgotten(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_setting_to_change() -> None:
-    with pytest.raises(RunError, match=r"loss of stage toy is (nan|inf).*lower toy.learning_rate"):
+    with pytest.raises(RunError, match=r"stage toy is (nan|inf).*toy\.learning_rate"):
         train(TrainingLog(), epochs=3, rate=float("inf"))
 
 
@@ -255,13 +257,13 @@ def test_a_loss_that_is_not_finite_names_its_batch_and_is_written_nowhere(tmp_pa
     groups = [(list(module.parameters()), 1.0)]
     checkpoint = Checkpoint(tmp_path / "toy" / "checkpoint.pt", seconds=0)
     log = TrainingLog(tmp_path / "metrics.jsonl")
-    fitting, accelerator = Fitting(3, 0.1, 0.0, section="mine"), make_accelerator("cpu", "fp32")
+    options, accelerator = TrainingOptions(3, 0.1, 0.0, section="mine"), make_accelerator("cpu", "fp32")
     with pytest.raises(
         RunError,
-        match=r"^the loss of stage toy is nan in epoch 2, step 2 \(good [\d.]+, bad nan\); "
-        r"its batch: number-4, number-5, number-6, number-7: lower mine.learning_rate$",
+        match=r"stage toy is nan in epoch 2, step 2 \(good [\d.]+, bad nan\).* "
+        r"number-4, number-5, number-6, number-7\b.* mine\.learning_rate$",
     ):
-        fit("toy", module, step, groups, loader, fitting, accelerator, log, checkpoint)
+        fit("toy", module, step, groups, loader, options, accelerator, log, checkpoint)
     assert [line["epoch"] for line in lines_without_speed(tmp_path)] == [1]
     assert torch.load(tmp_path / "toy" / "checkpoint.pt", weights_only=True)["position"] == (1, 1)
 
@@ -277,14 +279,12 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path) -> None:
     groups = [(list(module.parameters()), 1.0)]
     checkpoint = Checkpoint(tmp_path / "toy" / "checkpoint.pt", seconds=0)
     accelerator = make_accelerator("cpu", "fp32")
-    with pytest.raises(
-        RunError, match=r"weights of stage toy are not finite after epoch 1, step 1, .*number-7: lower toy"
-    ):
-        fit("toy", module, step, groups, loader, Fitting(1, 0.1, 0.0), accelerator, TrainingLog(), checkpoint)
+    with pytest.raises(RunError, match=r"weights of stage toy .*epoch 1, step 1, .*number-7\b.* toy\.learning_rate"):
+        fit("toy", module, step, groups, loader, TrainingOptions(1, 0.1, 0.0), accelerator, TrainingLog(), checkpoint)
     assert not (tmp_path / "toy").exists()
 
 
 def test_a_second_precision_in_one_process_is_told() -> None:
     make_accelerator("cpu", "fp32")
-    with pytest.raises(ConfigError, match="device cpu with precision bf16: a process has one device and one precision"):
+    with pytest.raises(ConfigError, match="device cpu with precision bf16: "):
         make_accelerator("cpu", "bf16")

@@ -13,21 +13,22 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from semples.errors import RunError
-from semples.parallel.batch_norm import spare_single_values
+from semples.parallel.batch_norm import accept_single_values
 from semples.parallel.processes import (
-    first_goes_first,
-    first_says,
-    gathered,
-    processes,
+    all_gather,
+    all_reduce_sum,
+    barrier,
+    broadcast_flag,
+    main_process_first,
+    process_group,
     rank,
-    share,
-    summed,
-    unshare,
-    wait,
-    world,
+    shard,
+    unshard,
+    world_size,
 )
 from semples.training.checkpoints import Checkpoint
-from semples.training.loop import Fitting, StepResult, fit, make_accelerator, set_seed
+from semples.training.devices import make_accelerator, set_seed
+from semples.training.loop import StepResult, TrainingOptions, fit
 from semples.training.progress import TrainingLog
 
 torch.set_num_threads(1)
@@ -66,7 +67,7 @@ class Toy(nn.Module):
         super().__init__()
         self.frozen = nn.Linear(4, 4).requires_grad_(False)
         self.norm = nn.BatchNorm1d(4) if norm else nn.Identity()
-        spare_single_values(self.norm)
+        accept_single_values(self.norm)
         self.head, self.idle = nn.Linear(4, 2), nn.Linear(4, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,10 +102,10 @@ def train(folder: Path, norm: bool, accumulation: int = 1, kill_at: int | None =
     loader = DataLoader(Items(), BATCH, shuffle=True, generator=torch.Generator().manual_seed(0))
     trained = [p for p in module.parameters() if p.requires_grad]
     log = TrainingLog(folder / "metrics.jsonl" if rank() == 0 else None)
-    fitting = Fitting(EPOCHS, 0.05, 0.1, ema=0.9 if norm else 0.0, accumulation=accumulation)
+    options = TrainingOptions(EPOCHS, 0.05, 0.1, ema=0.9 if norm else 0.0, accumulation=accumulation)
     accelerator, checkpoint = make_accelerator("cpu", "fp32"), Checkpoint(folder / "toy" / "checkpoint.pt", 0)
     groups = [(trained, 1.0)]
-    fit("toy", module, counted, groups, loader, fitting, accelerator, log, checkpoint, count=lambda b: b["pairs"].sum())
+    fit("toy", module, counted, groups, loader, options, accelerator, log, checkpoint, count=lambda b: b["pairs"].sum())
     return module
 
 
@@ -119,7 +120,7 @@ def killed_and_resumed(folder: Path) -> dict[str, list[Any]]:
         try:
             train(folder, norm=True, kill_at=kill_at)
         except KilledError:
-            wait()
+            barrier()
     return weights(train(folder, norm=True))
 
 
@@ -134,24 +135,24 @@ def told_of_row(folder: Path) -> str:
 
 def order_of_entry(folder: Path) -> list[str]:
     """Who entered a block first, as a file tells."""
-    with first_goes_first(), (folder / "order.txt").open("a") as file:
+    with main_process_first(), (folder / "order.txt").open("a") as file:
         file.write(f"{rank()}\n")
-    wait()
+    barrier()
     return (folder / "order.txt").read_text().split()
 
 
 def main(folder: Path) -> None:
     """Do everything in one of several processes; the first writes what came of it for all."""
-    with processes(on_cpu=True):
+    with process_group(on_cpu=True):
         for name in ("plain", "norm", "parts", "killed", "spoilt"):
             (folder / name).mkdir(exist_ok=True)
         found = {
-            "world": world(),
-            "shares": gathered(share(range(5))),
-            "unshared": unshare([10 * item for item in share(range(5))]),
-            "summed": summed(torch.tensor([1, rank()])).tolist(),
-            "first": first_says(rank() == 0),
-            "tensors": [value.tolist() for value in gathered(torch.arange(rank() + 1))],
+            "world": world_size(),
+            "shares": all_gather(shard(range(5))),
+            "unshared": unshard([10 * item for item in shard(range(5))]),
+            "summed": all_reduce_sum(torch.tensor([1, rank()])).tolist(),
+            "first": broadcast_flag(rank() == 0),
+            "tensors": [value.tolist() for value in all_gather(torch.arange(rank() + 1))],
             "order": order_of_entry(folder),
             "plain": weights(train(folder / "plain", norm=False)),
             "norm": weights(train(folder / "norm", norm=True)),
@@ -159,7 +160,7 @@ def main(folder: Path) -> None:
             "killed": killed_and_resumed(folder / "killed"),
             "spoilt": told_of_row(folder / "spoilt"),
         }
-        everyones = gathered(found)
+        everyones = all_gather(found)
         if rank() == 0:
             (folder / "found.json").write_text(json.dumps(everyones))
 

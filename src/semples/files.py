@@ -1,4 +1,4 @@
-"""Writing files so that a half-written one is never taken for a whole one."""
+"""Write files atomically, so that an incomplete file is never taken for a complete one."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ from semples.errors import DataError, RunError
 
 _FIXES = {
     **dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT), "free some space; the same command continues, nothing finished is lost"
+        (errno.ENOSPC, errno.EDQUOT), "free some space, then run the same command again: finished work is kept"
     ),
-    **dict.fromkeys(
-        (errno.EACCES, errno.EPERM, errno.EROFS), "make it writable, or give another --out that you may write to"
-    ),
-    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file is in the way: move it, or give another --out"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable, or choose another --out"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "move the file that is in the way, or choose another --out"),
 }
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the system says about a failed write into a line that says what to do.
+    """Turn the system's error on a failed write into one that says what to do.
 
     Raises:
         RunError: ``path`` could not be written.
@@ -36,15 +34,15 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fix = _FIXES.get(error.errno or 0, "mend that; the same command continues")
-        raise RunError(f"{path} cannot be written ({error.strerror or error}): {fix}") from error
+        fix = _FIXES.get(error.errno or 0, "fix the cause, then run the same command again: finished work is kept")
+        raise RunError(f"{path}: cannot be written ({error.strerror or error}); {fix}") from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` and rename it over ``path`` when the block ends well.
+    """Yield a temporary path next to ``path``, and move it to ``path`` when the block succeeds.
 
-    Parent folders are made. When the block raises, the temporary file is removed and ``path`` is left as it was.
+    Parent folders are created. If the block raises, the temporary file is removed and ``path`` keeps its content.
 
     Raises:
         RunError: ``path`` could not be written.
@@ -60,7 +58,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 class Writer:
-    """Encodes and writes files beside the computation, in one thread and in the order given.
+    """Encodes and writes files in a background thread, in the order given.
 
     ::
 
@@ -68,10 +66,11 @@ class Writer:
             for path, mask in work():
                 writer.add(write_mask, path, mask)
 
-    The block ends when all files are written. What a write raises ends the block, and nothing is written after it.
+    The block ends when all files are written. An exception of a write is raised in the block, and nothing is written
+    after it.
 
     Args:
-        waiting: Most writes that may wait, so that memory stays bounded; more of them make ``add`` wait.
+        waiting: Largest number of pending writes, which bounds memory; beyond it ``add`` waits.
     """
 
     def __init__(self, waiting: int = 32) -> None:
@@ -81,10 +80,10 @@ class Writer:
         self._has_failed = False
 
     def add(self, write: Callable[..., object], *arguments: Any) -> None:
-        """Call ``write(*arguments)`` soon; what they hold must not change any more.
+        """Call ``write(*arguments)`` in the background; the arguments must not change until then.
 
         Raises:
-            BaseException: What an earlier write raised.
+            BaseException: The exception of an earlier write.
         """
         self._writes.append(self._pool.submit(self._write, write, arguments))
         while len(self._writes) > self._waiting or self._writes[0].done():
@@ -107,27 +106,27 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown()  # what was given is written, also where the block has failed
+        self._pool.shutdown()  # finishes the pending writes, even if the block has failed
         if error is None:
             for write in self._writes:
                 write.result()
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove the temporary files that :func:`replacing` left in a folder when its process was killed."""
+    """Remove the temporary files that killed processes left behind in a folder (:func:`replacing`)."""
     for path in directory.rglob(".*.tmp"):
         with writing(path):
             path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text as a whole or not at all."""
+    """Write UTF-8 text, completely or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with a stable layout (indented, keys in the order given)."""
+    """Write JSON with a stable layout (indented, keys in the given order)."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -135,7 +134,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: It is none.
+        DataError: The file is not valid JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))

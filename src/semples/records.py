@@ -1,4 +1,4 @@
-"""Records that pass between the rooms, checked when they are created."""
+"""Records that the packages exchange, validated when they are created."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 IGNORE_INDEX = 255
-"""Value of a mask pixel that counts neither as background nor as a class."""
+"""Value of a mask pixel that is neither background nor a class."""
 
 _SAFE_ID = re.compile(r"[^/\\\0]+(/[^/\\\0]+)*")
 
 
 class MaskSource(Protocol):
-    """Draws ground-truth masks from a file that holds many, such as annotations in JSON, when asked and not before."""
+    """Draws ground-truth masks, on demand, from a file that holds many, such as annotations in JSON."""
 
     def draw(self, sample: Sample) -> NDArray[np.uint8]:
         """Return the mask of a sample, uint8 [H, W]: 0 background, k + 1 for class k, 255 ignore."""
@@ -25,16 +25,16 @@ class MaskSource(Protocol):
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a data set: what every stage but evaluation may know of it, and where its mask lies.
+    """One image of a data set, with its tags and the location of its mask.
 
     Attributes:
-        id: Unique name inside the data set, with ``/`` for folders and no file suffix; names output files.
+        id: Unique name in the data set, with ``/`` between folders and no file suffix; output files are named by it.
         path: The image file.
         size: Height and width in pixels, after EXIF rotation.
         tags: Indices (0-based) of the classes present, ascending; background is not a class here.
         mask_path: File that holds the ground-truth mask (0 background, k + 1 for class k, 255 ignore), or None.
-            Its masks are read by ``semples.data.truth`` alone, for the evaluate stage and the supervised bound.
-        mask_source: Draws the mask from that file where the file is not itself the mask.
+            Only ``semples.data.truth`` reads it, for the evaluate stage and the supervised bound.
+        mask_source: Draws the mask if the file is not itself the mask.
     """
 
     id: str
@@ -59,9 +59,9 @@ class ClassCatalogue:
 
     Attributes:
         names: The data set's own names, in order: class k has value k + 1 in masks.
-        prompt_names: The words to give to the vision-language model, one for each class.
-        category_ids: The data set's own number of each class where it has some (COCO's run to 90 with gaps), for
-            files that go back to its tools; empty where mask values are the only numbers.
+        prompt_names: The words that the vision-language model gets, one per class.
+        category_ids: The data set's own number of each class, if it has any (COCO's run to 90 with gaps), for files
+            that its tools read; empty if mask values are the only numbers.
     """
 
     names: tuple[str, ...]
@@ -88,7 +88,7 @@ class ClassCatalogue:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training split with tags, a held-out split that may be empty, and their classes."""
+    """A training split with tags, a held-out split, which may be empty, and their classes."""
 
     catalogue: ClassCatalogue
     train: tuple[Sample, ...]

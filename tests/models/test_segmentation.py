@@ -24,7 +24,8 @@ from semples.models.segmentation import (
     load_segmentation_network,
 )
 from semples.stages.segment import _step
-from semples.training.loop import Fitting, fit, make_accelerator
+from semples.training.devices import make_accelerator
+from semples.training.loop import TrainingOptions, fit
 from semples.training.progress import TrainingLog
 from tiny_segmenters import CONFIGS
 
@@ -46,8 +47,8 @@ def train_two_steps(network: SegmentationNetwork) -> None:
     }
     items = [{key: value[i] for key, value in batch.items()} for i in range(3)]
     loader: DataLoader[Any] = DataLoader(items, batch_size=2, generator=generator)  # type: ignore[arg-type]
-    accelerator, fitting = make_accelerator("cpu", "fp32"), Fitting(1, 1e-2, 0.0, ema=0.9)
-    fit("segment", network, _step, [(network.parameter_groups()[1], 1.0)], loader, fitting, accelerator, TrainingLog())
+    accelerator, options = make_accelerator("cpu", "fp32"), TrainingOptions(1, 1e-2, 0.0, ema=0.9)
+    fit("segment", network, _step, [(network.parameter_groups()[1], 1.0)], loader, options, accelerator, TrainingLog())
 
 
 @pytest.mark.parametrize("kind", list(CONFIGS))

@@ -47,7 +47,7 @@ def _fail(error: BaseException, debug: bool) -> int:
     line, status = _explain(error)
     is_mine, are_several = True, launched_processes() > 1
     if are_several:
-        from semples.parallel.processes import first_failure, leave_others
+        from semples.parallel.processes import exit_if_distributed, first_failure
 
         is_mine, status = first_failure(status)
     if is_mine:
@@ -55,7 +55,7 @@ def _fail(error: BaseException, debug: bool) -> int:
             traceback.print_exception(error)
         print(line, file=sys.stderr)
     if are_several:
-        leave_others(status)
+        exit_if_distributed(status)
     return status
 
 

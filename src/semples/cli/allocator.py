@@ -1,23 +1,23 @@
-"""How the C library deals with freed memory (glibc; nothing elsewhere)."""
+"""Settings of the C library for freed memory (glibc only)."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 
-# Parameters of mallopt(3), by the environment variables that win over them.
+# Parameters of mallopt(3), by the environment variables that take precedence over them.
 _PARAMETERS = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}
 _LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Keep freed blocks of up to 2 GiB for the next request, for the whole process.
+    """Let the process keep freed blocks of up to 2 GiB for its next allocation.
 
-    A training step frees and takes the same large tensors again and again. glibc gives them back to the system, which
-    clears every page that it hands out: a sixth of the time of a step of stage 5 on a processor.
+    A training step frees and allocates the same large tensors over and over. glibc returns them to the system, which
+    clears every page before handing it out again: a sixth of the time of a step of stage 5 on a CPU.
 
     Returns:
-        Whether anything changed: not without glibc, and not for what a ``MALLOC_..._`` environment variable sets.
+        Whether anything changed: False without glibc, or if ``MALLOC_..._`` environment variables set both parameters.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

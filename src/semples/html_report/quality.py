@@ -13,7 +13,7 @@ Labels = npt.NDArray[np.uint8]
 
 
 def cut(cams: Mapping[int, Labels], threshold: float, shape: tuple[int, int]) -> Labels:
-    """Cut maps {class: [h,w] uint8, 255 = 1.0} into labels [h,w], as ``semples.method.masks.label_map`` does."""
+    """Cut maps {class: [h,w] uint8, 255 = 1.0} into labels [h,w], as ``semples.method.masks.winning_labels`` does."""
     labels = np.zeros(shape, dtype=np.uint8)
     best = np.full(shape, 255 * threshold)
     for index, cam in cams.items():

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semples.method.masks import INFERENCE_EPS, merge_multiscale_cams, spread_cams, upsample_cams
+from semples.method.affinity import spread_cams
+from semples.method.masks import INFERENCE_EPS, merge_multiscale_cams, upsample_cams
 from semples.models.generators.base import MaskGeneratorOutput
 
 
@@ -37,7 +38,7 @@ def tagged_cams(
         num_classes: K.
         scales: Factors on H and W.
         flip: Add the mirrored image at each scale.
-        affinity_steps: Steps of :func:`semples.method.masks.spread_cams` on each run's maps.
+        affinity_steps: Steps of :func:`semples.method.affinity.spread_cams` on each run's maps.
         affinity_threshold: Its threshold.
 
     Returns:

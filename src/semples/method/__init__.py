@@ -1,1 +1,1 @@
-"""The method as pure functions of tensors: the formulas of ``docs/method.md``, and nothing of runs or files."""
+"""The method as pure functions of tensors: the formulas of ``docs/method.md``, without runs or files."""

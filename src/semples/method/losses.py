@@ -1,8 +1,8 @@
 """The losses of ``docs/method.md`` as pure functions of features and logits.
 
 Shapes: P (image, class) pairs whose label is 1, D feature width, B images, K object classes.
-Features are L2-normalised by the caller. Every loss is a mean over the P pairs and returns a dict of named
-parts, already weighted, whose sum is the loss (:func:`total`), so that each part can be logged as it is.
+The caller L2-normalizes the features. Every loss is a mean over the P pairs and returns a dict of named parts, already
+weighted, whose sum is the loss (:func:`total`), so that each part can be logged.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from semples.errors import did_you_mean
 from semples.records import IGNORE_INDEX
 
 Score = Literal["cosine", "sigmoid"]
-"""How features are matched: ``cosine`` as in the paper, for CLIP; ``sigmoid`` for sigmoid-trained models."""
+"""How features are compared: ``cosine`` as in the paper, for CLIP; ``sigmoid`` for models trained with a sigmoid."""
 
 CLAMP = 1e-4
-"""Cosines are held in [CLAMP, 1 - CLAMP] before the logarithm; outside of it their gradient is zero."""
+"""Cosines are clamped to [CLAMP, 1 - CLAMP] before the logarithm; outside that range their gradient is zero."""
 
 
 @dataclass(frozen=True, eq=False)
 class MatchScore:
-    """The match score s(a, b) of two features, read through its logarithms.
+    """The match score s(a, b) of two features, available through its logarithms.
 
-    ``cosine``: s = clamp(cos(a, b), 1e-4, 1 - 1e-4). ``sigmoid``: s = sigmoid(scale * cos(a, b) + bias), by
-    way of logsigmoid and not clamped (``docs/method.md``, Notation). Half-precision features are scored in
-    float32, where 1 - 1e-4 can still be told from 1.
+    ``cosine``: s = clamp(cos(a, b), 1e-4, 1 - 1e-4). ``sigmoid``: s = sigmoid(scale * cos(a, b) + bias), computed with
+    logsigmoid and without a clamp (``docs/method.md``, Notation). Half-precision features are scored in float32, which
+    distinguishes 1 - 1e-4 from 1.
 
     Attributes:
         kind: ``"cosine"`` or ``"sigmoid"``.
-        scale: Multiplier of the cosine (not its logarithm), a number or 0-d tensor; read by ``sigmoid`` only.
-        bias: Number or 0-d tensor added after the scale; read by ``sigmoid`` only.
-        clamp: Cosines are held in [clamp, 1 - clamp]; read by ``cosine`` only.
+        scale: Multiplier of the cosine (not its logarithm), a number or 0-d tensor; used by ``sigmoid`` only.
+        bias: Number or 0-d tensor added after the scale; used by ``sigmoid`` only.
+        clamp: Cosines are clamped to [clamp, 1 - clamp]; used by ``cosine`` only.
     """
 
     kind: Score = "cosine"
@@ -54,26 +54,26 @@ class MatchScore:
             )
 
     def log(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return log s(a, b) of L2-normalised features [..., D] and [..., D] as [...]."""
+        """Return log s(a, b) of L2-normalized features [..., D] and [..., D] as [...]."""
         if self.kind == "sigmoid":
             return F.logsigmoid(self._logit(a, b))
         return self._clamped(cosine(a, b)).log()
 
     def log_not(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return log(1 - s(a, b)) of L2-normalised features [..., D] and [..., D] as [...]."""
+        """Return log(1 - s(a, b)) of L2-normalized features [..., D] and [..., D] as [...]."""
         if self.kind == "sigmoid":
             return F.logsigmoid(-self._logit(a, b))
         return torch.log1p(-self._clamped(cosine(a, b)))
 
     def clamped_share(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the share (0-d, in [0, 1], no gradient) of pairs that the clamp cuts off from learning.
+        """Return the share of pairs (0-d, in [0, 1], no gradient) whose gradient the clamp sets to zero.
 
         Args:
-            a: Features [P, D], L2-normalised.
-            b: Features [P, D], L2-normalised.
+            a: Features [P, D], L2-normalized.
+            b: Features [P, D], L2-normalized.
 
         Raises:
-            ValueError: If the features differ in shape or hold no pair.
+            ValueError: If the features differ in shape or there is no pair.
         """
         _check_pairs(a=a, b=b)
         similarity = cosine(a, b)
@@ -89,11 +89,11 @@ class MatchScore:
 
 
 TEXT_SCORE = MatchScore("cosine")
-"""Similarity of two texts, s(t_c, p_c): the clamped cosine whatever scores images (``docs/method.md``)."""
+"""Similarity of two texts, s(t_c, p_c): the clamped cosine, whichever score images use (``docs/method.md``)."""
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Return the cosine of L2-normalised features [..., D] and [..., D] as [...], in float32 or better."""
+    """Return the cosine of L2-normalized features [..., D] and [..., D] as [...], in float32 or better."""
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     return (a.to(dtype) * b.to(dtype)).sum(-1)
 
@@ -101,22 +101,22 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 def match_loss(
     foreground: Tensor, background: Tensor, texts: Tensor, score: MatchScore, lambda_background: float
 ) -> dict[str, Tensor]:
-    """Segment-label matching: the foreground matches its class text, the background does not.
+    """Return the loss of segment-label matching: the foreground matches its class text, the background does not.
 
     ``-log s(E_I(X_f), t_c) + lambda_b * (-log(1 - s(E_I(X_b), t_c)))``, stages 1 and 3 of ``docs/method.md``.
 
     Args:
         foreground: Image features [P, D] of the foreground regions X_f.
         background: Image features [P, D] of the background regions X_b.
-        texts: Class text features [P, D], that of each pair's class.
-        score: How image and text are matched.
+        texts: Text features [P, D] of each pair's class.
+        score: How image and text are compared.
         lambda_background: Weight of the background part.
 
     Returns:
         0-d parts ``match_foreground`` and ``match_background``.
 
     Raises:
-        ValueError: If the features differ in shape or hold no pair.
+        ValueError: If the features differ in shape or there is no pair.
     """
     _check_pairs(foreground=foreground, background=background, texts=texts)
     return {
@@ -133,24 +133,24 @@ def prompt_loss(
     lambda_text: float,
     text_score: MatchScore = TEXT_SCORE,
 ) -> dict[str, Tensor]:
-    """Contrastive prompt learning: the prompt matches the class's background and leaves the class text.
+    """Return the loss of contrastive prompt learning: the prompt matches the background and not the class text.
 
-    ``-log s(E_I(X_b), p_c) + lambda_t * log s(t_c, p_c)``, stage 2 of ``docs/method.md``; the second score is
-    always the clamped cosine, and its part is negative.
+    ``-log s(E_I(X_b), p_c) + lambda_t * log s(t_c, p_c)``, stage 2 of ``docs/method.md``. The second score is always
+    the clamped cosine, and its part is negative.
 
     Args:
         background: Image features [P, D] of the background regions X_b.
-        texts: Class text features [P, D], that of each pair's class.
-        prompts: Prompt features [P, D], that of each pair's class.
-        score: How image and prompt are matched.
-        lambda_text: Weight of the repulsion from the class text.
-        text_score: How the texts are matched.
+        texts: Text features [P, D] of each pair's class.
+        prompts: Prompt features [P, D] of each pair's class.
+        score: How image and prompt are compared.
+        lambda_text: Weight of the term that pushes the prompt away from the class text.
+        text_score: How the two texts are compared.
 
     Returns:
         0-d parts ``pull`` and ``push``.
 
     Raises:
-        ValueError: If the features differ in shape or hold no pair.
+        ValueError: If the features differ in shape or there is no pair.
     """
     _check_pairs(background=background, texts=texts, prompts=prompts)
     return {
@@ -160,68 +160,68 @@ def prompt_loss(
 
 
 def suppress_loss(foreground: Tensor, prompts: Tensor, score: MatchScore, lambda_suppress: float) -> dict[str, Tensor]:
-    """Prompt-guided refinement: the foreground does not match the learned background prompt.
+    """Return the loss of prompt-guided refinement: the foreground does not match the learned background prompt.
 
     ``lambda_r * (-log(1 - s(E_I(X_f), p_c)))``, added to the match loss in stage 3 of ``docs/method.md``.
 
     Args:
         foreground: Image features [P, D] of the foreground regions X_f.
-        prompts: Prompt features [P, D], that of each pair's class.
-        score: How image and prompt are matched.
+        prompts: Prompt features [P, D] of each pair's class.
+        score: How image and prompt are compared.
         lambda_suppress: Weight of the loss.
 
     Returns:
         The 0-d part ``suppress``.
 
     Raises:
-        ValueError: If the features differ in shape or hold no pair.
+        ValueError: If the features differ in shape or there is no pair.
     """
     _check_pairs(foreground=foreground, prompts=prompts)
     return {"suppress": -lambda_suppress * score.log_not(foreground, prompts).mean()}
 
 
 def classification_loss(logits: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-    """Multi-label soft margin loss of every logit head, stage 0 of ``docs/method.md``.
+    """Return the multi-label soft margin loss of every logit head, stage 0 of ``docs/method.md``.
 
     Args:
         logits: Logits [B, K] of each head, by name.
         labels: Image-level labels [B, K], 0 or 1, of any dtype.
 
     Returns:
-        One 0-d part for each head, under the head's name: a mean over images and classes.
+        One 0-d part per head, under the head's name: a mean over images and classes.
 
     Raises:
-        ValueError: If there is no head or a head's shape is not that of the labels.
+        ValueError: If there is no head, or the shape of a head differs from the labels.
     """
     if not logits:
-        raise ValueError("the mask generator gave no logits, expected at least one head [B, K] to classify with")
+        raise ValueError("the mask generator returned no logits; classification needs at least one head [B, K]")
     return {head: _soft_margin(head, values, labels) for head, values in logits.items()}
 
 
 def pixel_cross_entropy(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Cross entropy of the labelled pixels, each weighted; stage 5 of ``docs/method.md``.
+    """Return the weighted cross entropy of the labeled pixels, stage 5 of ``docs/method.md``.
 
-    ``sum over labelled i of w_i * (-log softmax(logits)_i[m_i]) / number of labelled i``. The number, and not the sum
-    of the weights: a batch that is sure of little teaches little.
+    ``sum over labeled i of w_i * (-log softmax(logits)_i[m_i]) / number of labeled i``. Dividing by the number rather
+    than by the sum of the weights lets a batch of uncertain labels have a small loss.
 
     Args:
         logits: Logits [B, C, H, W].
-        masks: Labels [B, H, W], int64, 255 for pixels that do not count.
+        masks: Labels [B, H, W], int64, 255 for ignored pixels.
         weights: Weights w [B, H, W] in [0, 1]; None for 1 everywhere.
 
     Returns:
-        The 0-d loss, 0 where no pixel is labelled.
+        The 0-d loss, 0 if no pixel is labeled.
 
     Raises:
         ValueError: If the weights do not fit the masks.
     """
     if weights is not None and weights.shape != masks.shape:
-        raise ValueError(f"weights have shape {tuple(weights.shape)}, expected that of the masks, {tuple(masks.shape)}")
-    labelled = (masks != IGNORE_INDEX).sum().clamp(min=1)
+        raise ValueError(f"weights have shape {tuple(weights.shape)}, expected the masks' shape {tuple(masks.shape)}")
+    labeled = (masks != IGNORE_INDEX).sum().clamp(min=1)
     if weights is None:
-        return F.cross_entropy(logits, masks, ignore_index=IGNORE_INDEX, reduction="sum") / labelled
+        return F.cross_entropy(logits, masks, ignore_index=IGNORE_INDEX, reduction="sum") / labeled
     losses = F.cross_entropy(logits, masks, ignore_index=IGNORE_INDEX, reduction="none")
-    return (losses * weights).sum() / labelled
+    return (losses * weights).sum() / labeled
 
 
 def total(parts: Mapping[str, Tensor]) -> Tensor:
@@ -231,7 +231,7 @@ def total(parts: Mapping[str, Tensor]) -> Tensor:
         ValueError: If there is no part.
     """
     if not parts:
-        raise ValueError("a loss without parts has no total, expected at least one part")
+        raise ValueError("a loss has no parts, expected at least one")
     return torch.stack(tuple(parts.values())).sum()
 
 
@@ -239,17 +239,17 @@ def _soft_margin(head: str, logits: Tensor, labels: Tensor) -> Tensor:
     if logits.shape != labels.shape:
         raise ValueError(
             f"logits of head {head!r} have shape {tuple(logits.shape)}, "
-            f"expected that of the labels, {tuple(labels.shape)}"
+            f"expected the labels' shape {tuple(labels.shape)}"
         )
     values = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return F.multilabel_soft_margin_loss(values, labels.to(values.dtype))
 
 
 def _check_pairs(**features: Tensor) -> None:
-    """Refuse what would broadcast or average into a wrong number: unlike shapes, and no pair at all."""
+    """Reject different shapes, which would broadcast, and an empty set of pairs, which has no mean."""
     shapes = {name: tuple(tensor.shape) for name, tensor in features.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 2 for shape in shapes.values()):
         listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise ValueError(f"features of the pairs have shapes {listed}, expected the same [P, D] for all")
     if 0 in next(iter(shapes.values())):
-        raise ValueError("no (image, class) pair to average over: leave out batches without any label")
+        raise ValueError("no (image, class) pair to average over; leave out batches without labels")

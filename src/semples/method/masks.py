@@ -1,9 +1,9 @@
 """From class activation maps to soft masks, masked regions and label maps (``docs/method.md``).
 
 Shapes: B images, K object classes, P (image, class) pairs whose label is 1, h x w CAM cells, H x W pixels.
-CAMs are non-negative. Half-precision maps are worked on in float32 and come out as such: the small eps and
-the thresholds need its digits. All functions but :func:`positive_pairs`, :func:`label_map` and
-:func:`winning_labels` pass gradients.
+CAMs are non-negative. Half-precision maps are converted to float32, and returned as float32: the small eps and the
+thresholds need its precision. All functions except :func:`positive_pairs`, :func:`winning_labels` and
+:func:`labels_at_size` pass gradients.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 INFERENCE_EPS = 1e-8
-"""The eps of :func:`normalize_cams` where no gradient is needed."""
+"""The eps of :func:`normalize_cams` when no gradient is needed."""
 
 _ROUNDING = 16
-"""A map whose range is below this many rounding errors of its maximum is constant."""
+"""A map counts as constant if its range is below this many rounding errors of its maximum."""
 
 
 def positive_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the (image, class) pairs whose label is not 0, image by image and classes ascending.
+    """Return the (image, class) pairs whose label is not 0, sorted by image, then by class.
 
     Args:
         labels: Image-level labels [B, K], 0 or 1, of any dtype.
@@ -42,16 +42,16 @@ def positive_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
 def normalize_cams(cams: Tensor, eps: float) -> Tensor:
     """Scale each map to [0, 1): ``(A - min A) / (max A - min A + eps)``, with gradients through min and max.
 
-    A map that is constant up to rounding becomes zero; a small eps would blow the rounding up to a pattern.
+    A map that is constant up to rounding becomes zero: a small eps would amplify its rounding errors to a pattern.
 
     Args:
         cams: Maps [..., H, W].
-        eps: Positive; it keeps weak maps weak (0.1 in stages 1 and 3, 1e-4 in stage 2, 1e-8 at inference).
+        eps: Positive; keeps weak maps weak (0.1 in stages 1 and 3, 1e-4 in stage 2, 1e-8 at inference).
 
     Returns:
         Maps [..., H, W], float32 or better.
     """
-    cams = _at_least_float32(cams)
+    cams = at_least_float32(cams)
     lowest, highest = cams.amin((-2, -1), keepdim=True), cams.amax((-2, -1), keepdim=True)
     span = highest - lowest
     constant = span <= _ROUNDING * torch.finfo(cams.dtype).eps * highest.abs()
@@ -69,13 +69,13 @@ def upsample_cams(cams: Tensor, size: tuple[int, int], align_corners: bool) -> T
     Returns:
         Maps [B, K, H, W], float32 or better.
     """
-    return F.interpolate(_at_least_float32(cams), size, mode="bilinear", align_corners=align_corners)
+    return F.interpolate(at_least_float32(cams), size, mode="bilinear", align_corners=align_corners)
 
 
 def divide_cams_by_peak(cams: Tensor) -> Tensor:
-    """Divide each map by its maximum, a constant for the gradient; an all-zero map stays zero.
+    """Divide each map by its maximum, which is a constant for the gradient; an all-zero map stays zero.
 
-    Makes the eps of :func:`normalize_cams` fit generators whose CAMs have another range than WeakTr's.
+    Lets one eps of :func:`normalize_cams` fit generators whose CAMs differ in range from WeakTr's.
 
     Args:
         cams: Maps [..., h, w], >= 0.
@@ -83,7 +83,7 @@ def divide_cams_by_peak(cams: Tensor) -> Tensor:
     Returns:
         Maps [..., h, w] in [0, 1], float32 or better.
     """
-    cams = _at_least_float32(cams)
+    cams = at_least_float32(cams)
     peak = cams.detach().amax((-2, -1), keepdim=True)
     return cams / torch.where(peak > 0, peak, 1.0)
 
@@ -101,17 +101,17 @@ def soft_masks(
 
     Args:
         cams: CAMs [B, K, h, w], >= 0.
-        image_index: Image of each pair [P], int64, as :func:`positive_pairs` gives it.
+        image_index: Image of each pair [P], int64, from :func:`positive_pairs`.
         class_index: Class of each pair [P], int64.
         size: Height and width (H, W) of the masks.
-        eps: That of :func:`normalize_cams`.
+        eps: Passed to :func:`normalize_cams`.
         divide_by_peak: Divide each CAM by its maximum first (:func:`divide_cams_by_peak`).
-        align_corners: That of :func:`upsample_cams`.
+        align_corners: Passed to :func:`upsample_cams`.
 
     Returns:
         Masks [P, H, W] in [0, 1), float32 or better; P may be 0.
     """
-    selected = cams[image_index, class_index]  # [P, h, w]: only what is needed is upsampled
+    selected = cams[image_index, class_index]  # [P, h, w]: only these are upsampled
     if divide_by_peak:
         selected = divide_cams_by_peak(selected)
     upsampled = upsample_cams(selected[:, None], size, align_corners)  # [P, 1, H, W]
@@ -125,49 +125,23 @@ def masked_regions(pixels: Tensor, masks: Tensor, image_index: Tensor, fill: Ten
         pixels: Images X [B, 3, H, W], RGB in [0, 1].
         masks: Soft masks M [P, H, W] in [0, 1].
         image_index: Image of each mask [P], int64.
-        fill: Colour mu [3] that stands where the mask takes away: the vision-language model's mean colour.
+        fill: Color mu [3] that replaces removed pixels: the vision-language model's mean color.
 
     Returns:
         Foregrounds and backgrounds, each [P, 3, H, W], in the range of the pixels and the fill.
 
     Raises:
-        ValueError: If the masks do not fit the images or the pairs, or the fill the channels.
+        ValueError: If the masks do not fit the images or the pairs, or the fill does not fit the channels.
     """
     _check_regions(pixels, masks, image_index, fill)
-    colour = fill[:, None, None]  # [3, 1, 1]
+    color = fill[:, None, None]  # [3, 1, 1]
     images = pixels[image_index]  # [P, 3, H, W]
-    kept = masks[:, None] * (images - colour)
-    return colour + kept, images - kept
-
-
-def label_map(cams: Tensor, class_ids: Tensor, threshold: float) -> Tensor:
-    """Turn CAMs into a label map: the argmax over them and a constant background channel in front.
-
-    A pixel keeps the class of its highest CAM if that is above the threshold; a tie goes to the background,
-    and between classes to the first.
-
-    Args:
-        cams: CAMs [K', H, W] in [0, 1] of the K' classes present in the image; K' may be 0.
-        class_ids: Their 0-based class indices [K'], int64.
-        threshold: Value of the background channel, in [0, 1].
-
-    Returns:
-        Label map [H, W], uint8: 0 is background, class k is k + 1.
-
-    Raises:
-        ValueError: If the CAMs are integers or not one map for each class id.
-    """
-    if not cams.is_floating_point():
-        raise ValueError(f"CAMs have dtype {cams.dtype}, expected floats in [0, 1]: divide 8-bit maps by 255")
-    if cams.dim() != 3 or len(cams) != len(class_ids):
-        raise ValueError(
-            f"CAMs have shape {tuple(cams.shape)}, expected [{len(class_ids)}, H, W] for as many class ids"
-        )
-    return winning_labels(with_background(cams, threshold), class_ids)
+    kept = masks[:, None] * (images - color)
+    return color + kept, images - kept
 
 
 def with_background(cams: Tensor, threshold: float) -> Tensor:
-    """Put a constant background channel in front of CAMs.
+    """Prepend a constant background channel to CAMs.
 
     Args:
         cams: CAMs [K', H, W] in [0, 1]; K' may be 0.
@@ -175,13 +149,18 @@ def with_background(cams: Tensor, threshold: float) -> Tensor:
 
     Returns:
         Scores [K'+1, H, W], float32 or better.
+
+    Raises:
+        ValueError: If the CAMs are integers.
     """
-    cams = _at_least_float32(cams)
+    if not cams.is_floating_point():
+        raise ValueError(f"CAMs have dtype {cams.dtype}, expected floats in [0, 1]: divide 8-bit maps by 255")
+    cams = at_least_float32(cams)
     return torch.cat([cams.new_full((1, *cams.shape[1:]), threshold), cams])
 
 
 def winning_labels(scores: Tensor, class_ids: Tensor) -> Tensor:
-    """Turn scores of background and classes into a label map; a tie goes to the first.
+    """Return the label map of the highest scores; a tie goes to the background, or else to the first class.
 
     Args:
         scores: Scores [K'+1, H, W], background first.
@@ -189,16 +168,24 @@ def winning_labels(scores: Tensor, class_ids: Tensor) -> Tensor:
 
     Returns:
         Label map [H, W], uint8: 0 is background, class k is k + 1.
+
+    Raises:
+        ValueError: If there is not one map for each class and one for the background.
     """
+    if scores.dim() != 3 or len(scores) != len(class_ids) + 1:
+        raise ValueError(
+            f"scores have shape {tuple(scores.shape)}, expected [{len(class_ids) + 1}, H, W]: background and one map "
+            "for each class id"
+        )
     labels = F.pad(class_ids.to(scores.device) + 1, (1, 0))  # [K'+1], 0 in front
     return labels[scores.max(0).indices].to(torch.uint8)
 
 
 def score_margin(scores: Tensor) -> Tensor:
-    """Confidence of :func:`winning_labels`: the best score minus the second best (``docs/method.md``).
+    """Return the confidence of :func:`winning_labels`: the best score minus the second best (``docs/method.md``).
 
     Args:
-        scores: Scores [K'+1, H, W] in [0, 1], background first; without a class the second best is 0.
+        scores: Scores [K'+1, H, W] in [0, 1], background first; if K' is 0, the second best is 0.
 
     Returns:
         Margins [H, W] in [0, 1], 0 on the border between two labels.
@@ -209,12 +196,12 @@ def score_margin(scores: Tensor) -> Tensor:
 
 
 def merge_multiscale_cams(runs: Iterable[Tensor], eps: float = INFERENCE_EPS) -> Tensor:
-    """Sum the CAMs of all scales and flips, and scale each sum to [0, 1] by its own minimum and maximum.
+    """Sum the CAMs of all scales and flips, and scale each map of the sum to [0, 1] by its minimum and maximum.
 
     Args:
-        runs: One or more sets of maps [..., H, W], >= 0, all at the image's own size and mirrored back;
-            they are summed as they come.
-        eps: That of :func:`normalize_cams`.
+        runs: One or more sets of maps [..., H, W], >= 0, all at the image's own size and mirrored back. They are summed
+            one by one, so that an iterator needs memory for one set only.
+        eps: Passed to :func:`normalize_cams`.
 
     Returns:
         Maps [..., H, W] in [0, 1], float32 or better.
@@ -224,7 +211,7 @@ def merge_multiscale_cams(runs: Iterable[Tensor], eps: float = INFERENCE_EPS) ->
     """
     summed: Tensor | None = None
     for run in runs:
-        cams = _at_least_float32(run)
+        cams = at_least_float32(run)
         if summed is not None and cams.shape != summed.shape:
             raise ValueError(f"CAMs of a run have shape {tuple(cams.shape)}, expected {tuple(summed.shape)} as before")
         summed = cams if summed is None else summed + cams
@@ -233,111 +220,22 @@ def merge_multiscale_cams(runs: Iterable[Tensor], eps: float = INFERENCE_EPS) ->
     return normalize_cams(summed, eps)
 
 
-def balance_affinity(attention: Tensor, iterations: int = 10) -> Tensor:
-    """Make attention symmetric with rows and columns that sum to about 1: Sinkhorn, then A = (D + D^T) / 2.
-
-    ``docs/method.md``, "The clip generator"; CLIP-ES, arXiv 2212.09506, section 3.3.
-
-    Args:
-        attention: Positive weights [B, N, N].
-        iterations: How often rows and then columns are divided by their sums.
-
-    Returns:
-        Affinity [B, N, N], float32 or better.
-    """
-    balanced = _at_least_float32(attention)
-    for _ in range(iterations):
-        balanced = balanced / balanced.sum(2, keepdim=True)
-        balanced = balanced / balanced.sum(1, keepdim=True)
-    return (balanced + balanced.transpose(1, 2)) / 2
-
-
-def spread_cams(cams: Tensor, affinity: Tensor, steps: int, threshold: float) -> Tensor:
-    """Class-aware affinity: B_c * A^t vec(M_c), A the balanced affinity, B_c the boxes around what is highest in M_c.
-
-    Args:
-        cams: Maps M [B, K, h, w], >= 0.
-        affinity: Patch-to-patch attention [B, h * w, h * w], > 0, patches row by row.
-        steps: t, how often A is applied.
-        threshold: B_c is the union of the bounding boxes of the connected regions (8 neighbours) in which a map is
-            above this share of its maximum.
-
-    Returns:
-        Maps [B, K, h, w], float32 or better.
-
-    Raises:
-        ValueError: If the affinity does not fit the maps.
-    """
-    rows, columns = cams.shape[-2:]
-    expected = (len(cams), rows * columns, rows * columns)
-    if tuple(affinity.shape) != expected:
-        raise ValueError(f"affinity has shape {tuple(affinity.shape)}, expected {expected} to fit the CAMs")
-    cams = _at_least_float32(cams)
-    balanced = balance_affinity(affinity).to(cams.dtype)
-    maps = cams.flatten(2)  # [B, K, N]
-    for _ in range(steps):
-        maps = maps @ balanced  # A is symmetric
-    boxes = region_boxes(cams > threshold * cams.amax((-2, -1), keepdim=True))
-    return maps.view(cams.shape) * boxes
-
-
-def region_boxes(masks: Tensor) -> Tensor:
-    """Return the union of the bounding boxes of each mask's connected regions (8 neighbours).
-
-    Args:
-        masks: [..., h, w], bool.
-
-    Returns:
-        [..., h, w], bool.
-    """
-    height, width = masks.shape[-2:]
-    inside = masks.reshape(-1, height, width)
-    ids = _region_ids(inside)  # [M, h * w], 0 outside
-    size = (len(ids), height * width + 1)
-    row = torch.arange(height, device=ids.device).repeat_interleave(width).expand_as(ids)
-    column = torch.arange(width, device=ids.device).repeat(height).expand_as(ids)
-
-    def extreme(values: Tensor, which: str) -> Tensor:
-        return ids.new_zeros(size).scatter_reduce(1, ids, values, which, include_self=False)
-
-    top, bottom = extreme(row, "amin"), extreme(row, "amax") + 1
-    left, right = extreme(column, "amin"), extreme(column, "amax") + 1
-    used = ids.new_zeros(size).scatter(1, ids, 1)
-    used[:, 0] = 0
-    # A box is +1 and -1 at its four corners, summed down and to the right.
-    corners = ids.new_zeros(len(ids), (height + 1) * (width + 1))
-    for y, x, sign in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
-        corners.scatter_add_(1, y * (width + 1) + x, sign * used)
-    covered: Tensor = corners.view(-1, height + 1, width + 1).cumsum(1).cumsum(2)[:, :height, :width] > 0
-    return covered.view(masks.shape)
-
-
-def _region_ids(inside: Tensor) -> Tensor:
-    """Number the connected regions of masks [M, h, w]: [M, h * w], int64, 0 outside, else unique per region."""
-    count = inside[0].numel()
-    ids = torch.arange(1, count + 1, device=inside.device, dtype=torch.float32).view(inside.shape[1:]) * inside
-    while True:
-        grown = F.max_pool2d(ids[:, None], 3, 1, 1)[:, 0] * inside
-        if torch.equal(grown, ids):
-            return ids.flatten(1).long()
-        ids = grown
-
-
 def labels_at_size(logits: Tensor, size: tuple[int, int], most_values: int = 2**25) -> Tensor:
-    """Label map of logits that are scaled bilinearly to a size, in bands of rows so that memory stays bounded.
+    """Return the label map of logits scaled bilinearly to a size, in bands of rows to bound memory.
 
-    The same as ``F.interpolate(logits, size, mode="bilinear", align_corners=False).argmax(1)`` but for rounding.
+    Equal to ``F.interpolate(logits, size, mode="bilinear", align_corners=False).argmax(1)`` except for rounding.
 
     Args:
         logits: Logits [B, C, h, w], C at most 256.
-        size: H and W.
-        most_values: About the largest number of scaled logits at any time.
+        size: Height and width (H, W) of the result.
+        most_values: Approximate limit on the number of scaled logits in memory.
 
     Returns:
         Labels uint8 [B, H, W].
     """
     batch, channels, rows = logits.shape[:3]
     height, width = size
+    # Each row of the result is interpolated here, from the input rows above and below; F.interpolate does the columns.
     position = ((torch.arange(height, device=logits.device) + 0.5) * rows / height - 0.5).clamp(0, rows - 1)
     above = position.floor().long()
     below = (above + 1).clamp(max=rows - 1)
@@ -352,7 +250,8 @@ def labels_at_size(logits: Tensor, size: tuple[int, int], most_values: int = 2**
     return labels
 
 
-def _at_least_float32(maps: Tensor) -> Tensor:
+def at_least_float32(maps: Tensor) -> Tensor:
+    """Convert half-precision maps to float32; leave float32 and float64 as they are."""
     return maps.to(torch.promote_types(maps.dtype, torch.float32))
 
 

@@ -1,8 +1,8 @@
 """Segmentation scores from confusion matrices over a whole data set (numpy only).
 
-Masks are uint8 label maps of any shape: 0 background, k + 1 for class k, 255 ignore. Truth's 255 is left out,
-a predicted 255 scores as background. A label absent from both prediction and truth has no score and enters no
-mean (``docs/method.md`` and the evaluation file's format).
+Masks are uint8 label maps of any shape: 0 background, k + 1 for class k, 255 ignore. Pixels with 255 in the ground
+truth are left out; a predicted 255 counts as background. A label absent from both prediction and truth has no score and
+enters no mean (``docs/method.md`` and the evaluation file's format).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ALL_BYTES = 256
 
 
 class Scores(TypedDict):
-    """Scores of a set of masks as in ``evaluation.json``: shares in [0, 1], None if nothing occurs."""
+    """Scores of a set of masks as in ``evaluation.json``: shares in [0, 1], None for labels that do not occur."""
 
     images: int
     miou: float | None
@@ -41,9 +41,9 @@ class ConfusionMatrix:
 
     Attributes:
         num_labels: L, the object classes and background.
-        averaged: The labels whose scores enter the means: all, unless told otherwise.
+        averaged: Labels whose scores enter the means; all by default.
         counts: Pixels [L, L], int64, rows by truth and columns by prediction.
-        unpredicted: Scored pixels whose prediction was 255; they are counted as background.
+        unpredicted: Scored pixels with prediction 255, which count as background.
         images: Number of updates.
     """
 
@@ -68,30 +68,16 @@ class ConfusionMatrix:
         _check_bytes("prediction", prediction)
         _check_bytes("truth", truth)
         if prediction.shape != truth.shape:
-            raise ValueError(f"prediction has shape {prediction.shape}, expected that of truth, {truth.shape}")
+            raise ValueError(f"prediction has shape {prediction.shape}, expected truth's shape {truth.shape}")
         pairs = truth.astype(np.intp).ravel() * _ALL_BYTES + prediction.ravel()
         table = np.bincount(pairs, minlength=_ALL_BYTES**2).reshape(_ALL_BYTES, _ALL_BYTES)
         _check_values("prediction", table.sum(0), self.num_labels)
         _check_values("truth", table.sum(1), self.num_labels)
-        scored = table[: self.num_labels]  # leaves out truth's 255
+        scored = table[: self.num_labels]  # without truth's 255
         self.counts += scored[:, : self.num_labels]
         self.counts[:, 0] += scored[:, IGNORE_INDEX]
         self.unpredicted += int(scored[:, IGNORE_INDEX].sum())
         self.images += 1
-
-    def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
-        """Return the matrix of both sets of images.
-
-        Raises:
-            ValueError: If the numbers of labels differ.
-        """
-        if self.num_labels != other.num_labels:
-            raise ValueError(f"a matrix of {other.num_labels} labels came, expected {self.num_labels} as in this one")
-        both = ConfusionMatrix(self.num_labels, self.averaged)
-        both.counts = self.counts + other.counts
-        both.unpredicted = self.unpredicted + other.unpredicted
-        both.images = self.images + other.images
-        return both
 
     @property
     def iou(self) -> Shares:
@@ -110,22 +96,22 @@ class ConfusionMatrix:
 
     @property
     def miou(self) -> float:
-        """Mean IoU over the averaged labels that occur, background included; NaN if none does."""
+        """Mean IoU over the averaged labels that occur, background included; NaN if none occurs."""
         return _mean_of_present(self.iou[self.averaged])
 
     @property
     def false_positive(self) -> float:
-        """Mean false-positive share over the averaged object classes that occur; NaN if none does."""
+        """Mean false-positive share over the averaged object classes that occur; NaN if none occurs."""
         return _mean_of_present(self.false_positive_share[self._averaged_objects])
 
     @property
     def false_negative(self) -> float:
-        """Mean false-negative share over the averaged object classes that occur; NaN if none does."""
+        """Mean false-negative share over the averaged object classes that occur; NaN if none occurs."""
         return _mean_of_present(self.false_negative_share[self._averaged_objects])
 
     @property
     def coverage(self) -> float:
-        """Share of the scored pixels whose prediction was not 255; NaN if no pixel was scored."""
+        """Share of the scored pixels with a prediction other than 255; NaN if no pixel was scored."""
         scored = int(self.counts.sum())
         return 1 - self.unpredicted / scored if scored else float("nan")
 
@@ -158,8 +144,8 @@ class ConfusionMatrix:
         """Raise DataError if no pixel was scored."""
         if not self.counts.any():
             raise DataError(
-                f"{self.images} ground-truth masks without a pixel to score, expected labels other than "
-                f"{IGNORE_INDEX} (ignore): give masks with labelled pixels"
+                f"{self.images} ground-truth masks have no pixel to score, expected labels other than {IGNORE_INDEX} "
+                "(ignore); provide masks with labeled pixels"
             )
 
     @property
@@ -174,15 +160,15 @@ class ConfusionMatrix:
 
 
 class ThresholdSweep:
-    """Confusion matrices of the CAMs cut at every threshold of :data:`THRESHOLDS`, in one pass.
+    """Confusion matrices of CAMs cut at every threshold of :data:`THRESHOLDS`, computed in one pass.
 
-    Neither the winning class of a pixel nor its value depends on the threshold, so one histogram over truth,
-    winning label and the number of thresholds below the value holds all matrices. They are exactly those of
-    :func:`semples.method.masks.label_map`: a pixel is foreground if its value is above the threshold.
+    The winning class of a pixel and its value do not depend on the threshold, so that one histogram over truth, winning
+    label and the number of thresholds below the value holds all matrices. They are exact: a pixel is
+    foreground if its value is above the threshold, as in :func:`semples.method.masks.winning_labels`.
 
     Attributes:
         num_labels: L, the object classes and background.
-        averaged: The labels whose scores enter the means, as in :class:`ConfusionMatrix`.
+        averaged: Labels whose scores enter the means, as in :class:`ConfusionMatrix`.
         histogram: Pixels [L, L, 102], int64, by truth, winning label and thresholds below its value.
         images: Number of updates.
     """
@@ -198,9 +184,9 @@ class ThresholdSweep:
         """Count one image.
 
         Args:
-            cams: CAMs [K', H, W] of the K' classes present: floats in [0, 1], or uint8 that stands for
-                value / 255. K' may be 0: then all is background.
-            class_ids: Their different 0-based class indices [K'].
+            cams: CAMs [K', H, W] of the K' classes present: floats in [0, 1], or uint8 for value / 255. If K' is 0,
+                all is background.
+            class_ids: Their 0-based class indices [K'], all different.
             truth: Ground-truth mask [H, W], uint8: below num_labels, or 255.
 
         Raises:
@@ -237,7 +223,7 @@ class ThresholdSweep:
         return matrix
 
     def best(self) -> tuple[float, ConfusionMatrix]:
-        """Return the threshold with the highest mIoU, the lowest of equals, and its confusion matrix.
+        """Return the threshold with the highest mIoU, the lowest such threshold in a tie, and its confusion matrix.
 
         Raises:
             DataError: If no pixel was scored.
@@ -254,33 +240,11 @@ class ThresholdSweep:
         return labels
 
 
-def early_stopping_best(thresholds: Sequence[float], mious: Sequence[float]) -> tuple[float, float]:
-    """Return the threshold and mIoU that a sweep keeps which stops at the first threshold no better than the best.
-
-    The choice of the published SemPLeS, here as a reference only: on a curve with two humps it never sees the second
-    (in the golden numbers a later threshold is better), and it reads ground truth. :class:`ThresholdSweep` looks at
-    all thresholds, for the report; training chooses without masks.
-
-    Args:
-        thresholds: In the order of the sweep.
-        mious: Mean IoU at each.
-
-    Raises:
-        ValueError: If there is no threshold, or not one mIoU for each.
-    """
-    if not len(thresholds) or len(thresholds) != len(mious):
-        raise ValueError(f"{len(thresholds)} thresholds and {len(mious)} mIoUs, expected as many of both, at least one")
-    best = 0
-    while best + 1 < len(mious) and mious[best + 1] > mious[best]:
-        best += 1
-    return thresholds[best], mious[best]
-
-
 def _max_and_argmax(cams: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
-    """Return the maximum over the first axis and the first index that has it, faster than argmax."""
+    """Return the maximum over the first axis and the first index where it occurs, faster than argmax."""
     value = cams.max(0)
     winner = np.zeros(value.shape, np.intp)
-    for index in reversed(range(len(cams))):  # downwards, so that the first of equals stays
+    for index in reversed(range(len(cams))):  # downwards, so that the first index wins a tie
         np.copyto(winner, index, where=cams[index] == value)
     return value, winner
 
@@ -290,7 +254,7 @@ def _thresholds_below(value: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     floats = value.astype(np.promote_types(value.dtype, np.float32), copy=False)
     if value.dtype == np.uint8:
         floats = floats / 255
-    if floats.size and not (floats.min() >= 0 and floats.max() <= 1):  # also refuses NaN
+    if floats.size and not (floats.min() >= 0 and floats.max() <= 1):  # also true for NaN
         raise ValueError(f"CAMs range from {floats.min():g} to {floats.max():g}, expected values in [0, 1]")
     # Rounding included, THRESHOLDS[step - 1] < value <= THRESHOLDS[step + 1], so one comparison settles it.
     step = (floats * 100).astype(np.intp)

@@ -1,8 +1,9 @@
-"""Refinement of soft masks by the photograph itself (``docs/method.md``).
+"""Refine soft masks with the colors of the image (``docs/method.md``).
 
-Each step takes scores and returns scores, so that any order of steps works. Scores are [K'+1, H, W], 0 or more, for
-background (first) and the K' classes present in the image; a pixel has the label of its highest score. They start as
-CAMs with a constant background (:func:`semples.method.masks.with_background`); images are [3, H, W] in [0, 1].
+Each step takes scores and returns scores, so that steps can run in any order. Scores are [K'+1, H, W], 0 or more, for
+background (first) and the K' classes present in the image; a pixel gets the label of its highest score. The
+first scores are CAMs with a constant background (:func:`semples.method.masks.with_background`); images are [3, H, W] in
+[0, 1].
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 from semples.errors import ConfigError
 
 TILE = 1024
-"""Larger images are refined in tiles of about this many pixels a side, which bounds memory (200 MB)."""
+"""Side in pixels above which images are refined in tiles of about this size, to bound memory (200 MB)."""
 
 _EPS = 1e-8
 
@@ -26,26 +27,26 @@ _EPS = 1e-8
 def pixel_adaptive_refinement(
     image: Tensor, scores: Tensor, dilations: Sequence[int], iterations: int, colour_scale: float
 ) -> Tensor:
-    """Replace each pixel's scores, again and again, by a mean over neighbours of a like colour.
+    """Repeatedly replace each pixel's scores with a weighted mean over neighbors, those of similar color weighing most.
 
-    PAMR of Araslanov and Roth (CVPR 2020, arXiv 2005.08104). The neighbours j of a pixel i are the 8 around it at every
-    dilation, the border pixels repeated outwards; sigma is the deviation of a colour channel over the 9 pixels of all
-    dilations around i:
+    PAMR of Araslanov and Roth (CVPR 2020, arXiv 2005.08104). The neighbors j of a pixel i are the 8 around it at every
+    dilation, with border pixels repeated outward; sigma is the standard deviation of a color channel over the 9 pixels
+    around i of all dilations together:
 
         w(i, j) = softmax over j of  -mean over channels of |x_i - x_j| / (colour_scale * sigma_i)
         s(i) <- sum over j of w(i, j) s(j)
 
-    A mean of a constant is the constant: a constant background stays, and normalised scores stay normalised.
+    The mean of a constant is that constant: a constant background stays, and normalized scores stay normalized.
 
     Args:
-        image: Colours [3, H, W] in any range.
+        image: Colors [3, H, W] in any range.
         scores: Any number of maps [C, H, W].
-        dilations: Distances of the neighbours in pixels, each 1 or more.
+        dilations: Distances of the neighbors in pixels, each 1 or more.
         iterations: Number of rounds.
-        colour_scale: Colour difference, in local deviations, that lowers a weight by the factor e.
+        colour_scale: Color difference, in local standard deviations, that lowers a weight by the factor e.
 
     Returns:
-        Scores [C, H, W], float32, between the smallest and the largest of each map.
+        Scores [C, H, W], float32, within the range of each map.
 
     Raises:
         ValueError: If image and scores differ in size.
@@ -78,22 +79,22 @@ def dense_crf(
 ) -> Tensor:
     """Return the marginals of a fully connected CRF over the label map of the scores.
 
-    Kraehenbuehl and Koltun (NeurIPS 2011, arXiv 1210.5644), through pydensecrf2, on the CPU. Each pixel's own label has
-    the probability ``label_confidence``, the other labels of the image share the rest.
+    Kraehenbuehl and Koltun (NeurIPS 2011, arXiv 1210.5644), computed by pydensecrf2 on the CPU. Each pixel's current
+    label has the probability ``label_confidence``; the other labels of the image share the rest equally.
 
     Args:
-        image: Colours [3, H, W] in [0, 1]; 8-bit ones are kept as they were.
-        scores: Scores [K'+1, H, W]; without a class (K' = 0) there is nothing to decide and 1 is returned.
+        image: Colors [3, H, W] in [0, 1]; colors that were 8-bit are recovered exactly.
+        scores: Scores [K'+1, H, W]; without a class (K' = 0) all marginals are 1.
         iterations: Mean-field iterations.
         label_confidence: Between 0 and 1.
-        gaussian_sxy: Deviation of the smoothness kernel in pixels.
-        gaussian_compat: Weight of that kernel.
-        bilateral_sxy: Deviation of the appearance kernel in pixels.
-        bilateral_srgb: Its deviation in colour, in steps of 1 / 255.
-        bilateral_compat: Weight of that kernel.
+        gaussian_sxy: Standard deviation of the smoothness kernel in pixels.
+        gaussian_compat: Weight of the smoothness kernel.
+        bilateral_sxy: Standard deviation of the appearance kernel in pixels.
+        bilateral_srgb: Standard deviation of the appearance kernel in color, in steps of 1 / 255.
+        bilateral_compat: Weight of the appearance kernel.
 
     Returns:
-        Marginals [K'+1, H, W] in [0, 1], float32, with the sum 1, on the device of the scores.
+        Marginals [K'+1, H, W] in [0, 1], float32, which sum to 1 over the labels, on the device of the scores.
 
     Raises:
         ValueError: If image and scores differ in size.
@@ -108,18 +109,18 @@ def dense_crf(
     other = scores.new_tensor((1 - label_confidence) / (count - 1), dtype=torch.float32).log()
     is_own = F.one_hot(scores.argmax(0).flatten(), count).T.bool()  # [K'+1, H*W]
     field.setUnaryEnergy(torch.where(is_own, -own, -other).contiguous().cpu().numpy())
-    colours = (image * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    colors = (image * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     field.addPairwiseGaussian(sxy=gaussian_sxy, compat=gaussian_compat)
-    field.addPairwiseBilateral(sxy=bilateral_sxy, srgb=bilateral_srgb, rgbim=colours, compat=bilateral_compat)
+    field.addPairwiseBilateral(sxy=bilateral_sxy, srgb=bilateral_srgb, rgbim=colors, compat=bilateral_compat)
     marginals = torch.from_numpy(np.array(field.inference(iterations), np.float32))  # [K'+1, H*W]
     return marginals.reshape(count, height, width).to(scores.device)
 
 
 def load_dense_crf() -> Any:
-    """Import pydensecrf2's module.
+    """Import the module of pydensecrf2.
 
     Raises:
-        ConfigError: It is not installed.
+        ConfigError: The package is not installed.
     """
     try:
         from pydensecrf import densecrf
@@ -129,15 +130,15 @@ def load_dense_crf() -> Any:
 
 
 def ignore_band(low: Tensor, high: Tensor, ignore_index: int) -> Tensor:
-    """Keep the labels on which a low and a high background score agree; the others are not sure enough.
+    """Keep the labels that a low and a high background score agree on, and ignore the others as uncertain.
 
     Args:
-        low: Label map [H, W] made with a low background score.
-        high: Label map [H, W] made with a high one.
+        low: Label map [H, W] of a low background score.
+        high: Label map [H, W] of a high background score.
         ignore_index: Label of the pixels that differ.
 
     Returns:
-        Label map [H, W] of the type of ``low``.
+        Label map [H, W] with the dtype of ``low``.
     """
     return torch.where(low == high, low, ignore_index).to(low.dtype)
 
@@ -145,38 +146,38 @@ def ignore_band(low: Tensor, high: Tensor, ignore_index: int) -> Tensor:
 def _refine_tile(
     image: Tensor, scores: Tensor, dilations: Sequence[int], iterations: int, colour_scale: float
 ) -> Tensor:
-    weights = _colour_affinity(image, dilations, colour_scale)
+    weights = _color_affinity(image, dilations, colour_scale)
     for _ in range(iterations):
         refined = torch.zeros_like(scores)
-        for weight, neighbours in zip(weights, _neighbours(scores, dilations), strict=True):
-            refined.addcmul_(neighbours, weight)
+        for weight, neighbors in zip(weights, _neighbors(scores, dilations), strict=True):
+            refined.addcmul_(neighbors, weight)
         scores = refined
     return scores
 
 
-def _colour_affinity(image: Tensor, dilations: Sequence[int], colour_scale: float) -> Tensor:
-    """Weights [8 D, H, W] of the neighbours of each pixel, with the sum 1."""
+def _color_affinity(image: Tensor, dilations: Sequence[int], colour_scale: float) -> Tensor:
+    """Return the weights [8 D, H, W] of each pixel's neighbors at D dilations, which sum to 1."""
     logits = image.new_zeros((8 * len(dilations), *image.shape[1:]))
     for channel in image:
         step = colour_scale * len(image) * _deviation(channel, dilations) + _EPS
-        for logit, neighbour in zip(logits, _neighbours(channel[None], dilations), strict=True):
-            logit.sub_((neighbour[0] - channel).abs_().div_(step))
+        for logit, neighbor in zip(logits, _neighbors(channel[None], dilations), strict=True):
+            logit.sub_((neighbor[0] - channel).abs_().div_(step))
     return logits.softmax(0)
 
 
 def _deviation(channel: Tensor, dilations: Sequence[int]) -> Tensor:
-    """Standard deviation [H, W] over the 9 pixels of each dilation, from differences to the pixel in the middle."""
+    """Return the standard deviation [H, W] over the 9 pixels of all dilations, from differences to the center pixel."""
     total, squares = torch.zeros_like(channel), torch.zeros_like(channel)
-    for neighbour in _neighbours(channel[None], dilations):
-        difference = neighbour[0] - channel
+    for neighbor in _neighbors(channel[None], dilations):
+        difference = neighbor[0] - channel
         total.add_(difference)
         squares.addcmul_(difference, difference)
     count = 9 * len(dilations)
     return (squares / count - (total / count) ** 2).clamp(min=0).sqrt()
 
 
-def _neighbours(maps: Tensor, dilations: Sequence[int]) -> Iterator[Tensor]:
-    """Yield the maps [C, H, W] seen from each of the 8 neighbours at each dilation, without copies."""
+def _neighbors(maps: Tensor, dilations: Sequence[int]) -> Iterator[Tensor]:
+    """Yield the maps [C, H, W] shifted to each of the 8 neighbors at each dilation, as views."""
     height, width = maps.shape[1:]
     margin = max(dilations)
     padded = F.pad(maps[None], [margin] * 4, mode="replicate")[0]
@@ -189,7 +190,7 @@ def _neighbours(maps: Tensor, dilations: Sequence[int]) -> Iterator[Tensor]:
 
 
 def _tiles(size: int, reach: int) -> Iterator[tuple[slice, slice]]:
-    """Yield the parts of an axis and, for each, what has to be seen for its pixels to come out exactly."""
+    """Yield the tiles of an axis, each with the wider range of pixels that its result depends on."""
     part = size if size <= TILE else max(TILE - 2 * reach, reach)
     for start in range(0, size, part):
         stop = min(start + part, size)

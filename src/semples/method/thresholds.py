@@ -1,7 +1,7 @@
-"""Where to cut CAMs, judged without ground truth: costs of candidate thresholds as pure functions (``docs/method.md``).
+"""Costs of candidate thresholds for CAMs, without ground truth, as pure functions (``docs/method.md``).
 
-Shapes: P (image, class) pairs, T candidate thresholds, D feature width, H x W pixels. The lower a cost the better;
-a pixel is inside of a region if its value is above the threshold.
+Shapes: P (image, class) pairs, T candidate thresholds, D feature width, H x W pixels. A lower cost is
+better. A pixel is inside a region if its value is above the threshold.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import Tensor
 from semples.method.losses import MatchScore
 
 CANDIDATES = tuple(step / 100 for step in range(2, 75, 8))
-"""Thresholds that are judged: 0.02 to 0.74 in steps of 0.08; a parabola finds the best in between."""
+"""Candidate thresholds: 0.02 to 0.74 in steps of 0.08; a parabola finds the best value between them."""
 
 LEVELS = 256
-"""Bins of the histograms of :func:`li_costs` and :func:`otsu_costs`: those of 8-bit maps."""
+"""Number of bins of the histograms of :func:`li_costs` and :func:`otsu_costs`: one per value of an 8-bit map."""
 
 _ROUNDING = 1e-6
-"""Costs that differ by no more are equal."""
+"""Costs that differ by at most this much count as equal."""
 
 
 def hard_masks(maps: Tensor, thresholds: Sequence[float] = CANDIDATES) -> Tensor:
@@ -29,18 +29,18 @@ def hard_masks(maps: Tensor, thresholds: Sequence[float] = CANDIDATES) -> Tensor
 
 
 def prompt_costs(foreground: Tensor, background: Tensor, texts: Tensor, prompts: Tensor, score: MatchScore) -> Tensor:
-    """Return what speaks against regions: the object belongs inside, what the prompt describes belongs outside.
+    """Return the cost of regions: the object should be inside, and the content the prompt describes outside.
 
     ``-log s(X_f, t_c) - log(1 - s(X_b, t_c)) - log(1 - s(X_f, p_c)) - log s(X_b, p_c)``, ``docs/method.md``,
-    "Thresholds without masks". The last part holds the background back: without it, costs may go on falling as the
-    foreground grows.
+    "Thresholds without masks". The last term keeps the foreground from growing: without it, the cost may keep falling
+    as the foreground takes over the background.
 
     Args:
-        foreground: Image features [..., D] of the foreground regions X_f, L2-normalised.
-        background: Those of the background regions X_b.
-        texts: Class text features [..., D], L2-normalised.
-        prompts: Prompt features [..., D], L2-normalised.
-        score: How image and text are matched.
+        foreground: Image features [..., D] of the foreground regions X_f, L2-normalized.
+        background: Image features [..., D] of the background regions X_b, L2-normalized.
+        texts: Class text features [..., D], L2-normalized.
+        prompts: Prompt features [..., D], L2-normalized.
+        score: How image and text are compared.
 
     Returns:
         Costs [...], >= 0, float32 or better.
@@ -51,12 +51,12 @@ def prompt_costs(foreground: Tensor, background: Tensor, texts: Tensor, prompts:
 
 
 def shrunk_costs(costs: Tensor, classes: Tensor, prior: float) -> Tensor:
-    """Draw the costs of each pair towards the mean of its class: J_ic + n0 * J_c.
+    """Pull the costs of each pair toward the mean of its class: J_ic + n0 * J_c.
 
     Args:
         costs: Costs [P, T].
         classes: 0-based class of each pair [P], int64.
-        prior: n0, for how many pairs the mean counts; 0 leaves each pair to itself.
+        prior: n0, the number of pairs that the mean counts for; 0 judges each pair alone.
 
     Returns:
         Costs [P, T].
@@ -71,15 +71,16 @@ def shrunk_costs(costs: Tensor, classes: Tensor, prior: float) -> Tensor:
 def li_costs(histogram: Tensor, thresholds: Sequence[float] = CANDIDATES) -> Tensor:
     """Return the cross entropy between the values and their means on the two sides of each threshold.
 
-    Without what does not depend on the threshold: ``-(S_i log m_i + S_o log m_o)``, with S the sum of the values above
-    (i) and below (o), in shares of all pixels, and m their means. Li and Lee, Pattern Recognition 26 (1993).
+    Terms that do not depend on the threshold are left out: ``-(S_i log m_i + S_o log m_o)``, with S the sum of the
+    values above (i) and below (o) the threshold, divided by the number of all pixels, and m their means. Li and Lee,
+    Pattern Recognition 26 (1993).
 
     Args:
         histogram: Counts [N] of values 0, 1 / (N - 1), ..., 1.
-        thresholds: T of them.
+        thresholds: Candidate thresholds [T].
 
     Returns:
-        Costs [T], >= 0, float64; that of one mean for all where a side is empty, the highest there is.
+        Costs [T], >= 0, float64. An empty side gives the cost of a single mean, which is the highest possible.
     """
     counts = histogram.double()
     values = torch.linspace(0, 1, len(counts), dtype=torch.float64, device=counts.device)
@@ -94,50 +95,50 @@ def li_costs(histogram: Tensor, thresholds: Sequence[float] = CANDIDATES) -> Ten
 
 
 def otsu_costs(histogram: Tensor, thresholds: Sequence[float] = CANDIDATES) -> Tensor:
-    """Return the share of the values' variance that is left on the two sides of each threshold.
+    """Return the share of the values' variance that remains within the two sides of each threshold.
 
     Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9 (1979).
 
     Args:
         histogram: Counts [N] of values 0, 1 / (N - 1), ..., 1.
-        thresholds: T of them.
+        thresholds: Candidate thresholds [T].
 
     Returns:
-        Costs [T] in [0, 1], float64; 1 where a side is empty.
+        Costs [T] in [0, 1], float64; 1 if a side is empty.
     """
     counts = histogram.double()
     values = torch.linspace(0, 1, len(counts), dtype=torch.float64, device=counts.device)
     share = counts / counts.sum().clamp(min=1)
-    centred = values - (share * values).sum()
-    total = (share * centred.square()).sum()
+    centered = values - (share * values).sum()
+    total = (share * centered.square()).sum()
     inside = values > counts.new_tensor(thresholds)[:, None]  # [T, N]
     weight = (inside * share).sum(1)
-    moment = (inside * share * centred).sum(1)
+    moment = (inside * share * centered).sum(1)
     between = moment.square() / (weight * (1 - weight))
     is_cut = (weight > 0) & (weight < 1) & (total > 0)
     return torch.where(is_cut, 1 - between / total, 1.0).clamp(0, 1)
 
 
 def lowest(costs: Sequence[float], thresholds: Sequence[float] = CANDIDATES) -> float | None:
-    """Return the threshold of the lowest cost, in between the candidates by a parabola through it and its neighbours.
+    """Return the threshold of the lowest cost, refined by a parabola through the best candidate and its neighbors.
 
     Args:
-        costs: Cost of each threshold [T]; of equal ones the lowest threshold counts.
+        costs: Cost of each threshold [T]; in a tie the lowest threshold wins.
         thresholds: Ascending and evenly spaced [T].
 
     Returns:
-        The threshold, rounded to 0.01; None where all costs are equal up to rounding, and nothing speaks for any.
+        The threshold, rounded to 0.01; None if all costs are equal up to rounding, so that none is preferred.
 
     Raises:
-        ValueError: If there is not one cost for each threshold.
+        ValueError: If there is not one cost per threshold.
     """
     if not len(costs) or len(costs) != len(thresholds):
-        raise ValueError(f"{len(costs)} costs for {len(thresholds)} thresholds, expected one for each, at least one")
+        raise ValueError(f"{len(costs)} costs for {len(thresholds)} thresholds, expected one each, at least one")
     if max(costs) - min(costs) <= _ROUNDING:
         return None
     best = min(range(len(costs)), key=lambda index: costs[index])
     if best in (0, len(costs) - 1):
         return round(thresholds[best], 2)
     before, here, after = costs[best - 1 : best + 2]
-    shift = (before - after) / (2 * (before - 2 * here + after))  # the first of equals lies below the one before it
+    shift = (before - after) / (2 * (before - 2 * here + after))  # divisor > 0: this is the first minimum
     return round(thresholds[best] + shift * (thresholds[best] - thresholds[best - 1]), 2)

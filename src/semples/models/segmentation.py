@@ -21,7 +21,7 @@ from semples.models.loading import (
     load_pretrained,
     resolve,
 )
-from semples.parallel.batch_norm import spare_single_values
+from semples.parallel.batch_norm import accept_single_values
 
 BUNDLED = "segmentation"
 INFERENCE_FILE = "inference.json"
@@ -186,7 +186,7 @@ def build_segmentation_network(
         ModelError: The checkpoint cannot be loaded.
     """
     model, new_modules = _load_or_make(name, class_names)
-    spare_single_values(model)
+    accept_single_values(model)
     statistics = image_statistics(resolve_segmenter(name))
     return SegmentationNetwork(model, *statistics, short_side, new_modules, inference)
 

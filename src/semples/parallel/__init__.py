@@ -1,1 +1,1 @@
-"""Several processes on one run: who does what, shared batches, batch normalisation across processes."""
+"""Several processes on one run: the division of the work, shared batches, batch norm across processes."""

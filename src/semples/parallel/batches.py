@@ -1,4 +1,4 @@
-"""Batches that processes share, and that each computes in parts: which images are whose."""
+"""Batches that are split over processes, and within each process into micro-batches."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from accelerate import Accelerator
 from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 
-from semples.parallel.processes import share, world
+from semples.parallel.processes import shard, world_size
 
 
-class BatchShare(Sampler[list[int]]):
-    """Every batch of a loader but for the other processes' parts, so that the batches of all are those of one process.
+class ShardedBatchSampler(Sampler[list[int]]):
+    """Samples this process's share of each batch; together the shares form the batch one process would see.
 
-    Every process computes its share in equally many parts: as many as wanted, or less where no process has so many
-    images. Where a small batch leaves one of them without an image, an image of the batch stands in, as the last of
-    the share, and must not count: all processes have to take part in every step.
+    Every step needs all processes, and the same number of micro-batches in each: ``micro_batches``, or fewer if no
+    process has that many images. A process with fewer images than micro-batches gets a placeholder, an image of the
+    batch at the end of its share, which must have no weight.
 
     Args:
-        loader: What one process alone would iterate over; its last batch may be smaller.
-        wanted: Number of parts.
+        loader: The loader that one process alone would iterate over; its last batch may be smaller.
+        micro_batches: Number of micro-batches in each process.
     """
 
-    def __init__(self, loader: DataLoader[Any], wanted: int = 1) -> None:
-        self.wanted = wanted
+    def __init__(self, loader: DataLoader[Any], micro_batches: int = 1) -> None:
+        self.micro_batches = micro_batches
         self.batches = cast(BatchSampler, loader.batch_sampler)
         self.batch_size = self.batches.batch_size
         self.images = len(cast(Sized, self.batches.sampler))
@@ -36,49 +36,58 @@ class BatchShare(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         for batch in self.batches:
-            mine = share(batch)
-            parts = min(self.wanted, -(-len(batch) // world()))
-            yield mine if len(mine) >= parts else [*mine, batch[0]]
+            local = shard(batch)
+            largest_share = -(-len(batch) // world_size())  # rounded up
+            needed = min(self.micro_batches, largest_share)
+            yield local if len(local) >= needed else [*local, batch[0]]  # the shortfall is 1 at most
 
-    def whole(self, step: int) -> int:
-        """Number of images of a batch, counted from 0 in the epoch."""
+    def global_size(self, step: int) -> int:
+        """Return the number of images in a batch of the epoch, counted from 0, over all processes."""
         return min(self.batch_size, self.images - step * self.batch_size)
 
-    def own(self, step: int) -> int:
-        """Number of them that are this process's, without a stand-in."""
-        return len(share(range(self.whole(step))))
+    def local_size(self, step: int) -> int:
+        """Return the number of images in this process's share of a batch, without the placeholder."""
+        return len(shard(range(self.global_size(step))))
 
 
 @dataclass(frozen=True)
-class InParts:
-    """Makes a list of batches, the parts of a share, out of its items.
+class MicroBatchCollate:
+    """Collates the items of a share into a list of micro-batches.
 
-    They are split here, before values of different lengths, such as (image, class) pairs, are in one batch.
+    Items are split before they are collated, because a batch may hold values whose number varies by image, such as
+    (image, class) pairs.
 
     Args:
-        collate: Makes a batch of items.
-        wanted: Number of parts; fewer items make as many parts as they are.
+        collate: Makes a batch out of items.
+        micro_batches: Number of micro-batches; fewer items make one micro-batch each.
     """
 
     collate: Callable[[list[Any]], Any]
-    wanted: int = 1
+    micro_batches: int = 1
 
     def __call__(self, items: Sequence[Any]) -> list[Any]:
-        """Deal the items out to the parts, and make a batch of each."""
-        parts = min(self.wanted, len(items))
-        return [self.collate(list(items[part::parts])) for part in range(parts)]
+        """Deal the items out to the micro-batches, and collate each."""
+        count = min(self.micro_batches, len(items))
+        return [self.collate(list(items[start::count])) for start in range(count)]
 
 
-def shared_loader(loader: DataLoader[Any], parts: int, accelerator: Accelerator) -> tuple[BatchShare, Any]:
-    """Return the shares of a loader's batches, and a loader of them that gives lists of their parts on the device."""
-    batches = BatchShare(loader, parts)
-    shared = DataLoader(
+def sharded_loader(
+    loader: DataLoader[Any], micro_batches: int, accelerator: Accelerator
+) -> tuple[ShardedBatchSampler, Any]:
+    """Split a loader's batches over processes and micro-batches.
+
+    Returns:
+        The sampler of this process's shares, and a loader that yields each share as a list of micro-batches on the
+        device.
+    """
+    sampler = ShardedBatchSampler(loader, micro_batches)
+    sharded = DataLoader(
         loader.dataset,
-        batch_sampler=batches,
+        batch_sampler=sampler,
         generator=loader.generator,
         num_workers=loader.num_workers,
-        collate_fn=InParts(loader.collate_fn, parts),
+        collate_fn=MicroBatchCollate(loader.collate_fn, micro_batches),
     )
-    # One process, as it is told here, leaves the shares as they are.
+    # accelerate is told of one process, so that it does not split the shares again.
     device = accelerator.device
-    return batches, prepare_data_loader(shared, device, num_processes=1, process_index=0, put_on_device=True)
+    return sampler, prepare_data_loader(sharded, device, num_processes=1, process_index=0, put_on_device=True)

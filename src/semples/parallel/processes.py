@@ -1,8 +1,8 @@
-"""Several processes on one run, as torchrun starts them: who each is, what it does, what they add up and agree on.
+"""Several processes on one run, as torchrun starts them: their numbers, their shares, and what they exchange.
 
-A single process is a world of 1: every function then hands back what it was given. The processes share the run
-directory and the settings (``docs/scaling.md``); every call here but :func:`rank`, :func:`world`, :func:`is_first`
-and :func:`share` waits for all of them, so that all have to make it.
+A single process has a world size of 1, in which every function returns what it is given. The processes share the run
+directory and the settings (``docs/scaling.md``). All processes must call the functions that exchange something, from
+:func:`unshard` on: each of them waits for the others.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ from semples.errors import ConfigError
 
 Item = TypeVar("Item")
 
-PATIENCE = timedelta(hours=12)
-"""How long a process waits for another that lives: the first embeds words and writes reports alone."""
+TIMEOUT = timedelta(hours=12)
+"""How long a process waits for another: the main process embeds words and writes reports alone."""
 _FAILURE = "semples/failure"
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def world() -> int:
-    """Number of processes."""
+def world_size() -> int:
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def is_first() -> bool:
-    """Whether this is the process that writes what there is one of: manifest, log, weights, report."""
+def is_main_process() -> bool:
+    """Whether this is the main process, which alone writes the manifest, log, weights and report."""
     return rank() == 0
 
 
 @contextmanager
-def processes(on_cpu: bool) -> Iterator[None]:
-    """Join the other processes that torchrun started, where it did, until the block ends well.
+def process_group(on_cpu: bool) -> Iterator[None]:
+    """Connect to the other processes that torchrun started, if any, for the duration of a block.
 
-    After an error the connections stay, so that the one who met it can say so before the others miss it.
+    After an error the connections stay open, so that the failing process can report it before the others notice.
 
     Args:
-        on_cpu: Train on processors (gloo), not on one GPU for each process (NCCL).
+        on_cpu: Train on CPUs (gloo) instead of one GPU per process (NCCL).
 
     Raises:
         ConfigError: The others cannot be found, or the device cannot be shared.
@@ -67,14 +67,14 @@ def processes(on_cpu: bool) -> Iterator[None]:
         raise ConfigError("device is not one that several processes can use, expected cpu or cuda: set device")
     store, number, count = _rendezvous()
     backend = "gloo" if on_cpu else "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=PATIENCE)
+    dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=TIMEOUT)
     yield
     dist.destroy_process_group()
 
 
 @cache
 def _rendezvous() -> tuple[Any, int, int]:
-    """Store, number of this process and number of all, as the environment tells them."""
+    """Return the store, the number of this process and the number of processes, from the environment."""
     try:
         found: tuple[Any, int, int] = next(iter(rendezvous("env://")))
         return found
@@ -86,7 +86,7 @@ def _rendezvous() -> tuple[Any, int, int]:
 
 
 def first_failure(status: int) -> tuple[bool, int]:
-    """Decide which of several failing processes tells why; the others only miss it.
+    """Decide which of several failing processes reports its error; the others fail only because it is gone.
 
     Args:
         status: Exit status of this process.
@@ -98,15 +98,15 @@ def first_failure(status: int) -> tuple[bool, int]:
         store, number, _ = _rendezvous()
         mine = f"{number} {status}"
         first = store.compare_set(_FAILURE, "", mine).decode()
-    except (ConfigError, RuntimeError):  # nobody to ask
+    except (ConfigError, RuntimeError):  # there is no store to ask
         return True, status
     return first == mine, int(first.split()[1])
 
 
-def leave_others(status: int) -> None:
-    """End this process at once where it is connected to others, with an exit status.
+def exit_if_distributed(status: int) -> None:
+    """End this process at once if it is connected to others.
 
-    The usual way would tear down connections that others still wait on, and abort now and then.
+    A normal exit closes connections that others are still waiting on, and aborts now and then.
     """
     if dist.is_initialized():
         sys.stdout.flush()
@@ -114,72 +114,74 @@ def leave_others(status: int) -> None:
         os._exit(status)
 
 
-def share(items: Sequence[Item]) -> list[Item]:
-    """Take this process's part of what all have: every item is in one part."""
-    return list(items[rank() :: world()])
+def shard(items: Sequence[Item]) -> list[Item]:
+    """Return this process's share of a sequence: items rank, rank + n, rank + 2n, ... for n processes."""
+    return list(items[rank() :: world_size()])
 
 
-def unshare(results: Sequence[Item]) -> list[Item]:
-    """Collect what the processes made of their :func:`share` of a sequence, one result each, in its order."""
-    parts = gathered(results)
-    return [parts[i % len(parts)][i // len(parts)] for i in range(sum(map(len, parts)))]
+def unshard(results: Sequence[Item]) -> list[Item]:
+    """Put the results of all processes in the order of the sequence that :func:`shard` split, one for each item."""
+    shares = all_gather(results)
+    # shard deals the items out like cards: with 2 processes and 5 items the shares are [0, 2, 4] and [1, 3]. So item i
+    # is in the share of process i % n, at position i // n.
+    return [shares[i % len(shares)][i // len(shares)] for i in range(sum(map(len, shares)))]
 
 
-def gathered(value: Item) -> list[Item]:
-    """Return the values of all processes in the order of their numbers: tensors on the CPU and plain values."""
-    if world() == 1:
+def all_gather(value: Item) -> list[Item]:
+    """Return the values of all processes in the order of their ranks: tensors on the CPU, and plain values."""
+    if world_size() == 1:
         return [value]
     buffer = io.BytesIO()
     torch.save(value, buffer)
-    mine = torch.frombuffer(bytearray(buffer.getbuffer()), dtype=torch.uint8)
-    sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(world())]
-    dist.all_gather(sizes, torch.tensor([len(mine)]))
-    longest = int(max(sizes))
-    everyones = [torch.zeros(longest, dtype=torch.uint8) for _ in range(world())]
-    dist.all_gather(everyones, F.pad(mine, (0, longest - len(mine))))
-    contents = (part[: int(size)].numpy().tobytes() for part, size in zip(everyones, sizes, strict=True))
+    local = torch.frombuffer(bytearray(buffer.getbuffer()), dtype=torch.uint8)
+    sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(world_size())]
+    dist.all_gather(sizes, torch.tensor([len(local)]))
+    longest = int(max(sizes))  # all tensors of a gather have one size
+    padded = [torch.zeros(longest, dtype=torch.uint8) for _ in range(world_size())]
+    dist.all_gather(padded, F.pad(local, (0, longest - len(local))))
+    contents = (part[: int(size)].numpy().tobytes() for part, size in zip(padded, sizes, strict=True))
     return [torch.load(io.BytesIO(content), weights_only=True) for content in contents]
 
 
-def first_says(flag: bool) -> bool:
-    """Return the flag of the first process."""
+def broadcast_flag(flag: bool) -> bool:
+    """Return the main process's flag."""
     answer = torch.tensor(flag)
-    copy_from_first([answer])
+    broadcast([answer])
     return bool(answer)
 
 
-def wait() -> None:
-    """Wait until all processes are here; what they wrote before is there."""
-    summed(torch.zeros(1))
+def barrier() -> None:
+    """Wait until all processes are here; the files that they wrote before are then complete."""
+    all_reduce_sum(torch.zeros(1))
 
 
 @contextmanager
-def first_goes_first() -> Iterator[None]:
-    """Let the others enter a block when the first process has left it."""
-    if not is_first():
-        wait()
+def main_process_first() -> Iterator[None]:
+    """Let the main process run a block first, and the others once it has left the block."""
+    if not is_main_process():
+        barrier()
     yield
-    if is_first():
-        wait()
+    if is_main_process():
+        barrier()
 
 
-def summed(values: Tensor) -> Tensor:
-    """Return the sum of the processes' tensors of one shape."""
-    if world() == 1:
+def all_reduce_sum(values: Tensor) -> Tensor:
+    """Return the sum of a tensor over processes; its shape must be the same in all."""
+    if world_size() == 1:
         return values
     total = values.detach().clone()
     dist.all_reduce(total)
     return total
 
 
-def summed_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sum of the processes' int64 arrays of one shape."""
-    total: NDArray[np.int64] = summed(torch.from_numpy(counts)).numpy()
+def all_reduce_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sum of an int64 array over processes; its shape must be the same in all."""
+    total: NDArray[np.int64] = all_reduce_sum(torch.from_numpy(counts)).numpy()
     return total
 
 
-def copy_from_first(tensors: Iterable[Tensor]) -> None:
-    """Fill the tensors with those of the first process."""
-    if world() > 1:
+def broadcast(tensors: Iterable[Tensor]) -> None:
+    """Overwrite the tensors with the main process's."""
+    if world_size() > 1:
         for tensor in tensors:
             dist.broadcast(tensor.detach(), src=0)

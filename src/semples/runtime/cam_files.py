@@ -12,7 +12,7 @@ from semples.errors import ResultError
 from semples.files import Writer
 from semples.inference.batches import size_batches, unfinished
 from semples.inference.cams import quantize, tagged_cams
-from semples.parallel.processes import share
+from semples.parallel.processes import shard
 from semples.records import Sample
 from semples.rundir.layout import RunDirectory, map_file
 from semples.rundir.maps import DAMAGED_MAPS, read_maps, write_maps
@@ -27,7 +27,7 @@ def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
     """
     generator.eval()
     samples, folder = run.dataset.train, run.directory.cams(stage)
-    batches = unfinished(share(list(size_batches(samples))), lambda index: map_file(folder, samples[index].id))
+    batches = unfinished(shard(list(size_batches(samples))), lambda index: map_file(folder, samples[index].id))
     settings = run.config.cams
     affinity = (run.models.affinity_steps, run.config.mask_generator.affinity_threshold)
     with Writer() as writer:

@@ -39,7 +39,7 @@ def record_skipped(path: Path, bad: BadImages, log: TrainingLog, dataset: Datase
     write_skipped(path, SkippedImages(images, lost))
     if images:
         rest = f"; no training image is left of: {', '.join(lost)}" if lost else ""
-        log.tell(f"skipped {len(images)} of {bad.count} images that cannot be read, see {path}{rest}")
+        log.message(f"skipped {len(images)} of {bad.count} images that cannot be read, see {path}{rest}")
 
 
 def classes_without_images(dataset: Dataset) -> list[str]:

@@ -22,7 +22,7 @@ from semples.models.generators.weaktr.generator import WeakTrOptions
 from semples.models.loading import IMAGENET_MEAN, IMAGENET_STD, fingerprint, resolve
 from semples.models.vision_language import model as vision_language
 from semples.models.vision_language.model import VisionLanguageModel, load_vision_language_model
-from semples.parallel.processes import is_first
+from semples.parallel.processes import is_main_process
 from semples.records import ClassCatalogue
 from semples.rundir.layout import RunDirectory
 
@@ -113,7 +113,7 @@ class RunModels:
 
     def save_prompts(self, vectors: torch.Tensor) -> None:
         """Store the prompt vectors [K, L, W]."""
-        if is_first():
+        if is_main_process():
             save_tensors(self.directory.prompts, {"vectors": vectors})
 
     # Mask generator
@@ -169,7 +169,7 @@ class RunModels:
 
     def save_generator(self, stage: str, generator: MaskGenerator) -> None:
         """Store the mask generator of a stage."""
-        if is_first():
+        if is_main_process():
             save_tensors(self.directory.mask_generator(stage), dict(generator.state_dict()))
 
 

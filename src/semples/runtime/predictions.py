@@ -13,7 +13,7 @@ from semples.files import Writer
 from semples.inference.batches import unfinished
 from semples.inference.label_maps import predict_labels, prediction_batches
 from semples.models.segmentation import SegmentationNetwork
-from semples.parallel.processes import share, wait
+from semples.parallel.processes import barrier, shard
 from semples.records import Sample
 from semples.rundir.layout import mask_file
 from semples.training.progress import TrainingLog
@@ -26,10 +26,10 @@ def predict_samples(
 
     Every process does its share of the batches, and all masks are there when the function returns.
     """
-    batches = share(list(prediction_batches(network, samples)))
+    batches = shard(list(prediction_batches(network, samples)))
     with Writer() as writer:
         for indices in log.track(unfinished(batches, lambda i: mask_file(folder, samples[i].id)), "predictions"):
             pixels = torch.stack([to_pixels(read_image(samples[i].path)) for i in indices]).to(device)
             for index, mask in zip(indices, predict_labels(network, pixels), strict=True):
                 writer.add(write_mask, mask_file(folder, samples[index].id), mask)
-    wait()
+    barrier()

@@ -14,13 +14,13 @@ from accelerate import Accelerator
 from semples.config import Config, OptimizerConfig
 from semples.data.crops import ImageCache
 from semples.errors import ConfigError, DataError, ModelError, ResultError, did_you_mean
-from semples.parallel.processes import world
+from semples.parallel.processes import world_size
 from semples.records import Dataset
 from semples.rundir.layout import RunDirectory
 from semples.runtime.models import RunModels
 from semples.runtime.words_file import read_words_file
 from semples.training.checkpoints import Checkpoint
-from semples.training.loop import Fitting
+from semples.training.loop import TrainingOptions
 from semples.training.progress import TrainingLog
 
 
@@ -104,8 +104,8 @@ class Run:
             "device": self.device.type,
             "precision": str(self.accelerator.mixed_precision),
         }
-        if world() > 1:
-            known["processes"] = world()
+        if world_size() > 1:
+            known["processes"] = world_size()
         return {**known, "threads": torch.get_num_threads()} if self.device.type == "cpu" else known
 
     def checkpoint(self, stage: str) -> Checkpoint:
@@ -126,9 +126,9 @@ def result_of(stage: str) -> Iterator[None]:
         raise ResultError(f"{error} (--force {stage} recreates it)") from error
 
 
-def training_options(settings: OptimizerConfig) -> Fitting:
+def training_options(settings: OptimizerConfig) -> TrainingOptions:
     """Return what the training loop needs of a stage's settings."""
-    return Fitting(
+    return TrainingOptions(
         settings.epochs,
         settings.learning_rate,
         settings.weight_decay,

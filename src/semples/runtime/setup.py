@@ -16,7 +16,7 @@ from semples.data.scenes.reader import SceneSettings, read_scenes
 from semples.data.validation import SizeOf
 from semples.data.voc import read_voc
 from semples.method.refinement import load_dense_crf
-from semples.parallel.processes import first_goes_first, is_first
+from semples.parallel.processes import is_main_process, main_process_first
 from semples.records import Dataset
 from semples.rundir.dataset import read_dataset as read_recorded_dataset
 from semples.rundir.dataset import write_dataset
@@ -24,7 +24,7 @@ from semples.rundir.layout import RunDirectory
 from semples.runtime.environment import environment
 from semples.runtime.image_checks import checking_images, record_skipped
 from semples.runtime.run import Run
-from semples.training.loop import make_accelerator
+from semples.training.devices import make_accelerator
 from semples.training.progress import TrainingLog
 
 
@@ -35,7 +35,7 @@ def open_run(config: Config, path: Path, quiet: bool = False) -> Run:
     """
     directory = RunDirectory(path)
     accelerator = make_accelerator(config.device, config.precision)
-    log = TrainingLog(directory.metrics, quiet) if is_first() else TrainingLog()
+    log = TrainingLog(directory.metrics, quiet) if is_main_process() else TrainingLog()
     with checking_images(config.data.skip_bad_images, log) as (size_of, bad):
         dataset = read_dataset(config, directory, size_of)
     run = Run(directory, config, dataset, accelerator, log)
@@ -43,7 +43,7 @@ def open_run(config: Config, path: Path, quiet: bool = False) -> Run:
     _ = run.averaged_labels, run.given_words, run.models.trains_generator
     if "dense_crf" in config.pseudo_masks.refinement:
         load_dense_crf()
-    if is_first():
+    if is_main_process():
         save_config(config, directory.config, environment(str(run.device)))
         write_dataset(directory.dataset, dataset)
         record_skipped(directory.skipped, bad, log, dataset)
@@ -73,7 +73,7 @@ def read_dataset(config: Config, directory: RunDirectory, size_of: SizeOf = imag
     if data.reader == "scenes":
         root = Path(data.root) if data.root else directory.scenes
         settings = SceneSettings(data.pairs, data.bias, data.image_size, data.train_size, data.val_size, config.seed)
-        with first_goes_first():  # and draws them
+        with main_process_first():  # and draws them
             return read_scenes(root, settings, data.prompt_names)
     root = Path(data.root or "")
     if data.reader == "voc":

@@ -14,7 +14,7 @@ from semples.data.subsets import evenly_spaced
 from semples.inference.thresholds.base import Criterion, ImageMaps
 from semples.inference.thresholds.prompts import RegionJudge
 from semples.method.refinement import pixel_adaptive_refinement
-from semples.parallel.processes import share
+from semples.parallel.processes import shard
 from semples.rundir.threshold import CONSTANT, ThresholdChoice
 from semples.runtime.cam_files import read_cams
 from semples.runtime.run import Run
@@ -62,7 +62,7 @@ def judged_maps(run: Run, stage: str, indices: Iterable[int], refined: bool = Fa
         refined: Refine them by pixel_adaptive first, if the settings have it as the first step.
     """
     refined = refined and run.config.pseudo_masks.refinement[:1] == ["pixel_adaptive"]
-    for index in run.log.track(share(list(indices)), f"cuts of {stage}"):
+    for index in run.log.track(shard(list(indices)), f"cuts of {stage}"):
         sample = run.dataset.train[index]
         stored, classes = read_cams(run.directory, stage, sample)
         cams = torch.from_numpy(stored).to(run.device).float() / 255

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from semples.errors import ConfigError
-from semples.parallel.processes import is_first, wait
+from semples.parallel.processes import barrier, is_main_process
 from semples.runtime.models import save_tensors
 from semples.runtime.run import Run
 
@@ -34,12 +34,12 @@ def word_features(run: Run) -> tuple[list[str], Tensor]:
     """
     words = _words_of(run)
     path = run.directory.cached_words(_digest(run, words))
-    if is_first() and not path.is_file():
+    if is_main_process() and not path.is_file():
         batches = [words[start : start + BATCH] for start in range(0, len(words), BATCH)]
         with torch.no_grad():
             features = [run.models.vision_language.encode_classes(batch) for batch in run.log.track(batches, "words")]
         save_tensors(path, {"features": torch.cat(features)})
-    wait()
+    barrier()
     return words, load_file(path, device=str(run.device))["features"]
 
 

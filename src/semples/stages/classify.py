@@ -12,7 +12,8 @@ from semples.method.losses import classification_loss
 from semples.models.generators.base import MaskGenerator
 from semples.runtime.cam_files import write_cams
 from semples.runtime.run import Run, training_options
-from semples.training.loop import StepResult, fit, set_seed
+from semples.training.devices import set_seed
+from semples.training.loop import StepResult, fit
 
 
 def classify(run: Run) -> None:

@@ -15,7 +15,7 @@ from semples.data.truth import read_truth
 from semples.inference.thresholds.base import ImageMaps
 from semples.method.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
 from semples.models.segmentation import is_model_folder, load_segmentation_network
-from semples.parallel.processes import is_first, share, summed_counts
+from semples.parallel.processes import all_reduce_counts, is_main_process, shard
 from semples.records import Sample
 from semples.rundir.evaluation import write_evaluation
 from semples.rundir.layout import CAM_STAGES, mask_file
@@ -40,7 +40,7 @@ def evaluate(run: Run) -> None:
     }
     pseudo_masks = score_pseudo_masks(run)
     networks = [_score_network(run, stage) for stage in ("segment", "supervised-bound")]
-    if is_first():
+    if is_main_process():
         classes = run.dataset.catalogue.names
         write_evaluation(run.directory.evaluation, classes, cams, refinements, pseudo_masks, *networks)
 
@@ -79,7 +79,7 @@ def sweep_maps(run: Run, maps: Iterable[ImageMaps]) -> ThresholdSweep:
     for shown in maps:
         truth = read_truth(shown.sample, run.num_classes)
         sweep.update(shown.cams.clamp(0, 1).cpu().numpy(), shown.classes.cpu().numpy(), truth)
-    sweep.histogram, sweep.images = summed_counts(sweep.histogram), _summed(sweep.images)
+    sweep.histogram, sweep.images = all_reduce_counts(sweep.histogram), _summed(sweep.images)
     return sweep
 
 
@@ -109,17 +109,17 @@ def score_masks(run: Run, split: str, folder: Path, stage: str) -> dict[str, Any
     if not samples or not folder.is_dir():
         return None
     matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
-    for sample in run.log.track(share(samples), f"scoring {folder.name}"):
+    for sample in run.log.track(shard(samples), f"scoring {folder.name}"):
         with result_of(stage):
             prediction = read_mask(mask_file(folder, sample.id), sample.size, run.num_classes)
         matrix.update(prediction, read_truth(sample, run.num_classes))
-    matrix.counts, matrix.images = summed_counts(matrix.counts), _summed(matrix.images)
+    matrix.counts, matrix.images = all_reduce_counts(matrix.counts), _summed(matrix.images)
     matrix.unpredicted = _summed(matrix.unpredicted)
     return {"split": split, **matrix.scores(run.dataset.catalogue.names)}
 
 
 def _summed(count: int) -> int:
-    return int(summed_counts(np.array(count)))
+    return int(all_reduce_counts(np.array(count)))
 
 
 def _score_network(run: Run, stage: str) -> dict[str, Any] | None:
@@ -139,9 +139,9 @@ def _score_network(run: Run, stage: str) -> dict[str, Any] | None:
 
 def _write_shown(run: Run, shown: dict[str, list[Sample]]) -> None:
     ids = {split: [s.id for s in samples] for split, samples in shown.items()}
-    if is_first():
+    if is_main_process():
         write_shown_images(run.directory.shown_images, ids)
-    for sample in share([s for samples in shown.values() for s in samples if s.mask_path is not None]):
+    for sample in shard([s for samples in shown.values() for s in samples if s.mask_path is not None]):
         truth = Image.fromarray(read_truth(sample, run.num_classes))
         truth.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.NEAREST)
         write_mask(mask_file(run.directory.truth_thumbnails, sample.id), np.asarray(truth))

@@ -22,7 +22,8 @@ from semples.models.vision_language.model import VisionLanguageModel
 from semples.runtime.cam_files import write_cams
 from semples.runtime.run import Run, training_options
 from semples.stages.classify import training_crops
-from semples.training.loop import StepResult, fit, set_seed
+from semples.training.devices import set_seed
+from semples.training.loop import StepResult, fit
 
 TRAINING_EPS = 0.1
 """Softness of the masks in stages 1 and 3 (``docs/method.md``)."""

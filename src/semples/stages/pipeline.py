@@ -12,7 +12,7 @@ from typing import get_args
 from semples.config import RefinementName
 from semples.errors import ConfigError, did_you_mean
 from semples.files import writing
-from semples.parallel.processes import first_says, is_first, wait
+from semples.parallel.processes import barrier, broadcast_flag, is_main_process
 from semples.rundir.layout import STAGE_NAMES, stage_folder
 from semples.rundir.manifest import Manifest, StageEntry
 from semples.runtime.run import Run
@@ -26,7 +26,7 @@ from semples.stages.pseudo_masks import pseudo_masks
 from semples.stages.segment import segment, supervised_bound
 from semples.stages.stage_warnings import stage_warnings
 from semples.stages.updates import StageListener, StageUpdate
-from semples.training.loop import peak_memory_mb
+from semples.training.devices import peak_memory_mb
 
 MASKS = ("pseudo_masks", *get_args(RefinementName))
 
@@ -99,7 +99,7 @@ def run_stages(run: Run, until: str | None = None, force: str | None = None, lis
             manifest.record(stage.name, StageEntry("skipped", digest, reason=reason))
             _remove(run.directory.folder(stage.name))
             listener(StageUpdate(stage.name, "skipped", reason=reason))
-        elif first_says(manifest.is_done(stage.name, digest)):
+        elif broadcast_flag(manifest.is_done(stage.name, digest)):
             listener(StageUpdate(stage.name, "unchanged"))
         else:
             perform(stage, run, manifest, digest, listener)
@@ -109,7 +109,7 @@ def run_stages(run: Run, until: str | None = None, force: str | None = None, lis
 
 def open_manifest(run: Run) -> Manifest:
     """Open the manifest of a run; the main process alone writes it."""
-    return Manifest(run.directory, writes=is_first())
+    return Manifest(run.directory, writes=is_main_process())
 
 
 def why_skipped(name: str, run: Run) -> str | None:
@@ -134,14 +134,14 @@ def _wants_supervised_bound(run: Run) -> bool:
 
 def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, listener: StageListener) -> None:
     """Run a stage, or resume it where a run with the same digest was stopped inside it."""
-    if not first_says(manifest.is_running(stage.name, digest)):
+    if not broadcast_flag(manifest.is_running(stage.name, digest)):
         manifest.invalidate(stage.name)
         _remove(run.directory.folder(stage.name))
         manifest.record(stage.name, StageEntry("running", digest))
-    wait()  # until the old folder is gone
+    barrier()  # until the old folder is gone
     started = time.perf_counter()
     stage.act(run)
-    wait()
+    barrier()
     seconds, memory = round(time.perf_counter() - started, 1), round(peak_memory_mb())
     warnings = tuple(stage_warnings(run, stage.name))
     # Before the stage is called done: otherwise a kill between the two would leave it in a finished stage.
@@ -153,5 +153,5 @@ def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, listener: S
 
 def _remove(folder: Path) -> None:
     with writing(folder):
-        if is_first() and folder.is_dir():
+        if is_main_process() and folder.is_dir():
             shutil.rmtree(folder)

@@ -20,11 +20,12 @@ from semples.method.masks import masked_regions, positive_pairs, soft_masks
 from semples.models.generators.base import MaskGenerator
 from semples.models.prompt_bank import PromptBank
 from semples.models.vision_language.model import VisionLanguageModel
-from semples.parallel.processes import is_first, share, unshare
+from semples.parallel.processes import is_main_process, shard, unshard
 from semples.rundir.words import LearnedWords, write_words
 from semples.runtime.run import Run, training_options
 from semples.runtime.vocabulary import nearest_words, word_features
-from semples.training.loop import StepResult, fit, set_seed
+from semples.training.devices import set_seed
+from semples.training.loop import StepResult, fit
 
 PROMPT_EPS = 1e-4
 """Sharpness of the masks in stage 2 (``docs/method.md``)."""
@@ -125,7 +126,7 @@ def prompts(run: Run) -> None:
         history,
     )
     run.models.save_prompts(bank.vectors)
-    if is_first():
+    if is_main_process():
         by_class = {name: [epoch[name] for epoch in history] for name in run.dataset.catalogue.names}
         write_words(run.directory.words, LearnedWords(range(1, len(history) + 1), by_class))
 
@@ -157,7 +158,7 @@ def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
 @torch.no_grad()
 def _embed_view(run: Run, generator: MaskGenerator, crops: TrainingCrops) -> CachedBackgrounds:
     vision_language, threshold = run.models.vision_language, run.config.mask_generator.affinity_threshold
-    batches = share([list(range(start, min(start + BATCH, len(crops)))) for start in range(0, len(crops), BATCH)])
+    batches = shard([list(range(start, min(start + BATCH, len(crops)))) for start in range(0, len(crops), BATCH)])
     found = []
     for batch in run.log.track(DataLoader(crops, batch_sampler=batches), "backgrounds"):
         pixels, labels = batch["pixels"].to(run.device), batch["labels"].to(run.device)
@@ -169,5 +170,5 @@ def _embed_view(run: Run, generator: MaskGenerator, crops: TrainingCrops) -> Cac
             _, background = masked_regions(pixels, masks, image_index, vision_language.fill)
             features = vision_language.encode_images(background).float().cpu()
         found.append((features, class_index.cpu(), batch["index"][image_index.cpu()]))
-    features, classes, images = (torch.cat(parts) for parts in zip(*unshare(found), strict=True))
+    features, classes, images = (torch.cat(parts) for parts in zip(*unshard(found), strict=True))
     return CachedBackgrounds(features[None], classes, [crops.ids[i] for i in images.tolist()])

@@ -10,7 +10,7 @@ from semples.inference.cams import image_labels, quantize
 from semples.method.masks import upsample_cams
 from semples.models.generators.clip import grad_cams
 from semples.models.vision_language.towers import cut_forward
-from semples.parallel.processes import share
+from semples.parallel.processes import shard
 from semples.rundir.layout import map_file
 from semples.rundir.maps import write_maps
 from semples.runtime.run import Run
@@ -24,7 +24,7 @@ def prompt_maps(run: Run) -> None:
     """
     vision_language = run.models.vision_language
     prompts, texts = run.models.prompt_features(), run.models.class_features()
-    shown = share(evenly_spaced(range(len(run.dataset.train)), run.config.report.images))
+    shown = shard(evenly_spaced(range(len(run.dataset.train)), run.config.report.images))
     for index in run.log.track(shown, "prompt maps"):
         sample = run.dataset.train[index]
         pixels = to_pixels(run.train_images[index])[None].to(run.device)

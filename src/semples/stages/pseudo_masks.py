@@ -15,7 +15,7 @@ from semples.files import Writer
 from semples.inference.cutting import RefinementStep, band_ends, refined_scores
 from semples.method.masks import score_margin, winning_labels
 from semples.method.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
-from semples.parallel.processes import first_says, is_first, share, wait
+from semples.parallel.processes import barrier, broadcast_flag, is_main_process, shard
 from semples.records import IGNORE_INDEX
 from semples.rundir.layout import mask_file
 from semples.rundir.threshold import ThresholdChoice, read_threshold, write_threshold
@@ -42,7 +42,7 @@ def pseudo_masks(run: Run) -> None:
     settings, steps = run.config.pseudo_masks, list(refinement_steps(run.config).values())
     choice = _choice(run)
     samples = run.dataset.train
-    missing = [i for i in share(range(len(samples))) if not mask_file(final, samples[i].id).is_file()]
+    missing = [i for i in shard(range(len(samples))) if not mask_file(final, samples[i].id).is_file()]
     with Writer() as writer:
         for index in run.log.track(missing, "pseudo masks"):
             sample = samples[index]
@@ -72,11 +72,11 @@ def pseudo_masks(run: Run) -> None:
 def _choice(run: Run) -> ThresholdChoice:
     """Return the choice that a stopped run began with; where there is none, make one and record it."""
     path = run.directory.threshold
-    if not first_says(path.is_file()):
+    if not broadcast_flag(path.is_file()):
         choice = choose_for_masks(run, run.pseudo_mask_source)
-        if is_first():
+        if is_main_process():
             write_threshold(path, choice)
-        wait()
+        barrier()
     return read_threshold(path)
 
 

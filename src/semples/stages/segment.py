@@ -25,12 +25,13 @@ from semples.models.segmentation import (
     build_segmentation_network,
     has_weights,
 )
-from semples.parallel.processes import is_first
+from semples.parallel.processes import is_main_process
 from semples.records import IGNORE_INDEX, Sample
 from semples.rundir.layout import mask_file
 from semples.runtime.predictions import predict_samples
 from semples.runtime.run import Run, result_of, training_options
-from semples.training.loop import StepResult, fit, set_seed
+from semples.training.devices import set_seed
+from semples.training.loop import StepResult, fit
 
 
 def segment(run: Run) -> None:
@@ -77,7 +78,7 @@ def train_segmentation(
         settings.model, run.dataset.catalogue.names, settings.image_size, inference
     ).to(run.device)
     if not has_weights(settings.model):
-        run.log.tell(f"{stage:16} {settings.model} is a config without weights: all weights start at random")
+        run.log.message(f"{stage:16} {settings.model} is a config without weights: all weights start at random")
     pretrained, new = network.parameter_groups()
     scales = (settings.smallest_scale, settings.largest_scale)
     augmentation = build_augmentation(color_jitter=settings.color_jitter)
@@ -95,7 +96,7 @@ def train_segmentation(
         count=count_labelled,
     )
     network.eval()
-    if is_first():
+    if is_main_process():
         _save(network, run.directory.model(stage))
     folder = run.directory.held_out_predictions(stage)
     predict_samples(network, run.dataset.val, folder, run.device, run.log)

@@ -1,1 +1,1 @@
-"""The training loop that stages 0 to 3 and 5 share: one step, checkpoints, moving averages, progress."""
+"""The training loop of stages 0 to 3 and 5: devices, schedule, one step, checkpoints, moving averages, progress."""

@@ -1,4 +1,4 @@
-"""Exponential moving average of what a module learns."""
+"""Exponential moving average of a module's weights."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 
 
 def decay_at(updates: int, decay: float) -> float:
-    """Decay of the next update after so many: min(decay, (1 + n) / (10 + n)).
+    """Return the decay of the next update after n updates: min(decay, (1 + n) / (10 + n)).
 
-    The start of a training, far from its end, is forgotten quickly (as in TensorFlow's ExponentialMovingAverage).
+    The small decay at first lets the average forget the untrained weights quickly (as in TensorFlow's
+    ExponentialMovingAverage).
     """
     return min(decay, (1 + updates) / (10 + updates))
 
@@ -19,24 +20,24 @@ def decay_at(updates: int, decay: float) -> float:
 class MovingAverage:
     """Average of a module's weights over its steps: ``average <- d * average + (1 - d) * weights``.
 
-    Statistics of batch normalisation are averaged like weights, so that they belong to the averaged weights rather
-    than to the last ones; counts are copied. Frozen parameters are left alone.
+    Batch-norm statistics are averaged like weights, so that they belong to the averaged weights rather than to the last
+    ones; counters are copied. Frozen parameters are left alone.
 
     Args:
-        module: What is averaged, on its device.
+        module: The module to average, already on its device.
         decay: Largest d (:func:`decay_at`), in [0, 1).
     """
 
     def __init__(self, module: torch.nn.Module, decay: float) -> None:
         frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
-        # Views: optimiser and forward pass change them in place.
+        # Views of the tensors that the optimizer and the forward pass change in place.
         self._live = {name: value.detach() for name, value in module.state_dict().items() if name not in frozen}
         self._average = {name: value.clone() for name, value in self._live.items()}
         self.decay, self.updates = decay, 0
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights after a step."""
+        """Add the weights after a step to the average."""
         share = 1 - decay_at(self.updates, self.decay)
         self.updates += 1
         for name, value in self._live.items():
@@ -47,20 +48,20 @@ class MovingAverage:
 
     @torch.no_grad()
     def apply(self) -> None:
-        """Put the average into the module in place of its weights."""
+        """Replace the module's weights with the average."""
         for name, value in self._live.items():
             value.copy_(self._average[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values, for a checkpoint."""
+        """Return the average as tensors and plain values, for a checkpoint."""
         return {"updates": self.updates, "average": self._average}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Become what :meth:`state_dict` returned.
+        """Restore the result of :meth:`state_dict`.
 
         Raises:
-            KeyError: The state is that of another module.
+            KeyError: The state belongs to another module.
         """
         self.updates = state["updates"]
         for name, value in self._average.items():

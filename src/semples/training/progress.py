@@ -1,4 +1,4 @@
-"""What people see of a run on standard error, and the log of its trainings."""
+"""Progress and messages on standard error, and the log of a run's trainings."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from semples.files import write_text, writing
 Item = TypeVar("Item", covariant=True)
 
 Means = Callable[[], Mapping[str, Mapping[str, float]]]
-"""Gives kind ("parts", "loss", ...) -> name -> mean over the epoch so far; reading them waits for the device."""
+"""Returns kind ("parts", "loss", ...) -> name -> mean over the epoch so far; the call waits for the device."""
 
 SECONDS_BETWEEN_READINGS = 1.0
-"""Losses and speed on the terminal are at most this old; between two readings no step waits for the device."""
+"""Largest age of the losses and speed on the terminal; between two readings no step waits for the device."""
 
 SECONDS_OF_SPEED = 300.0
-"""The remaining time follows from the speed over so long; steps of large models take half a minute on a processor."""
+"""Period over which the speed is averaged for the remaining time: steps of large models take half a minute on a CPU."""
 
 
 class Countable(Protocol[Item]):
-    """Something to iterate over whose length is known: a list, a data loader."""
+    """An iterable of known length: a list, a data loader."""
 
     def __iter__(self) -> Iterator[Item]: ...
 
@@ -37,26 +37,26 @@ class Countable(Protocol[Item]):
 
 
 class TrainingLog:
-    """Appends one JSON line per epoch to metrics.jsonl, and shows progress and remarks on standard error.
+    """Appends one JSON line per epoch to metrics.jsonl, and shows progress and messages on standard error.
 
     Args:
-        path: The file; None writes none.
-        quiet: Nothing on standard error. Where that is no terminal, remarks are shown and progress is not.
-        console: Where to show them; None takes standard error.
+        path: The file; None writes nothing.
+        quiet: Show nothing on standard error. Otherwise messages are always shown, and progress on terminals only.
+        console: Console to use in place of standard error.
     """
 
     def __init__(self, path: Path | None = None, quiet: bool = True, console: Console | None = None) -> None:
         self.path = path
         self._console = console or Console(stderr=True, highlight=False, quiet=quiet)
-        # Not the console's own opinion: FORCE_COLOR, which many CI systems set, makes it draw into files.
+        # rich's own test is not enough: with FORCE_COLOR, which many CI systems set, it takes files for terminals.
         self.quiet = quiet or not (console.is_terminal if console else sys.stderr.isatty())
 
-    def tell(self, text: object) -> None:
-        """Print one line for people on standard error."""
+    def message(self, text: object) -> None:
+        """Print one line on standard error."""
         self._console.print(str(text), soft_wrap=True, markup=False)
 
     def start(self, stage: str, epochs: int = 0) -> None:
-        """Forget the lines of an earlier training of this stage, but for the first epochs of one that goes on."""
+        """Remove the lines of an earlier training of this stage, except its first ``epochs`` when it resumes."""
         if self.path is None or not self.path.is_file():
             return
         known = ((line, _stage_and_epoch(line)) for line in _read_lines(self.path))
@@ -64,7 +64,11 @@ class TrainingLog:
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def write(self, **values: Any) -> None:
-        """Append one line."""
+        """Append one line of JSON.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
         if self.path is not None:
             with writing(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
@@ -74,10 +78,10 @@ class TrainingLog:
         """Show the progress of a training.
 
         Args:
-            stage: Its name.
-            epochs: Their number.
-            steps: Steps in each.
-            done: Steps that an earlier process did.
+            stage: Name of the stage.
+            epochs: Number of epochs.
+            steps: Steps in each epoch.
+            done: Steps done by an earlier process.
         """
         with self.progress() as bars:
             yield TrainingProgress(bars, stage, epochs, steps, done)
@@ -91,7 +95,7 @@ class TrainingLog:
                 bars.advance(task)
 
     def progress(self) -> Progress:
-        """Make bars on standard error, hidden where that is no terminal; tasks have a ``note`` beside them."""
+        """Return progress bars on standard error, hidden unless it is a terminal; each task has a ``note`` field."""
         return _Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=16),
@@ -106,7 +110,7 @@ class TrainingLog:
 
 
 class _Bars(Progress):
-    """Progress bars, with the field ``below`` of those that have it on a line of its own."""
+    """Progress bars that show a task's ``below`` field, if it has one, on a line of its own."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield self.make_tasks_table(self.tasks)
@@ -119,11 +123,11 @@ class TrainingProgress:
     """Stage, epoch, losses by part, images per second and remaining time of one training.
 
     Args:
-        bars: Where it is shown; disabled bars cost nothing.
+        bars: Bars to show it with; disabled bars cost nothing.
         stage: Name of the stage.
-        epochs: Their number.
-        steps: Steps in each.
-        done: Steps done before.
+        epochs: Number of epochs.
+        steps: Steps in each epoch.
+        done: Steps done by an earlier process.
     """
 
     def __init__(self, bars: Progress, stage: str, epochs: int, steps: int, done: int = 0) -> None:
@@ -135,9 +139,9 @@ class TrainingProgress:
         """Count a step.
 
         Args:
-            images: Images in it.
-            means: Losses so far; called at most once in :data:`SECONDS_BETWEEN_READINGS`, and only in the process that
-                has a terminal, so that it must not wait for others.
+            images: Number of images in it.
+            means: Returns the losses so far. It is called at most once every :data:`SECONDS_BETWEEN_READINGS`, and
+                only in a process with a terminal; it must not wait for other processes.
         """
         if self._bars.disable:
             return
@@ -166,12 +170,12 @@ def losses_line(means: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _read_lines(path: Path) -> list[str]:
-    """Lines of the log; what is no text in it makes a line that is about nothing."""
+    """Return the lines of the log; bytes that are not UTF-8 are replaced, so that their line belongs to no stage."""
     return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _stage_and_epoch(line: str) -> tuple[str, int]:
-    """Read what a line of the log is about; a line that a kill or a full disk cut short is about nothing."""
+    """Return the stage and epoch of a line; a line cut short by a kill or a full disk belongs to no stage."""
     try:
         values = json.loads(line)
         return str(values["stage"]), int(values["epoch"])

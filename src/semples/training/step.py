@@ -1,4 +1,4 @@
-"""One step down the loss of a batch, which processes may share, and each of them compute in parts."""
+"""One optimizer step on a batch that processes share, and that each of them may compute in micro-batches."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from semples.method.losses import total
-from semples.parallel.batch_norm import SharedBatchNorm, share_batch_norms
-from semples.parallel.processes import copy_from_first, rank, summed, world
+from semples.parallel.batch_norm import SynchronizedBatchNorm, synchronize_batch_norms
+from semples.parallel.processes import all_reduce_sum, broadcast, rank, world_size
 from semples.training.checkpoints import SHARE, TrainingState
 
 LossParts = Mapping[str, Tensor]
@@ -22,10 +22,10 @@ LossParts = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one training step gives: the parts of the loss, and figures that are only logged.
+    """Parts of the loss of one training step, and figures that are only logged.
 
-    All are means over the items that ``fit``'s ``count`` counts: where processes or parts share a batch, they are put
-    together by these numbers.
+    All are means over the items that ``fit``'s ``count`` counts. Where processes or micro-batches share a batch, their
+    means are weighted by these counts.
     """
 
     parts: LossParts
@@ -33,17 +33,20 @@ class StepResult:
 
 
 Step = Callable[[torch.nn.Module, Mapping[str, Tensor]], StepResult]
-"""What a training does with its module and a batch on the device."""
+"""Computes the loss of a module on a batch that is on the device."""
 
 
 def count_images(batch: Mapping[str, Tensor]) -> Tensor:
-    """Number of images of a batch, 0-d."""
+    """Return the number of images in a batch, 0-d."""
     values = next(iter(batch.values()))
     return torch.full((), len(values), device=values.device)
 
 
-class _Stepped(torch.nn.Module):
-    """A step as a module, so that what it gives is the loss alone, by which DDP finds the parameters in use."""
+class _StepModule(torch.nn.Module):
+    """A step as a module, so that DDP can wrap it.
+
+    Only the loss carries gradients out of it, from which DDP finds the parameters in use.
+    """
 
     def __init__(self, module: torch.nn.Module, step: Step) -> None:
         super().__init__()
@@ -55,8 +58,15 @@ class _Stepped(torch.nn.Module):
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a part of a batch gave, its share of the batch's items (0-d), and the numbers of its images."""
+class MicroBatchResult:
+    """Result of one micro-batch.
+
+    Attributes:
+        result: Parts of the loss, and figures.
+        loss: The loss, 0-d, without gradient.
+        share: Share of the whole batch's items, 0-d, in [0, 1].
+        index: Indices of its images in the data set, if the batch has them.
+    """
 
     result: StepResult
     loss: Tensor
@@ -64,8 +74,15 @@ class Outcome:
     index: Tensor | None
 
 
-class Descent:
-    """Takes steps down the loss of batches that processes share, each of them in parts."""
+class BatchTrainer:
+    """Does optimizer steps on batches that processes share, each process in micro-batches.
+
+    Args:
+        module: The module to train.
+        step: Computes its loss on a micro-batch.
+        count: Number of items in a micro-batch, 0-d, over which ``step`` averages.
+        accelerator: Device and precision.
+    """
 
     def __init__(
         self,
@@ -75,72 +92,79 @@ class Descent:
         accelerator: Accelerator,
     ) -> None:
         self.count, self.accelerator = count, accelerator
-        self.stepped: torch.nn.Module = _Stepped(accelerator.prepare_model(module, evaluation_mode=True), step)
-        self.batch_norms: list[SharedBatchNorm] = []
-        if world() > 1:
-            self.batch_norms = share_batch_norms(module)
-            copy_from_first([*module.parameters(), *module.buffers()])
+        self.step_module: torch.nn.Module = _StepModule(accelerator.prepare_model(module, evaluation_mode=True), step)
+        self.batch_norms: list[SynchronizedBatchNorm] = []
+        if world_size() > 1:
+            self.batch_norms = synchronize_batch_norms(module)
+            broadcast([*module.parameters(), *module.buffers()])
             torch.manual_seed(torch.initial_seed() + rank())  # each process draws its own random numbers
 
-    def take(self, parts: Sequence[Mapping[str, Tensor]], own: int, state: TrainingState) -> list[Outcome]:
-        """Take one step on this process's share of a batch.
+    def train(
+        self, micro_batches: Sequence[Mapping[str, Tensor]], images: int, state: TrainingState
+    ) -> list[MicroBatchResult]:
+        """Do one optimizer step.
 
         Args:
-            parts: The parts of the share.
-            own: Number of images in them that count; the part that it leaves without one is a stand-in.
-            state: Optimiser, schedule and moving average.
+            micro_batches: This process's share of a batch.
+            images: Number of images in the share. If it is below the number of micro-batches, the last one holds a
+                placeholder, which takes part in the computation with weight 0.
+            state: Optimizer, schedule and moving average.
         """
         state.optimizer.zero_grad()
-        counts = torch.stack([self.count(part) * (number < own) for number, part in enumerate(parts)])
-        portions = counts / summed(counts.sum()).clamp(min=1)
-        outcomes = []
-        for number, (part, portion) in enumerate(zip(parts, portions, strict=True)):
+        counts = torch.stack([self.count(batch) * (number < images) for number, batch in enumerate(micro_batches)])
+        shares = counts / all_reduce_sum(counts.sum()).clamp(min=1)
+        results = []
+        for number, (batch, share) in enumerate(zip(micro_batches, shares, strict=True)):
             for norm in self.batch_norms:
-                norm.counts = number < own
-            with self._apart() if number + 1 < len(parts) else nullcontext():
-                outcomes.append(self._descend(part, portion))
-        if world() > 1 and isinstance(self.stepped, _Stepped):
-            self._distribute(self.stepped)
+                norm.is_counted = number < images
+            is_last = number + 1 == len(micro_batches)
+            with nullcontext() if is_last else self._without_exchange():
+                results.append(self._backward(batch, share))
+        if world_size() > 1 and isinstance(self.step_module, _StepModule):
+            self._wrap_in_ddp(self.step_module)
         state.optimizer.step()
         state.schedule.step()
         if state.average is not None:
             state.average.update()
-        return outcomes
+        return results
 
-    def _descend(self, part: Mapping[str, Tensor], portion: Tensor) -> Outcome:
+    def _backward(self, batch: Mapping[str, Tensor], share: Tensor) -> MicroBatchResult:
         with self.accelerator.autocast():
-            result = self.stepped(part)
+            result = self.step_module(batch)
         loss = total(result.parts)
-        self.accelerator.backward(loss * (portion * world()))  # DDP takes the mean over processes
-        return Outcome(result, loss.detach(), portion, part.get("index"))
+        self.accelerator.backward(loss * (share * world_size()))  # DDP averages over processes; the shares need a sum
+        return MicroBatchResult(result, loss.detach(), share, batch.get("index"))
 
-    def _apart(self) -> AbstractContextManager[None]:
-        """Add gradients up in this process alone; the last part's backward pass exchanges them."""
-        no_sync: Callable[[], AbstractContextManager[None]] = getattr(self.stepped, "no_sync", nullcontext)
+    def _without_exchange(self) -> AbstractContextManager[None]:
+        """Accumulate gradients in this process; the backward pass of the last micro-batch exchanges the sum."""
+        no_sync: Callable[[], AbstractContextManager[None]] = getattr(self.step_module, "no_sync", nullcontext)
         return no_sync()
 
-    def _distribute(self, stepped: _Stepped) -> None:
-        """Exchange the gradients of the first step, which tell what DDP has to know: whether the loss uses all."""
-        trained = [parameter for parameter in stepped.parameters() if parameter.requires_grad]
+    def _wrap_in_ddp(self, step_module: _StepModule) -> None:
+        """Wrap the module in DDP after its first backward pass, and exchange the gradients of that pass by hand.
+
+        The first gradients show what DDP has to know beforehand: whether the loss depends on all parameters.
+        """
+        trained = [parameter for parameter in step_module.parameters() if parameter.requires_grad]
         for parameter in trained:
             if parameter.grad is not None:
-                parameter.grad = summed(parameter.grad / world())
+                parameter.grad = all_reduce_sum(parameter.grad / world_size())
         device = self.accelerator.device
-        self.stepped = DistributedDataParallel(
-            stepped,
+        self.step_module = DistributedDataParallel(
+            step_module,
             device_ids=[device] if device.type == "cuda" else None,
             find_unused_parameters=any(parameter.grad is None for parameter in trained),
         )
 
 
-def values_of(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], Tensor]:
-    """Values of a step by kind and name: what this process adds to the means over the batch."""
-    total: dict[tuple[str, str], Tensor] = {}
-    for outcome in outcomes:
-        named = {("parts", name): value for name, value in outcome.result.parts.items()}
-        named |= {("figures", name): value for name, value in (outcome.result.figures or {}).items()}
-        own = {("loss", "loss"): outcome.loss, SHARE: torch.ones_like(outcome.share)}
-        for key, value in {**named, **own}.items():
-            added = value.detach() * outcome.share
-            total[key] = total[key] + added if key in total else added
-    return total
+def weighted_values(results: Sequence[MicroBatchResult]) -> dict[tuple[str, str], Tensor]:
+    """Return (kind, name) -> 0-d value of a step: this process's contribution to the means over the batch."""
+    values: dict[tuple[str, str], Tensor] = {}
+    for micro_batch in results:
+        named = {("parts", name): value for name, value in micro_batch.result.parts.items()}
+        named |= {("figures", name): value for name, value in (micro_batch.result.figures or {}).items()}
+        named |= {("loss", "loss"): micro_batch.loss, SHARE: torch.ones_like(micro_batch.share)}
+        for key, value in named.items():
+            weighted = value.detach() * micro_batch.share
+            values[key] = values[key] + weighted if key in values else weighted
+    return values

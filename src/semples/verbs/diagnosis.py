@@ -28,7 +28,7 @@ from semples.records import Dataset
 from semples.rundir.layout import RunDirectory
 from semples.runtime.environment import package_versions
 from semples.runtime.setup import read_dataset
-from semples.training.loop import is_on_cpu, require_device
+from semples.training.devices import is_on_cpu, require_device
 
 _GIGABYTE = 2**30
 

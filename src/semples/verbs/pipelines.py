@@ -10,13 +10,13 @@ from semples.config import Config
 from semples.config.loading import load_config, load_demo_config
 from semples.errors import ConfigError
 from semples.html_report import write_report
-from semples.parallel.processes import is_first, processes, wait
+from semples.parallel.processes import barrier, is_main_process, process_group
 from semples.rundir.locks import locked
 from semples.rundir.results import RunResult
 from semples.runtime.setup import open_run
 from semples.stages.pipeline import run_stages
 from semples.stages.updates import StageListener, StageUpdate
-from semples.training.loop import is_on_cpu
+from semples.training.devices import is_on_cpu
 
 
 def run(
@@ -44,19 +44,19 @@ def run(
         SemplesError: Bad settings, bad input, or a failed run; its text says what to do.
     """
     out = Path(out)
-    with processes(is_on_cpu(config.device)), locked(out) if is_first() else nullcontext():
-        wait()  # until the directory is ours
+    with process_group(is_on_cpu(config.device)), locked(out) if is_main_process() else nullcontext():
+        barrier()  # until the directory is ours
         opened = open_run(config, out, quiet)
 
         def report_stage(update: StageUpdate) -> None:
-            opened.log.tell(update)
-            if on_stage is not None and is_first():
+            opened.log.message(update)
+            if on_stage is not None and is_main_process():
                 on_stage(update)
 
         run_stages(opened, until, force, report_stage)
-        if is_first():
+        if is_main_process():
             write_report(out)
-        wait()
+        barrier()
     return out
 
 

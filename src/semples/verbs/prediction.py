@@ -22,7 +22,7 @@ from semples.models.segmentation import is_model_folder, load_segmentation_netwo
 from semples.records import Sample
 from semples.rundir.layout import RunDirectory, model_folder, skipped_images
 from semples.runtime.image_checks import checking_images, record_skipped
-from semples.training.loop import is_on_cpu
+from semples.training.devices import is_on_cpu
 from semples.training.progress import TrainingLog
 
 _SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))

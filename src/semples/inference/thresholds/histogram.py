@@ -10,7 +10,7 @@ from torch import Tensor
 
 from semples.inference.thresholds.base import Criterion, ImageMaps
 from semples.method.thresholds import LEVELS, li_costs, otsu_costs
-from semples.parallel.processes import summed
+from semples.parallel.processes import all_reduce_sum
 
 
 class HistogramCriterion(Criterion):
@@ -48,4 +48,4 @@ def value_histogram(maps: Iterable[ImageMaps], device: torch.device) -> Tensor:
         if len(image.cams):
             levels = (image.cams.amax(0) * (LEVELS - 1)).round().long().flatten()
             histogram += torch.bincount(levels, minlength=LEVELS)
-    return summed(histogram)
+    return all_reduce_sum(histogram)

@@ -20,7 +20,7 @@ from semples.method.losses import MatchScore
 from semples.method.masks import masked_regions
 from semples.method.thresholds import CANDIDATES, hard_masks, prompt_costs, shrunk_costs
 from semples.models.vision_language.model import VisionLanguageModel
-from semples.parallel.processes import unshare
+from semples.parallel.processes import unshard
 from semples.records import Sample
 from semples.rundir.threshold import ThresholdChoice
 
@@ -54,7 +54,7 @@ class RegionJudge:
             ]
             for image in maps
         ]
-        return [pair for pairs in unshare(costs) for pair in pairs]
+        return [pair for pairs in unshard(costs) for pair in pairs]
 
     @torch.no_grad()
     def region_features(self, maps: ImageMaps) -> Iterator[tuple[int, Tensor, Tensor]]:

@@ -18,7 +18,7 @@ from semples.files import write_json
 from semples.rundir.locks import locked
 from semples.runtime.run import Run
 from semples.runtime.setup import open_run
-from semples.training.loop import make_accelerator
+from semples.training.devices import make_accelerator
 from semples.verbs.comparison.ablations import ABLATIONS, judge_variants, reference_of
 from semples.verbs.comparison.figure import draw_comparison
 from semples.verbs.comparison.methods import METHODS, Judged, judge_methods

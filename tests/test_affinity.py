@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from semples.method.masks import balance_affinity, region_boxes, spread_cams
+from semples.method.affinity import balance_affinity, region_boxes, spread_cams
 
 torch.set_num_threads(1)
 
@@ -55,7 +55,7 @@ class TestAffinity:
         assert torch.autograd.gradcheck(lambda c, a: spread_cams(c, a, 2, -1.0), (cams, affinity))
 
     def test_an_affinity_of_another_grid_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"affinity has shape \(1, 5, 5\), expected \(1, 4, 4\)"):
+        with pytest.raises(ValueError, match=r"affinity .*\(1, 5, 5\).*\(1, 4, 4\)"):
             spread_cams(torch.zeros(1, 1, 2, 2), torch.ones(1, 5, 5), 1, 0.4)
 
 
