@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from semples.models.generators.cam import CamGenerator
 from semples.models.generators.weaktr.generator import WeakTrGenerator
 from semples.models.loading import load_pretrained, resolve
-from semples.models.vision_language.model import BUNDLED
+from semples.models.vision_language.loading import BUNDLED
 from sizes import IMAGENET, Sizes, build_generator, resnet_50, transformers_model
 
 

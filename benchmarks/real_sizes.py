@@ -27,7 +27,8 @@ from semples.inference.cams import multiscale_cams
 from semples.method.losses import MatchScore, prompt_loss
 from semples.models.generators.weaktr.generator import WeakTrGenerator, build_weaktr
 from semples.models.prompt_bank import PromptBank
-from semples.models.vision_language.model import STATISTICS, VisionLanguageModel
+from semples.models.vision_language.clip import ClipAdapter
+from semples.models.vision_language.model import VisionLanguageModel
 from semples.stages.guided import GuidedStep, with_pairs
 from semples.training.loop import peak_memory_mb
 
@@ -40,7 +41,7 @@ def build_clip() -> VisionLanguageModel:
     letters = [*map(chr, range(ord("a"), ord("z") + 1)), "."]
     names = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     tokenizer = CLIPTokenizer(vocab={name: i for i, name in enumerate(names)}, merges=[], model_max_length=77)
-    return VisionLanguageModel(CLIPModel(CLIPConfig()), tokenizer, *STATISTICS["clip"])
+    return VisionLanguageModel(ClipAdapter(CLIPModel(CLIPConfig()), tokenizer), ClipAdapter.mean, ClipAdapter.std)
 
 
 def build_weaktr_generator() -> WeakTrGenerator:

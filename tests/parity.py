@@ -26,7 +26,8 @@ from semples.method.masks import label_map, masked_regions, positive_pairs, soft
 from semples.method.metrics import ConfusionMatrix, early_stopping_best
 from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions, build_weaktr
 from semples.models.generators.weaktr.weights import load_weaktr_checkpoint
-from semples.models.vision_language.model import PromptStop, VisionLanguageModel, load_vision_language_model
+from semples.models.vision_language.loading import load_vision_language_model
+from semples.models.vision_language.model import PromptStop, VisionLanguageModel
 
 AS_THEY_ARE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 """Mean and deviation of models whose input the fixture has normalised already."""

@@ -28,7 +28,8 @@ from corpus import CONTEXT, OBJECT, Captioned
 from pretraining import balanced_accuracy, build_parser, optimise, read_scenes, save_model
 from rendering import as_pixels, random_shift, resize
 from semples.data.scenes import CONTEXTS, OBJECTS
-from semples.models.vision_language.model import VisionLanguageModel, load_vision_language_model
+from semples.models.vision_language.loading import load_vision_language_model
+from semples.models.vision_language.model import VisionLanguageModel
 
 IMAGE_SIZE, SMALL_SIZE, PATCH_SIZE = 96, 64, 8
 WORDS = (*OBJECTS, *CONTEXTS)

@@ -14,9 +14,9 @@ from semples.inference.cams import multiscale_cams, read_cams, size_batches, tag
 from semples.models.generators.base import MaskGenerator, MaskGeneratorOutput
 from semples.models.generators.clip import ClipGenerator
 from semples.models.generators.weaktr.generator import build_weaktr
-from semples.models.vision_language.model import load_vision_language_model
+from semples.models.vision_language.loading import load_vision_language_model
+from semples.models.vision_language.vocabulary import candidate_words, nearest_words
 from semples.records import Sample
-from semples.runtime.vocabulary import candidate_words, nearest_words
 from semples.stages.guided import count_pairs, with_pairs
 from semples.stages.prompt_learning import CachedBackgrounds
 from semples.stages.segment import _random_crop

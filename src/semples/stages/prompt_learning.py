@@ -21,9 +21,10 @@ from semples.method.masks import masked_regions, positive_pairs, soft_masks
 from semples.models.generators.base import MaskGenerator
 from semples.models.prompt_bank import PromptBank
 from semples.models.vision_language.model import VisionLanguageModel
+from semples.models.vision_language.vocabulary import nearest_words
 from semples.parallel.processes import is_first, share, unshare
 from semples.runtime.run import PROMPTS_FILE, Run, fitting, save_tensors
-from semples.runtime.vocabulary import nearest_words, word_features
+from semples.runtime.vocabulary import word_features
 from semples.training.loop import StepResult, fit, set_seed
 
 PROMPT_EPS = 1e-4

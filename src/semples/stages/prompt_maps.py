@@ -9,7 +9,6 @@ from semples.data.subsets import evenly
 from semples.inference.cams import image_labels
 from semples.method.masks import upsample_cams
 from semples.models.generators.clip import grad_cams
-from semples.models.vision_language.towers import cut_forward
 from semples.parallel.processes import share
 from semples.runtime.run import Run, save_tensors
 
@@ -30,7 +29,7 @@ def prompt_maps(run: Run) -> None:
         sample = run.dataset.train[index]
         pixels = to_pixels(run.train_images[index])[None].to(run.device)
         labels = image_labels([sample.tags], run.num_classes).to(run.device)
-        cut = cut_forward(vision_language, pixels)
+        cut = vision_language.cut(pixels)
         maps = grad_cams(cut, prompts, texts, labels, vision_language.logit_scale)
         classes = torch.tensor(sample.tags, dtype=torch.int64)
         at_size = upsample_cams(maps, sample.size, align_corners=False)[0, classes.to(run.device)]

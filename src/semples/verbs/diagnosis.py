@@ -23,7 +23,7 @@ from semples.errors import ConfigError, SemplesError
 from semples.models import segmentation
 from semples.models.generators.registry import bundled_backbone
 from semples.models.loading import resolve
-from semples.models.vision_language import model as vision_language
+from semples.models.vision_language import loading as vision_language
 from semples.records import Dataset
 from semples.runtime.setup import read_dataset
 from semples.training.loop import is_on_cpu, require_device

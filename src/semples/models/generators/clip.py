@@ -15,8 +15,8 @@ from torch import Tensor
 
 from semples.errors import ConfigError
 from semples.models.generators.base import FoundationGenerator, MaskGeneratorOutput
+from semples.models.vision_language.adapter import CutForward
 from semples.models.vision_language.model import VisionLanguageModel
-from semples.models.vision_language.towers import CutForward, cut_forward
 
 
 class ClipGenerator(FoundationGenerator):
@@ -62,7 +62,7 @@ class ClipGenerator(FoundationGenerator):
         if labels is None:
             raise ValueError("mask generator clip was given no labels, expected [B, K]: present classes compete in it")
         (vision_language,) = self._borrowed
-        cut = cut_forward(vision_language, pixels)
+        cut = vision_language.cut(pixels)
         scale = vision_language.logit_scale
         cams = grad_cams(cut, self.texts, self.backgrounds, labels, scale)
         logits = scale * (cut.features.detach() @ self.texts.T)

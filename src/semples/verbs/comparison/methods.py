@@ -14,7 +14,6 @@ from semples.errors import ConfigError, ModelError
 from semples.files import read_json
 from semples.inference.cams import write_cams
 from semples.models.generators.clip import usable_words
-from semples.models.vision_language.towers import cut_forward
 from semples.runtime.run import Run
 from semples.runtime.threshold_choice import criterion_of
 from semples.stages.evaluation import score_cams, score_masks
@@ -147,7 +146,7 @@ def _why_left_out(name: str, run: Run) -> str | None:
     try:
         _generic_words(run)
         if name == "clip-es":
-            cut_forward(run.vision_language, torch.zeros(1, 3, 64, 64, device=run.device))
+            run.vision_language.cut(torch.zeros(1, 3, 64, 64, device=run.device))
     except (ConfigError, ModelError) as error:
         return str(error)
     return None
