@@ -97,7 +97,7 @@ class Teacher(nn.Module):
         return (self._look(pixels) - self.mean) / self.std
 
     def _look(self, pixels: Tensor) -> Tensor:
-        normalised = (pixels - self.model.mean) / self.model.std
+        normalised = self.model.normalize_pixels(pixels)
         features: Tensor = self.model.model.vision_model(pixel_values=normalised).last_hidden_state
         tokens = features.flatten(2).transpose(1, 2)
         return torch.cat([tokens, F.normalize(tokens, dim=-1) @ self.texts.T], dim=-1)

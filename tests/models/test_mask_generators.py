@@ -112,7 +112,7 @@ def test_images_of_one_pixel_across_have_features(kind: str, tmp_path: Path) -> 
 
 def test_a_stride_that_cannot_be_had_says_which_can(tmp_path: Path) -> None:
     folder = str(save_backbone(tmp_path, "vit"))
-    with pytest.raises(ModelError, match="has 8 and cannot be changed to that: set it to 8 or null"):
+    with pytest.raises(ModelError, match=r"mask_generator\.output_stride: .*from 8 to 4; set it to 8 or null"):
         load_backbone(folder, 4)
 
 

@@ -103,10 +103,10 @@ class TestContract:
 
     def test_images_are_normalised_with_the_checkpoints_own_mean(self, folder: str) -> None:
         generator = build(folder)
-        assert generator.mean.flatten().tolist() == pytest.approx(MEAN)
-        assert generator.std.flatten().tolist() == pytest.approx(STD)
+        assert generator.normalize_pixels.mean.flatten().tolist() == pytest.approx(MEAN)
+        assert generator.normalize_pixels.std.flatten().tolist() == pytest.approx(STD)
         pixels = torch.rand(1, 3, SIDE, SIDE)
-        tokens, _ = generator.trunk.embed((pixels - generator.mean) / generator.std)
+        tokens, _ = generator.trunk.embed(generator.normalize_pixels(pixels))
         for layer in generator.trunk.layers:
             tokens = layer(tokens)
         torch.testing.assert_close(generator.trace(pixels).tokens, tokens)
@@ -126,7 +126,7 @@ class TestClassTokens:
         own: Any = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
         generator, pixels = build(folder, classes=1), torch.rand(2, 3, SIDE, SIDE)
         trace = generator.trace(pixels)
-        normalised = (pixels - generator.mean) / generator.std
+        normalised = generator.normalize_pixels(pixels)
         expected = own(pixel_values=normalised, output_hidden_states=True, output_attentions=True)
         torch.testing.assert_close(trace.tokens, expected.hidden_states[-1], atol=1e-5, rtol=0)
         torch.testing.assert_close(trace.attention, torch.stack(expected.attentions), atol=1e-5, rtol=0)

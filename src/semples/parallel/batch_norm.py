@@ -1,4 +1,4 @@
-"""Batch normalisation over the batch that several processes share, and of batches of one value per channel."""
+"""Batch normalization over the batch that several processes share."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from semples.parallel.processes import summed
 
 
 class SharedBatchNorm(_BatchNorm):
-    """Batch normalisation whose statistics, in training, are those of the images of all processes.
+    """Batch normalization that computes its training statistics over the images of all processes.
 
-    Unlike PyTorch's own it works on processors, and can leave out images that only stand in. Where all processes have
-    one value per channel, which has no spread, it uses what it has learned (:func:`spare_single_values`).
+    Unlike PyTorch's own it works on CPUs, and can ignore the placeholder images of a process without a share. If all
+    processes together have one value per channel, which has no spread, it uses its running statistics.
 
     Attributes:
         counts: Whether the images of this process count.
+        handles_single_values: Tells :func:`semples.models.layers.batch_norm.allow_single_values` to leave it alone:
+            only this layer sees how many values the other processes have.
     """
 
     counts = True
+    handles_single_values = True
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise [N, C, ...] by channel."""
+        """Normalize [N, C, ...] by channel."""
         if not self.training:
             return super().forward(x)
         dims = [dim for dim in range(x.ndim) if dim != 1]
@@ -33,18 +36,18 @@ class SharedBatchNorm(_BatchNorm):
         number = summed(number)  # [1]
         mean = self._learned(self.running_mean, number, _total(values.sum(dims) * self.counts) / number)  # [C]
         by_channel = (1, -1, *[1] * (x.ndim - 2))
-        centred = values - mean.view(by_channel)
-        squares = _total(centred.square().sum(dims) * self.counts)
+        centered = values - mean.view(by_channel)
+        squares = _total(centered.square().sum(dims) * self.counts)
         variance = self._learned(self.running_var, number, squares / number)  # [C]
         self._remember(mean.detach(), variance.detach() * number / (number - 1).clamp(min=1), number)
-        normed = centred * (variance + self.eps).rsqrt().view(by_channel)
+        normed = centered * (variance + self.eps).rsqrt().view(by_channel)
         if self.affine:
             normed = normed * self.weight.view(by_channel) + self.bias.view(by_channel)
         return normed.to(x.dtype)
 
     @staticmethod
     def _learned(learned: Tensor | None, number: Tensor, found: Tensor) -> Tensor:
-        """Take what was found in a batch, or in one of a single value per channel what was learned, if there is any."""
+        """Choose a batch statistic, or the running one, if any, where the batch has a single value per channel."""
         return found if learned is None else torch.where(number > 1, found, learned)
 
     @torch.no_grad()
@@ -57,7 +60,7 @@ class SharedBatchNorm(_BatchNorm):
         self.running_var.lerp_(variance, momentum)
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Take every shape: the layer that this one was has seen them."""
+        """Accept every shape: the layer that this one replaces has checked it."""
 
 
 def _total(values: Tensor) -> Tensor:
@@ -66,7 +69,7 @@ def _total(values: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over processes, through which gradients pass: each process gets the sum of theirs."""
+    """Sum over processes that passes gradients on: each process gets the sum of all gradients."""
 
     @staticmethod
     def forward(_: Any, values: Tensor) -> Tensor:
@@ -78,31 +81,8 @@ class _Sum(torch.autograd.Function):
 
 
 def share_batch_norms(module: nn.Module) -> list[SharedBatchNorm]:
-    """Turn the batch normalisations of a module, in place, into such that processes share; return them."""
+    """Replace every batch-norm layer in place with one synchronized across processes, and return them."""
     found = [part for part in module.modules() if isinstance(part, _BatchNorm)]
     for part in found:
         part.__class__ = SharedBatchNorm
     return [part for part in found if isinstance(part, SharedBatchNorm)]
-
-
-def spare_single_values(module: nn.Module) -> None:
-    """Let batch normalisation use what it has learned where a batch has one value per channel, which has no spread.
-
-    That is what a pooling pyramid makes of a batch of one image, such as the last of an epoch may be.
-    """
-    for part in module.modules():
-        if isinstance(part, _BatchNorm):
-            part.register_forward_pre_hook(_into_evaluation)
-
-
-def _into_evaluation(norm: nn.Module, inputs: tuple[Tensor]) -> None:
-    """Evaluate a single value, once; shared ones see for themselves what the other processes have."""
-    if isinstance(norm, SharedBatchNorm) or not norm.training or inputs[0].numel() > inputs[0].shape[1]:
-        return
-    norm.eval()
-
-    def back(*_: object) -> None:
-        norm.train()
-        hook.remove()
-
-    hook = norm.register_forward_hook(back)

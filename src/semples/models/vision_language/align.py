@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semples.models.layers.patches import at_least
+from semples.models.layers.patches import enlarge_to
 from semples.models.vision_language.adapter import Adapter, CutForward
 from semples.models.vision_language.attention import start_gradient
 
@@ -42,7 +42,7 @@ class AlignAdapter(Adapter):
         """Cut behind the last feature map, which is pooled to the feature; images below the stride are enlarged."""
         tower = self.model.vision_model
         with torch.no_grad():
-            pixels = at_least(pixels, 2 * math.prod(tower.config.strides))
+            pixels = enlarge_to(pixels, 2 * math.prod(tower.config.strides))
             maps = tower.encoder(tower.embeddings(pixels)).last_hidden_state  # [B, C, h, w]
             activations = start_gradient(maps.flatten(2).transpose(1, 2))
         with torch.enable_grad():

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semples.models.layers.patches import whole_patches
+from semples.models.layers.patches import resize_to_whole_patches
 from semples.models.vision_language.adapter import Adapter, CutForward
 from semples.models.vision_language.attention import (
     attention_between_patches,
@@ -50,7 +50,7 @@ class ClipAdapter(Adapter):
         have no gradient there.
         """
         tower = self.model.vision_model
-        pixels, grid = whole_patches(pixels, tower.config.patch_size)
+        pixels, grid = resize_to_whole_patches(pixels, tower.config.patch_size)
         with torch.no_grad():
             hidden = tower.pre_layrnorm(tower.embeddings(pixels, interpolate_pos_encoding=True))
             hidden, attentions = run_blocks(tower.encoder.layers[:-1], hidden, grid)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from semples.errors import ModelError
 from semples.models.layers.folding import fold_batch_norms
+from semples.models.layers.normalize import Normalize
 from semples.models.vision_language.adapter import Adapter, CutForward, ScoreKind
 from semples.models.vision_language.vocabulary import WORD_END
 
@@ -37,9 +38,6 @@ class VisionLanguageModel(nn.Module):
             patch.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         adapter: Adapter,
@@ -62,8 +60,7 @@ class VisionLanguageModel(nn.Module):
         self.template = template
         self.image_size = _checked_size(image_size, self.model.config.vision_config)
         """Side in pixels of the square images that the image encoder sees."""
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.normalize_pixels = Normalize(mean, std)
         self.prefix, self.suffix = self._template_tokens()
         if prompt_stop == "bare":
             self.suffix = self._without_word_ends(self.suffix)
@@ -97,7 +94,7 @@ class VisionLanguageModel(nn.Module):
     @property
     def fill(self) -> Tensor:
         """Mean color [3] in [0, 1] that replaces masked-out pixels; it is zero after normalization."""
-        return self.mean.flatten()
+        return self.normalize_pixels.mean.flatten()
 
     @property
     def scale(self) -> float:
@@ -123,7 +120,7 @@ class VisionLanguageModel(nn.Module):
         size = (self.image_size, self.image_size)
         if pixels.shape[-2:] != size:
             pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
-        pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        pixels = self.normalize_pixels(pixels).contiguous(memory_format=torch.channels_last)
         features = self.adapter.image_features(pixels)
         return F.normalize(features, dim=-1) if normalize else features
 
@@ -139,7 +136,7 @@ class VisionLanguageModel(nn.Module):
         Raises:
             ModelError: The image tower lacks a part that the cut needs.
         """
-        return self.adapter.cut((pixels - self.mean) / self.std)
+        return self.adapter.cut(self.normalize_pixels(pixels))
 
     def encode_texts(self, texts: list[str], normalize: bool = True) -> Tensor:
         """Encode N whole texts to features [N, D], truncating texts at the model's length."""
@@ -185,7 +182,7 @@ class VisionLanguageModel(nn.Module):
         return embedding
 
     def _embed_ids(self, ids: list[int]) -> Tensor:
-        return self._embed(torch.tensor([ids], device=self.mean.device))
+        return self._embed(torch.tensor([ids], device=self.fill.device))
 
     def _tokenize(self, texts: list[str]) -> Tensor:
         batch = self.tokenizer(
@@ -196,7 +193,7 @@ class VisionLanguageModel(nn.Module):
             max_length=self._max_length,
             return_tensors="pt",
         )
-        return torch.as_tensor(batch["input_ids"], device=self.mean.device)
+        return torch.as_tensor(batch["input_ids"], device=self.fill.device)
 
     def _template_tokens(self) -> tuple[list[int], list[int]]:
         """Find the token ids before and after the class name: the part that texts of two different names share."""

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semples.errors import ModelError
-from semples.models.layers.patches import whole_patches
+from semples.models.layers.patches import resize_to_whole_patches
 from semples.models.vision_language.adapter import Adapter, CutForward
 from semples.models.vision_language.attention import (
     average_of_last,
@@ -59,7 +59,7 @@ class SiglipAdapter(Adapter):
                 "vision_language.model: this SigLIP has no pooling head, which mask generator clip needs; "
                 "use another model"
             )
-        pixels, grid = whole_patches(pixels, tower.config.patch_size)
+        pixels, grid = resize_to_whole_patches(pixels, tower.config.patch_size)
         with torch.no_grad():
             hidden = tower.embeddings(pixels, interpolate_pos_encoding=True)
             hidden, attentions = run_blocks(tower.encoder.layers, hidden, grid)

@@ -25,6 +25,7 @@ from semples.models.generators.weaktr.transformer import (
     PositionInterpolation,
     run_layer,
 )
+from semples.models.layers.normalize import Normalize
 from semples.models.loading import IMAGENET_MEAN, IMAGENET_STD, image_statistics, load_pretrained, resolve
 
 
@@ -106,8 +107,6 @@ class WeakTrGenerator(MaskGenerator):
     """
 
     divide_by_peak = False
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -123,8 +122,7 @@ class WeakTrGenerator(MaskGenerator):
         self.head = nn.Conv2d(trunk.width, self.num_classes, kernel_size, padding=kernel_size // 2)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(cast(Tensor, self.head.bias))
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.normalize_pixels = Normalize(mean, std)
         self._trunk_is_frozen = False
 
     def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:  # noqa: ARG002
@@ -164,7 +162,7 @@ class WeakTrGenerator(MaskGenerator):
     def _encode(self, pixels: Tensor) -> _Encoded:
         """Run the trunk; without gradients once it is frozen."""
         with torch.no_grad() if self._trunk_is_frozen else nullcontext():
-            hidden, grid = self.trunk.embed((pixels - self.mean) / self.std)
+            hidden, grid = self.trunk.embed(self.normalize_pixels(pixels))
             inputs, pooled = [], []
             for layer in self.trunk.layers:
                 normed, output, hidden = run_layer(layer, hidden)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semples.errors import ModelError
-from semples.models.layers.patches import whole_patches
+from semples.models.layers.patches import resize_to_whole_patches
 
 PositionInterpolation = Literal["exact", "offset"]
 Leftover = Literal["resize", "drop"]
@@ -101,7 +101,7 @@ class ClassTokenTransformer(nn.Module):
         if all(side % patch == 0 for side, patch in sides):
             return pixels
         if self.leftover == "resize":
-            return whole_patches(pixels, self.patch_size)[0]
+            return resize_to_whole_patches(pixels, self.patch_size)[0]
         height, width = (side // patch * patch for side, patch in sides)
         if not height or not width:
             raise ValueError(f"an image of {tuple(pixels.shape[-2:])} pixels came, expected at least {self.patch_size}")
