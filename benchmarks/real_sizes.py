@@ -25,12 +25,13 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from provenance import provenance
 from semples.inference.cams import multiscale_cams
 from semples.method.losses import MatchScore, prompt_loss
-from semples.models.generators.weaktr.generator import WeakTrGenerator, build_weaktr
+from semples.models.generators.weaktr.generator import WeakTrGenerator, assemble_weaktr
 from semples.models.prompt_bank import PromptBank
 from semples.models.vision_language.clip import ClipAdapter
 from semples.models.vision_language.model import VisionLanguageModel
 from semples.stages.guided import GuidedStep, with_pairs
 from semples.training.loop import peak_memory_mb
+from sizes import IMAGENET, deit_small
 
 CLASSES, BATCH, SIDE, PROMPT_LENGTH, PROMPT_BATCH = 20, 8, 224, 30, 128
 USES = ("match", "prompts", "refine", "inference")
@@ -46,7 +47,7 @@ def build_clip() -> VisionLanguageModel:
 
 def build_weaktr_generator() -> WeakTrGenerator:
     """WeakTr on a DeiT-S of random weights, all of it in training as in stage 0."""
-    return build_weaktr(CLASSES, image_size=SIDE, patch_size=16, width=384, depth=12, heads=6, mlp_width=1536).train()
+    return assemble_weaktr(deit_small(), CLASSES, IMAGENET).train()
 
 
 def build_generator() -> WeakTrGenerator:

@@ -13,7 +13,6 @@ from semples.errors import RunError
 from semples.inference.cams import multiscale_cams, read_cams, size_batches, tagged_cams
 from semples.models.generators.base import MaskGenerator, MaskGeneratorOutput
 from semples.models.generators.clip import ClipGenerator
-from semples.models.generators.weaktr.generator import build_weaktr
 from semples.models.vision_language.loading import load_vision_language_model
 from semples.models.vision_language.vocabulary import candidate_words, nearest_words
 from semples.records import Sample
@@ -22,6 +21,7 @@ from semples.stages.prompt_learning import CachedBackgrounds
 from semples.stages.segment import _random_crop
 from semples.verbs.comparison import paired_difference
 from tiny import save_clip
+from weaktr_support import build_weaktr
 
 torch.set_num_threads(1)
 
