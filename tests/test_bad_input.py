@@ -80,7 +80,7 @@ def run(root: Path, *more: str) -> int:
         (replace_in_tags("3.jpg", "9.jpg"), (), "9.jpg"),
         (replace_in_tags("3.jpg", "../3.jpg"), (), "tags.csv"),
         (empty_file, (), "1.jpg"),
-        (None, ("--mask_generator.backbone", "/no/such/folder"), "/no/such/folder is not there"),
+        (None, ("--mask_generator.backbone", "/no/such/folder"), "/no/such/folder: "),
     ],
 )
 def test_one_line_and_nothing_written(

@@ -62,7 +62,7 @@ def test_extras_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_weights_by_folder_and_by_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (found,) = find("segment.model", tmp_path, segment__model=str(tmp_path / "lost"))
     assert found.state == "problem"
-    assert "is not there: give a folder in transformers format or a hub name" in found.found
+    assert f"{tmp_path / 'lost'}: there is no such model folder" in found.found
     (tmp_path / "tiny.json").write_text("{}")
     (config,) = find("segment.model", tmp_path, segment__model=str(tmp_path / "tiny.json"))
     assert (config.state, config.found.partition(", ")[2]) == ("ok", "a config without weights: all start at random")

@@ -127,7 +127,7 @@ def test_nothing_is_written_on_bad_input(model: Path, tmp_path: Path, given: lis
 
 def test_a_place_without_model_and_a_file_in_the_way(model: Path, tmp_path: Path) -> None:
     path = photograph(tmp_path / "a.jpg")
-    with pytest.raises(ModelError, match="holds no model"):
+    with pytest.raises(ModelError, match=r": holds no model"):
         predict(tmp_path, [path], tmp_path / "out")
     with pytest.raises(DataError, match=r"a\.jpg is a file: give a folder for the results"):
         predict(model, [path], path)

@@ -186,13 +186,13 @@ class TestNetwork:
         self, monkeypatch: pytest.MonkeyPatch, without_network: list[object]
     ) -> None:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        with pytest.raises(ModelError, match=r"cannot load nobody/nothing: .*HF_HUB_OFFLINE is set: give a local"):
+        with pytest.raises(ModelError, match=r"nobody/nothing: .*HF_HUB_OFFLINE"):
             load_vision_language_model("nobody/nothing")
         assert without_network == []
 
 
 def test_a_missing_folder_is_named() -> None:
-    with pytest.raises(ModelError, match="/no/such/model is not there"):
+    with pytest.raises(ModelError, match=r"^/no/such/model: .*hub name"):
         load_vision_language_model("/no/such/model")
 
 
@@ -201,7 +201,7 @@ def test_an_empty_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = save_clip(tmp_path)
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "CLIPTokenizer"}')
-    with pytest.raises(ModelError, match="has 2 tokens, but its text encoder 13: put the tokenizer files of that"):
+    with pytest.raises(ModelError, match=rf"{tmp_path}: the tokenizer has 2 tokens, .*\b13\b.*tokenizer files"):
         load_vision_language_model(str(folder))
 
 
@@ -212,7 +212,7 @@ def test_a_wrong_tokenizer_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"sailing"', '"x0"').replace('"<unk>": 3', '"<unk>": 3'))
     config = folder / "config.json"
     config.write_text(config.read_text().replace('"vocab_size": 13', '"vocab_size": 99'))
-    with pytest.raises(ModelError, match=r"cannot load|has 13 tokens, but its text encoder 99"):
+    with pytest.raises(ModelError, match=r"cannot load|tokenizer has 13 tokens, .*\b99\b"):
         load_vision_language_model(str(folder))
 
 
