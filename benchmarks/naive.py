@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from semples.models.generators.cam import CamGenerator
 from semples.models.generators.weaktr.generator import WeakTrGenerator
 from semples.models.loading import load_pretrained, resolve
-from semples.models.vision_language.model import BUNDLED
+from semples.models.vision_language.loading import BUNDLED
 from sizes import IMAGENET, Sizes, build_generator, resnet_50, transformers_model
 
 
@@ -91,7 +91,7 @@ class StackedWeakTr(nn.Module):
         """Compute the fine CAMs [B, K, h, w]."""
         generator, layers = self.generator, cast(list[Any], self.generator.trunk.layers)
         with torch.no_grad():
-            hidden, grid = generator.trunk.embed((pixels - generator.mean) / generator.std)
+            hidden, grid = generator.trunk.embed(generator.normalize_pixels(pixels))
             maps, pooled = [], []
             for layer in layers:
                 output, attention = layer.attention(layer.layernorm_before(hidden))
@@ -142,7 +142,8 @@ def build_naive_generator(sizes: Sizes) -> Generator:
     if sizes.is_real:
         return PlainCam(resnet_50(), generator.head, IMAGENET)
     tower = load_pretrained("AutoModel", resolve("bundled", BUNDLED)).vision_model
-    mean, std = generator.backbone.mean, generator.backbone.std
+    normalize = generator.backbone.normalize_pixels
+    mean, std = normalize.mean, normalize.std
     return PlainCam(tower, generator.head, (tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())))
 
 

@@ -25,11 +25,13 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from provenance import provenance
 from semples.inference.cams import tagged_cams
 from semples.method.losses import MatchScore, prompt_loss
-from semples.models.generators.weaktr.generator import WeakTrGenerator, build_weaktr
+from semples.models.generators.weaktr.generator import WeakTrGenerator, assemble_weaktr
 from semples.models.prompt_bank import PromptBank
-from semples.models.vision_language.model import STATISTICS, VisionLanguageModel
+from semples.models.vision_language.clip import ClipAdapter
+from semples.models.vision_language.model import VisionLanguageModel
 from semples.stages.guided import GuidedStep, with_pairs
 from semples.training.devices import peak_memory_mb
+from sizes import IMAGENET, deit_small
 
 CLASSES, BATCH, SIDE, PROMPT_LENGTH, PROMPT_BATCH = 20, 8, 224, 30, 128
 USES = ("match", "prompts", "refine", "inference")
@@ -40,12 +42,12 @@ def build_clip() -> VisionLanguageModel:
     letters = [*map(chr, range(ord("a"), ord("z") + 1)), "."]
     names = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     tokenizer = CLIPTokenizer(vocab={name: i for i, name in enumerate(names)}, merges=[], model_max_length=77)
-    return VisionLanguageModel(CLIPModel(CLIPConfig()), tokenizer, *STATISTICS["clip"])
+    return VisionLanguageModel(ClipAdapter(CLIPModel(CLIPConfig()), tokenizer), ClipAdapter.mean, ClipAdapter.std)
 
 
 def build_weaktr_generator() -> WeakTrGenerator:
     """WeakTr on a DeiT-S of random weights, all of it in training as in stage 0."""
-    return build_weaktr(CLASSES, image_size=SIDE, patch_size=16, width=384, depth=12, heads=6, mlp_width=1536).train()
+    return assemble_weaktr(deit_small(), CLASSES, IMAGENET).train()
 
 
 def build_generator() -> WeakTrGenerator:

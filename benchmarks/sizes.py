@@ -29,7 +29,8 @@ from semples.models.generators.cam import CamGenerator
 from semples.models.generators.weaktr.generator import assemble_weaktr
 from semples.models.layers.folding import fold_batch_norms
 from semples.models.loading import IMAGENET_MEAN, IMAGENET_STD, load_pretrained, load_tokenizer, resolve
-from semples.models.vision_language.model import BUNDLED, STATISTICS, VisionLanguageModel
+from semples.models.vision_language.loading import ADAPTERS, BUNDLED
+from semples.models.vision_language.model import VisionLanguageModel
 
 IMAGENET = (IMAGENET_MEAN, IMAGENET_STD)
 COMMON = 22.0
@@ -97,20 +98,26 @@ def transformers_model(sizes: Sizes) -> tuple[Any, Any, tuple[tuple[float, ...],
     if not sizes.is_real:
         source = resolve("bundled", BUNDLED)
         model = load_pretrained("AutoModel", source)
-        return model.eval(), load_tokenizer(source, model.config.text_config.vocab_size), STATISTICS["align"]
+        return model.eval(), load_tokenizer(source, model.config.text_config.vocab_size), _statistics(model)
     torch.manual_seed(0)
     tokenizer = _word_tokenizer(sizes.names)
     text = {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.bos_token_id, "pad_token_id": 0}
     vision = {"patch_size": 16 if sizes.vision_language == "b16" else 32}
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision)).eval()
     _share_a_direction(model)
-    return model, tokenizer, STATISTICS["clip"]
+    return model, tokenizer, _statistics(model)
+
+
+def _statistics(model: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    adapter = ADAPTERS[model.config.model_type]
+    return adapter.mean, adapter.std
 
 
 def build_vision_language(sizes: Sizes) -> VisionLanguageModel:
     """The frozen vision-language model as the stages use it."""
     model, tokenizer, statistics = transformers_model(sizes)
-    return VisionLanguageModel(model, tokenizer, *statistics, score="cosine")
+    adapter = ADAPTERS[model.config.model_type](model, tokenizer)
+    return VisionLanguageModel(adapter, *statistics, score="cosine")
 
 
 def build_generator(sizes: Sizes) -> MaskGenerator:

@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from provenance import provenance
-from semples.models.generators.weaktr.generator import WeakTrGenerator, build_weaktr
+from semples.models.generators.weaktr.generator import WeakTrGenerator, assemble_weaktr
+from sizes import IMAGENET, deit_small
 
 FORMS, USES = ("lean", "plain"), ("inference", "frozen step", "full step")
 
@@ -34,7 +35,7 @@ FORMS, USES = ("lean", "plain"), ("inference", "frozen step", "full step")
 def build(form: str) -> WeakTrGenerator:
     """Make the generator; for the plain form with layers that hand their attention maps out."""
     torch.manual_seed(0)
-    generator = build_weaktr(20, image_size=224, patch_size=16, width=384, depth=12, heads=6, mlp_width=1536)
+    generator = assemble_weaktr(deit_small(), 20, IMAGENET)
     if form == "plain":
         generator.trunk.attentions[0].config._attn_implementation = "eager"  # one config, shared by all layers
     generator(torch.rand(1, 3, 32, 32))

@@ -25,9 +25,11 @@ from semples.inference.cams import merged_cams
 from semples.method.losses import MatchScore, cosine, match_loss, prompt_loss, suppress_loss, total
 from semples.method.masks import masked_regions, positive_pairs, soft_masks, upsample_cams
 from semples.method.metrics import ConfusionMatrix
-from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions, build_weaktr
+from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions
 from semples.models.generators.weaktr.weights import load_weaktr_checkpoint
-from semples.models.vision_language.model import PromptStop, VisionLanguageModel, load_vision_language_model
+from semples.models.vision_language.loading import load_vision_language_model
+from semples.models.vision_language.model import PromptStop, VisionLanguageModel
+from weaktr_support import GOLDEN_NAMES, build_weaktr, trace
 
 AS_THEY_ARE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 """Mean and deviation of models whose input the fixture has normalised already."""
@@ -112,7 +114,7 @@ class Golden:
                 leftover="drop",
             ),
         )
-        load_weaktr_checkpoint(self.folder / "weights" / "mask_generator.safetensors", generator, layout="plain")
+        load_weaktr_checkpoint(self.folder / "weights" / "mask_generator.safetensors", generator, GOLDEN_NAMES)
         generator.freeze_trunk()
         return generator.eval()
 
@@ -159,16 +161,17 @@ def generator_outputs(golden: Golden) -> Tensors:
     for name in golden.tensors:
         if not (name.startswith("in.mg.") and name.endswith(".input")):
             continue
-        trace, output = generator.trace(golden.tensors[name]), generator(golden.tensors[name])
+        pixels = golden.tensors[name]
+        intermediate, output = trace(generator, pixels), generator(pixels)
         assert output.affinity is not None
         steps = {
-            "attn_out": trace.attention_outputs,
-            "attn_first_image": trace.attention[:, 0],
-            "fusion_weight": trace.gates,
-            "tokens": trace.tokens,
-            "coarse_map": trace.coarse_map,
-            "class_attn": trace.class_attention,
-            "cam": trace.cams,
+            "attn_out": intermediate.attention_outputs,
+            "attn_first_image": intermediate.attention[:, 0],
+            "fusion_weight": intermediate.gates,
+            "tokens": intermediate.tokens,
+            "coarse_map": intermediate.coarse_map,
+            "class_attn": intermediate.class_attention,
+            "cam": intermediate.cams,
             "patch_attn": output.affinity,
             "fine_cam": output.cams,
             "class_logits": output.logits["class_token"],

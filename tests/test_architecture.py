@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors", "files"},
     "rundir": {*FOUNDATION},
     "data": {*FOUNDATION},
-    "models": {"errors", "records", "parallel"},
+    "models": {"errors", "records"},
     "training": {"errors", "files", "method", "parallel", "records", "rundir"},
     "inference": {*FOUNDATION, "method", "models", "parallel", "rundir"},
     "runtime": {*FOUNDATION, "config", "data", "method", "models", "parallel", "training", "inference", "rundir"},

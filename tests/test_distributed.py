@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader
 
 from launch import finish, start
 from semples.cli import main
-from semples.parallel.batch_norm import SynchronizedBatchNorm, accept_single_values, synchronize_batch_norms
+from semples.models.layers.batch_norm import allow_single_values
+from semples.parallel.batch_norm import SynchronizedBatchNorm, synchronize_batch_norms
 from semples.parallel.batches import MicroBatchCollate, ShardedBatchSampler
 from semples.parallel.processes import (
     all_gather,
@@ -169,7 +170,7 @@ def test_shared_batch_statistics_of_one_process_are_pytorchs() -> None:
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_single_value_per_channel_is_normalised_as_learned_and_teaches_nothing(shared: bool) -> None:
     norms = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
-    accept_single_values(norms)
+    allow_single_values(norms)
     if shared:
         synchronize_batch_norms(norms)
     torch.manual_seed(0)

@@ -22,7 +22,7 @@ from semples.config.loading import SETTING_KEYS, load_config
 from semples.data.custom import read_own
 from semples.errors import ConfigError
 from semples.models.generators.registry import BY_NAME, mask_generator_class
-from semples.models.vision_language.model import KINDS, load_vision_language_model
+from semples.models.vision_language.loading import KINDS, load_vision_language_model
 
 torch.set_num_threads(1)
 SOURCE = REPOSITORY / "src" / "semples"

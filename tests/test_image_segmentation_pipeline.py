@@ -67,7 +67,7 @@ def looked_at_once(network: SegmentationNetwork, image: NDArray[np.uint8]) -> ND
     """Labels of the image at short side 48, scaled by Pillow, without its mirror image."""
     scaled = Image.fromarray(image).resize((48, 72), Image.Resampling.BILINEAR)
     with torch.no_grad():
-        logits = network.model(pixel_values=(to_pixels(np.asarray(scaled))[None] - network.mean) / network.std).logits
+        logits = network.model(pixel_values=network.normalize_pixels(to_pixels(np.asarray(scaled))[None])).logits
     return np.asarray(F.interpolate(logits, (96, 64), mode="bilinear", align_corners=False).argmax(1)[0])
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from conftest import find_shared_data
 from parity import Check, Golden, all_outputs, compare, main, run_checks
-from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions, build_weaktr
-from semples.models.generators.weaktr.weights import PLAIN
+from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions
+from weaktr_support import GOLDEN_NAMES, build_weaktr
 
 torch.set_num_threads(1)
 
@@ -82,7 +82,7 @@ def plain_weights(generator: WeakTrGenerator) -> dict[str, Tensor]:
     state, depth = generator.state_dict(), len(generator.trunk.layers)
     return {
         theirs.replace("{i}", str(i)): torch.cat([state[name.replace("{i}", str(i))] for name in ours])
-        for theirs, ours in PLAIN.items()
+        for theirs, ours in GOLDEN_NAMES.items()
         for i in range(depth if "{i}" in theirs else 1)
     }
 

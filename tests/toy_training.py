@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from semples.errors import RunError
-from semples.parallel.batch_norm import accept_single_values
+from semples.models.layers.batch_norm import allow_single_values
 from semples.parallel.processes import (
     all_gather,
     all_reduce_sum,
@@ -67,7 +67,7 @@ class Toy(nn.Module):
         super().__init__()
         self.frozen = nn.Linear(4, 4).requires_grad_(False)
         self.norm = nn.BatchNorm1d(4) if norm else nn.Identity()
-        accept_single_values(self.norm)
+        allow_single_values(self.norm)
         self.head, self.idle = nn.Linear(4, 2), nn.Linear(4, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

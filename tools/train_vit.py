@@ -28,7 +28,8 @@ from corpus import CONTEXT, OBJECT, Captioned
 from pretraining import balanced_accuracy, build_parser, optimise, read_scenes, save_model
 from rendering import as_pixels, random_shift, resize
 from semples.data.scenes import CONTEXTS, OBJECTS
-from semples.models.vision_language.model import VisionLanguageModel, load_vision_language_model
+from semples.models.vision_language.loading import load_vision_language_model
+from semples.models.vision_language.model import VisionLanguageModel
 
 IMAGE_SIZE, SMALL_SIZE, PATCH_SIZE = 96, 64, 8
 WORDS = (*OBJECTS, *CONTEXTS)
@@ -96,7 +97,7 @@ class Teacher(nn.Module):
         return (self._look(pixels) - self.mean) / self.std
 
     def _look(self, pixels: Tensor) -> Tensor:
-        normalised = (pixels - self.model.mean) / self.model.std
+        normalised = self.model.normalize_pixels(pixels)
         features: Tensor = self.model.model.vision_model(pixel_values=normalised).last_hidden_state
         tokens = features.flatten(2).transpose(1, 2)
         return torch.cat([tokens, F.normalize(tokens, dim=-1) @ self.texts.T], dim=-1)

@@ -14,8 +14,10 @@ from transformers import AutoModel
 from semples.errors import ConfigError, ModelError
 from semples.models.generators.clip import ClipGenerator, grad_cams
 from semples.models.generators.registry import mask_generator_class
-from semples.models.vision_language.model import VisionLanguageModel, load_vision_language_model
-from semples.models.vision_language.towers import CutForward, attention_between_patches, cut_forward
+from semples.models.vision_language.adapter import CutForward
+from semples.models.vision_language.attention import attention_between_patches
+from semples.models.vision_language.loading import load_vision_language_model
+from semples.models.vision_language.model import VisionLanguageModel
 from tiny import MEAN, STD, VISION_LANGUAGE, save_clip, save_siglip
 
 torch.set_num_threads(1)
@@ -39,18 +41,18 @@ def random_image(height: int = 48, width: int = 32, batch: int = 2) -> Tensor:
 class TestCut:
     def test_the_two_halves_are_the_whole_tower(self, model: VisionLanguageModel) -> None:
         pixels = random_image(24, 24)
-        torch.testing.assert_close(cut_forward(model, pixels).features, model.encode_images(pixels), atol=1e-5, rtol=0)
+        torch.testing.assert_close(model.cut(pixels).features, model.encode_images(pixels), atol=1e-5, rtol=0)
 
     def test_any_size_is_seen_with_whole_patches(self, model: VisionLanguageModel) -> None:
-        grid = cut_forward(model, random_image(53, 29)).grid
+        grid = model.cut(random_image(53, 29)).grid
         assert grid == ((13, 7) if model.kind == "align" else (7, 4))
-        narrow = cut_forward(model, random_image(1, 50))
+        narrow = model.cut(random_image(1, 50))
         assert narrow.grid == ((1, 12) if model.kind == "align" else (1, 6))
         assert narrow.features.isfinite().all()
 
     def test_gradients_reach_every_patch_and_no_weight(self, model: VisionLanguageModel) -> None:
         with torch.no_grad():
-            cut = cut_forward(model, random_image())
+            cut = model.cut(random_image())
         cut.features[:, 0].sum().backward()
         patches = cut.grid[0] * cut.grid[1]
         assert cut.activations.grad is not None
@@ -58,7 +60,7 @@ class TestCut:
         assert all(weight.grad is None for weight in model.parameters())
 
     def test_attention_lies_between_patches_alone(self, model: VisionLanguageModel) -> None:
-        cut = cut_forward(model, random_image())
+        cut = model.cut(random_image())
         if model.kind == "align":
             assert cut.affinity is None
         else:
@@ -71,8 +73,8 @@ class TestCut:
         folder = save_siglip(tmp_path)
         headless = load_vision_language_model(str(folder))
         headless.model.vision_model.head = None
-        with pytest.raises(ModelError, match="no pooling head"):
-            cut_forward(headless, random_image())
+        with pytest.raises(ModelError, match=r"vision_language\.model: .*pooling head"):
+            headless.cut(random_image())
 
 
 def test_attention_is_that_of_transformers(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ def test_attention_is_that_of_transformers(tmp_path: Path) -> None:
         block = reference.encoder.layers[1]
         found = attention_between_patches(block.self_attn, block.layer_norm1(output.hidden_states[1]), (3, 3))
         torch.testing.assert_close(found, output.attentions[1].mean(1)[:, 1:, 1:])
-        cut = cut_forward(load_vision_language_model(str(folder)), random_image(24, 24))
+        cut = load_vision_language_model(str(folder)).cut(random_image(24, 24))
     assert cut.affinity is not None
     torch.testing.assert_close(cut.affinity, torch.stack(output.attentions).mean((0, 2))[:, 1:, 1:])
 
@@ -105,7 +107,7 @@ class TestGradCam:
         """Against the definition: softmax score, autograd, spatial mean, weighted sum, ReLU; then the peak is 1."""
         texts, backgrounds = model.encode_classes(list(NAMES)), model.encode_classes(list(BACKGROUNDS))
         labels = torch.tensor([[1.0, 1.0], [0.0, 1.0]])
-        cut = cut_forward(model, random_image())
+        cut = model.cut(random_image())
         cams = grad_cams(cut, texts, backgrounds, labels, 5.0)
         patches = cut.activations[:, -cut.grid[0] * cut.grid[1] :]
         for image, class_ in ((0, 0), (0, 1), (1, 1)):
@@ -153,7 +155,7 @@ class TestGenerator:
         assert not torch.allclose(before, generator(random_image(), labels).cams, atol=1e-3)
 
     def test_without_labels_it_says_what_it_needs(self, generator: ClipGenerator) -> None:
-        with pytest.raises(ValueError, match=r"given no labels, expected \[B, K\]"):
+        with pytest.raises(ValueError, match=r"labels is None, expected \[B, K\]"):
             generator(random_image())
 
     def test_its_state_is_the_backgrounds(self, model: VisionLanguageModel) -> None:
@@ -169,5 +171,5 @@ class TestGenerator:
     def test_class_names_and_unknown_words_are_no_backgrounds(self, model: VisionLanguageModel) -> None:
         generator = ClipGenerator(model, NAMES, ["Cat", "grass", "submarine", "grass"])
         torch.testing.assert_close(generator.backgrounds, model.encode_classes(["grass"]))
-        with pytest.raises(ConfigError, match=r"background_words: of cat, submarine .* give words for backgrounds"):
+        with pytest.raises(ConfigError, match=r"mask_generator\.background_words: .*'cat', 'submarine'"):
             ClipGenerator(model, NAMES, ["cat", "submarine"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +16,11 @@ from torch.utils.data import DataLoader
 import tiny
 from semples.errors import ModelError
 from semples.inference.label_maps import predict_labels
+from semples.models.layers.patches import resize_to_whole_patches
 from semples.models.segmentation import (
     Inference,
     SegmentationNetwork,
-    _whole_patches,
+    _patch_side,
     build_segmentation_network,
     has_weights,
     load_segmentation_network,
@@ -92,7 +94,7 @@ def test_weights_of_another_format_are_no_config(tmp_path: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"")
     assert has_weights(str(folder))
     assert has_weights("nobody/on-the-hub")
-    with pytest.raises(ModelError, match="cannot load"):
+    with pytest.raises(ModelError, match=rf"cannot load {folder}: "):
         build_segmentation_network(str(folder), NAMES, 32)
 
 
@@ -113,7 +115,7 @@ def test_a_config_of_something_else_is_told(tmp_path: Path) -> None:
 def test_a_spoiled_inference_file_is_told(text: str, tmp_path: Path) -> None:
     save_network(tmp_path)
     (tmp_path / "inference.json").write_text(text)
-    with pytest.raises(ModelError, match=r"inference.json does not say how to predict, .* delete it to predict at"):
+    with pytest.raises(ModelError, match=rf"inference\.json: {re.escape(repr(text))} .*delete it"):
         load_segmentation_network(tmp_path)
 
 
@@ -130,9 +132,21 @@ def save_network(folder: Path) -> None:
 
 def test_sides_become_whole_patches() -> None:
     def size(patch: object, height: int, width: int) -> tuple[int, ...]:
-        return tuple(_whole_patches(torch.zeros(1, 3, height, width), SimpleNamespace(patch_size=patch)).shape[2:])
+        side = _patch_side(SimpleNamespace(patch_size=patch))
+        pixels, grid = resize_to_whole_patches(torch.zeros(1, 3, height, width), side)
+        assert (grid[0] * side, grid[1] * side) == pixels.shape[2:]
+        return tuple(pixels.shape[2:])
 
     assert size(16, 32, 48) == (32, 48)
     assert size(16, 39, 41) == (32, 48)
     assert size(16, 3, 100) == (16, 96)
     assert size([3, 3], 39, 41) == (39, 41)
+
+
+def test_antialiasing_smooths_images_that_shrink() -> None:
+    """Without it, 4 columns are read at (i + 0.5) * 4 / 3 - 0.5 for 3, the last one at 2.8333."""
+    edge = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(1, 1, 3, 4)
+    plain, _ = resize_to_whole_patches(edge, 3, antialias=False)
+    smooth, _ = resize_to_whole_patches(edge, 3)
+    assert plain[0, 0, 0].tolist() == pytest.approx([0.0, 0.0, 0.8333], abs=1e-4)
+    assert not torch.allclose(plain, smooth, atol=1e-2)

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from transformers import AutoModel, AutoTokenizer
 
 from semples.errors import ModelError
-from semples.models.vision_language.model import VisionLanguageModel, load_vision_language_model
+from semples.models.vision_language.loading import load_vision_language_model
+from semples.models.vision_language.model import VisionLanguageModel
 from tiny import MEAN, STD, VISION_LANGUAGE, save_backbone, save_clip, save_naflex, save_siglip
 
 torch.set_num_threads(1)
@@ -125,14 +126,14 @@ def test_it_never_leaves_evaluation_mode(model: VisionLanguageModel) -> None:
 
 
 def test_too_long_prompts_name_the_room(model: VisionLanguageModel) -> None:
-    with pytest.raises(ModelError, match=f"room for {model.longest_prompt}"):
+    with pytest.raises(ModelError, match=rf"prompts\.length: {model.longest_prompt + 1} .*{model.longest_prompt}"):
         model.encode_prompts(torch.rand(1, model.longest_prompt + 1, model.prompt_width))
 
 
 def test_the_score_follows_the_model_type(model: VisionLanguageModel, folder: Path) -> None:
     if model.kind != "siglip":
         assert (model.score_kind, model.scale, model.bias) == ("cosine", 1.0, 0.0)
-        with pytest.raises(ModelError, match="has no bias"):
+        with pytest.raises(ModelError, match=r"vision_language\.score: sigmoid"):
             load_vision_language_model(str(folder), score="sigmoid")
     else:
         assert model.score_kind == "sigmoid"
@@ -141,18 +142,18 @@ def test_the_score_follows_the_model_type(model: VisionLanguageModel, folder: Pa
 
 
 def test_a_backbone_is_no_vision_language_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="expected a CLIP, SigLIP or ALIGN"):
+    with pytest.raises(ModelError, match=rf"{tmp_path}: .*\bvit\b.*CLIP, SigLIP or ALIGN"):
         load_vision_language_model(str(save_backbone(tmp_path, "vit")))
 
 
 def test_a_siglip2_of_any_aspect_ratio_names_its_alternative(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"is a siglip2 model, .* such as google/siglip2-base-patch16-224"):
+    with pytest.raises(ModelError, match=r"siglip2 .* google/siglip2-base-patch16-224"):
         load_vision_language_model(str(save_naflex(tmp_path)))
 
 
 def test_images_smaller_than_a_patch_are_refused(tmp_path: Path) -> None:
     folder = str(save_clip(tmp_path))
-    with pytest.raises(ModelError, match=r"image_size is 7, but this model's patches have 8 .* null for 24"):
+    with pytest.raises(ModelError, match=r"vision_language\.image_size: 7 .*\b8\b.*null for 24"):
         load_vision_language_model(folder, image_size=7)
 
 
@@ -185,13 +186,13 @@ class TestNetwork:
         self, monkeypatch: pytest.MonkeyPatch, without_network: list[object]
     ) -> None:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        with pytest.raises(ModelError, match=r"cannot load nobody/nothing: .*HF_HUB_OFFLINE is set: give a local"):
+        with pytest.raises(ModelError, match=r"nobody/nothing: .*HF_HUB_OFFLINE"):
             load_vision_language_model("nobody/nothing")
         assert without_network == []
 
 
 def test_a_missing_folder_is_named() -> None:
-    with pytest.raises(ModelError, match="/no/such/model is not there"):
+    with pytest.raises(ModelError, match=r"^/no/such/model: .*hub name"):
         load_vision_language_model("/no/such/model")
 
 
@@ -200,7 +201,7 @@ def test_an_empty_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = save_clip(tmp_path)
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "CLIPTokenizer"}')
-    with pytest.raises(ModelError, match="has 2 tokens, but its text encoder 13: put the tokenizer files of that"):
+    with pytest.raises(ModelError, match=rf"{tmp_path}: the tokenizer has 2 tokens, .*\b13\b.*tokenizer files"):
         load_vision_language_model(str(folder))
 
 
@@ -211,7 +212,7 @@ def test_a_wrong_tokenizer_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"sailing"', '"x0"').replace('"<unk>": 3', '"<unk>": 3'))
     config = folder / "config.json"
     config.write_text(config.read_text().replace('"vocab_size": 13', '"vocab_size": 99'))
-    with pytest.raises(ModelError, match=r"cannot load|has 13 tokens, but its text encoder 99"):
+    with pytest.raises(ModelError, match=r"cannot load|tokenizer has 13 tokens, .*\b99\b"):
         load_vision_language_model(str(folder))
 
 
@@ -238,7 +239,7 @@ def test_other_statistics_take_the_place_of_its_own(folder: Path) -> None:
 
 
 def test_a_bare_stop_needs_a_tokenizer_that_marks_the_ends_of_words(folder: Path) -> None:
-    with pytest.raises(ModelError, match=r"prompt_stop is bare, but the tokens after a class name are \['\.', '"):
+    with pytest.raises(ModelError, match=r"vision_language\.prompt_stop: bare .*\['\.', '"):
         load_vision_language_model(str(folder), prompt_stop="bare")
 
 

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from semples.errors import ModelError
 from semples.models.generators.registry import build_mask_generator
-from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions, build_weaktr
+from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions
 from semples.models.generators.weaktr.weights import load_weaktr_checkpoint
 from tiny import save_backbone
+from weaktr_support import build_weaktr
 
 torch.set_num_threads(1)
 CLASSES, WIDTH, DEPTH, HEADS, MLP, PATCHES = 3, 16, 2, 2, 32, 16
@@ -127,11 +128,11 @@ def without(name: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("tensors", "problem"),
     [
-        (without("blocks.1.attn.proj.bias"), "lacks blocks.1.attn.proj.bias: expected a WeakTr checkpoint"),
-        (published() | {"decoder.weight": torch.zeros(1)}, "has unknown decoder.weight"),
+        (without("blocks.1.attn.proj.bias"), "weaktr.pth: lacks blocks.1.attn.proj.bias, "),
+        (published() | {"decoder.weight": torch.zeros(1)}, "weaktr.pth: has unknown decoder.weight, "),
         (
             published() | {"head.weight": torch.zeros(20, WIDTH, 3, 3)},
-            "head.weight has shape (20, 16, 3, 3), expected (3, 16, 3, 3): number of classes",
+            "head.weight has shape (20, 16, 3, 3), expected (3, 16, 3, 3); set the number of classes",
         ),
         (
             published() | {"blocks.0.attn.qkv.weight": torch.zeros(2, WIDTH)},
@@ -159,11 +160,11 @@ def test_a_file_with_code_is_refused_and_not_run(tmp_path: Path, capsys: pytest.
 
 
 def test_other_files(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"none\.pth is not there"):
+    with pytest.raises(ModelError, match=r"none\.pth: not found"):
         load_weaktr_checkpoint(tmp_path / "none.pth", generator())
     (tmp_path / "text.pth").write_text("no checkpoint")
     with pytest.raises(ModelError, match="cannot read checkpoint"):
         load_weaktr_checkpoint(tmp_path / "text.pth", generator())
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(ModelError, match="holds no tensors by name"):
+    with pytest.raises(ModelError, match=r"list\.pth: holds no tensors by name"):
         load_weaktr_checkpoint(tmp_path / "list.pth", generator())

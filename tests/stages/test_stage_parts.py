@@ -9,23 +9,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from matching import mentions
 from semples.data.masked_crops import random_crop
 from semples.errors import RunError
 from semples.inference.batches import size_batches
 from semples.inference.cams import tagged_cams
 from semples.models.generators.base import MaskGenerator, MaskGeneratorOutput
 from semples.models.generators.clip import ClipGenerator
-from semples.models.generators.weaktr.generator import build_weaktr
-from semples.models.vision_language.model import load_vision_language_model
+from semples.models.vision_language.loading import load_vision_language_model
+from semples.models.vision_language.vocabulary import candidate_words, nearest_words
 from semples.records import Sample
 from semples.rundir.layout import RunDirectory
 from semples.runtime.cam_files import read_cams
-from semples.runtime.vocabulary import candidate_words, nearest_words
 from semples.stages.guided import count_pairs, with_pairs
 from semples.stages.prompt_learning import CachedBackgrounds
 from semples.verbs.comparison import paired_difference
 from tiny import save_clip
+from weaktr_support import build_weaktr
 
 torch.set_num_threads(1)
 
@@ -147,7 +146,7 @@ def test_small_images_that_are_scaled_up_come_in_smaller_batches() -> None:
 
 
 def test_missing_cams_name_the_stage_to_force(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=mentions("0-classify", "--force classify")):
+    with pytest.raises(RunError, match="--force classify"):
         read_cams(RunDirectory(tmp_path), "classify", Sample("a", Path("a.png"), (2, 2), (0,)))
 
 

@@ -1,4 +1,4 @@
-"""Any transformers backbone as a map of features, with its own normalisation."""
+"""Any transformers backbone, wrapped to return a map of features."""
 
 from __future__ import annotations
 
@@ -11,45 +11,43 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from semples.errors import ModelError
 from semples.models.layers.folding import fold_batch_norms
-from semples.models.layers.patches import at_least, whole_patches
+from semples.models.layers.normalize import Normalize
+from semples.models.layers.patches import enlarge_to, resize_to_whole_patches
 from semples.models.loading import image_statistics, load_pretrained, resolve
 
 BUNDLED = "vision_language"
+"""Asset that backbone "bundled" stands for."""
 
 
 class Backbone(nn.Module):
-    """Wraps a transformers vision model: pixels [B, 3, H, W] in [0, 1] to features [B, C, h, w].
+    """Wrap a transformers vision model: pixels [B, 3, H, W] in [0, 1] to features [B, C, h, w].
 
-    Convolutional networks give their last feature map, vision transformers their patch tokens as a map.
-    Batch normalisation always uses its running statistics: pretrained ones are better than those of a small batch.
+    Convolutional networks return their last feature map, vision transformers their patch tokens as a map.
+    Batch normalization always uses its running statistics: pretrained statistics beat a small batch's.
 
     Args:
-        model: The transformers model (for CLIP and SigLIP: its vision tower).
-        mean: Mean colour of its preprocessing, RGB in [0, 1].
+        model: The transformers model (its vision tower for CLIP and SigLIP).
+        mean: Mean color of its preprocessing, RGB in [0, 1].
         std: Standard deviation of its preprocessing.
     """
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, model: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)  # nearly twice as fast on CPUs
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.normalize_pixels = Normalize(mean, std)
         is_hierarchical = hasattr(model.config, "depths") or model.config.model_type.startswith("mobilenet")
         self.patch_size: int | None = None if is_hierarchical else getattr(model.config, "patch_size", None)
-        """Side of a token's patch in pixels, or None for networks whose features are maps already."""
+        """Side of a patch in pixels; None for networks whose features are maps already."""
         self.smallest_side = 1
-        """Side in pixels that images are stretched to at least: a stride of the last stage."""
+        """Side in pixels to which smaller images are stretched: the stride of the last stage."""
         with torch.no_grad():
-            blank = _blank(self)
-            features = self.eval()(blank)
+            image = _black_image(self)
+            features = self.eval()(image)
         self.channels = int(features.shape[1])
-        self.smallest_side = blank.shape[-1] // int(features.shape[-1])
+        self.smallest_side = image.shape[-1] // int(features.shape[-1])
 
     def train(self, mode: bool = True) -> Backbone:
-        """Switch dropout and the like; batch normalisation stays in evaluation mode."""
+        """Switch the training mode; batch normalization stays in evaluation mode."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, _BatchNorm):
@@ -58,23 +56,23 @@ class Backbone(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute features [B, C, h, w] of pixels [B, 3, H, W] in [0, 1]; H and W need not be equal."""
-        pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        pixels = self.normalize_pixels(pixels).contiguous(memory_format=torch.channels_last)
         if self.patch_size is not None:
-            pixels, grid = whole_patches(pixels, self.patch_size)
+            pixels, grid = resize_to_whole_patches(pixels, self.patch_size)
             hidden = self.model(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state
             return _as_map(hidden, *grid)
-        features: Tensor = self.model(pixel_values=at_least(pixels, self.smallest_side)).last_hidden_state
+        features: Tensor = self.model(pixel_values=enlarge_to(pixels, self.smallest_side)).last_hidden_state
         return features
 
 
-def _blank(backbone: Backbone) -> Tensor:
-    """A small image that every stage of the backbone has something left of."""
+def _black_image(backbone: Backbone) -> Tensor:
+    """Make an image of the smallest size that survives every stage of the backbone."""
     side = 2 * (backbone.patch_size or 32)
     return torch.zeros(1, 3, side, side)
 
 
 def _as_map(hidden: Tensor, height: int, width: int) -> Tensor:
-    """Patch tokens [B, extra + h * w, C] to [B, C, h, w]; class and register tokens come first and are dropped."""
+    """Reshape patch tokens [B, extra + h * w, C] to [B, C, h, w], dropping class and register tokens in front."""
     patches = hidden[:, hidden.shape[1] - height * width :]
     return patches.transpose(1, 2).reshape(len(patches), -1, height, width)
 
@@ -84,9 +82,10 @@ def load_backbone(name: str, output_stride: int | None = None, frozen: bool = Fa
 
     Args:
         name: Checkpoint of a ResNet, ConvNeXt, MobileNetV2, ViT, DeiT, CLIP, SigLIP, ...
-        output_stride: Input pixels per feature pixel. Smaller than the network's own: the last stages keep their
-            resolution and are dilated instead. None keeps the network's own.
-        frozen: It will never be trained: no gradients, and batch normalisation is folded into the convolutions.
+        output_stride: Input pixels per feature pixel; None keeps the network's own. If it is smaller, the last stages
+            keep their resolution and are dilated instead.
+        frozen: Whether it will never be trained: then it has no gradients, and batch normalization is folded into the
+            convolutions.
 
     Raises:
         ModelError: The checkpoint cannot be loaded, or cannot have that output stride.
@@ -101,17 +100,17 @@ def load_backbone(name: str, output_stride: int | None = None, frozen: bool = Fa
         _dilate_to(backbone, output_stride, name)
     if frozen:
         backbone.requires_grad_(False)
-        fold_batch_norms(backbone, lambda: backbone.eval()(_blank(backbone)))
+        fold_batch_norms(backbone, lambda: backbone.eval()(_black_image(backbone)))
     return backbone
 
 
 def _dilate_to(backbone: Backbone, output_stride: int, name: str) -> None:
-    """Take strides out of the last strided convolutions, and dilate what follows, until the stride is reached."""
+    """Remove strides from the last strided stages, and dilate the layers behind, until the stride is reached."""
     own = _measure_stride(backbone)
     if backbone.patch_size is not None or own <= output_stride:
         if own != output_stride:
             raise ModelError(
-                f"mask_generator.output_stride is {output_stride}, but {name} has {own} and cannot be changed to that: "
+                f"mask_generator.output_stride: {name} cannot be changed from {own} to {output_stride}; "
                 f"set it to {own} or null"
             )
         return
@@ -127,10 +126,11 @@ def _dilate_to(backbone: Backbone, output_stride: int, name: str) -> None:
             dilation *= 2
             _dilate(stage, dilation)
     if _measure_stride(backbone) != output_stride:
-        raise ModelError(f"{name} cannot be brought to mask_generator.output_stride {output_stride}: set it to null")
+        raise ModelError(f"mask_generator.output_stride: {name} cannot be changed to {output_stride}; set it to null")
 
 
 def _measure_stride(backbone: Backbone) -> int:
+    """Measure how many input pixels one feature pixel spans."""
     side = 4 * math.lcm(32, backbone.patch_size or 1)
     with torch.no_grad():
         features = backbone.eval()(torch.zeros(1, 3, side, side))
@@ -138,7 +138,7 @@ def _measure_stride(backbone: Backbone) -> int:
 
 
 def _strided_stages(model: nn.Module) -> list[nn.Module]:
-    """Stages of a hierarchical network, in order, that halve the resolution."""
+    """List the stages of a hierarchical network that halve the resolution, in order."""
     stages = getattr(getattr(model, "encoder", None), "stages", None)
     if stages is None:
         return []
@@ -153,13 +153,16 @@ def _remove_stride(stage: nn.Module) -> None:
     for module in stage.modules():
         if isinstance(module, nn.Conv2d) and _is_strided(module):
             module.stride = (1, 1)
-            if module.kernel_size[0] == 2:  # ConvNeXt's patch merging: keep the map's size
+            if module.kernel_size[0] == 2:  # patch merging of ConvNeXt: keep the map's size
                 module.padding = "same"
     stage.semples_stride_removed = True  # type: ignore[assignment]
 
 
 def _dilate(stage: nn.Module, dilation: int) -> None:
-    """Dilate the spatial convolutions of a stage that lost its stride, all but the first, which saw the old grid."""
+    """Dilate the spatial convolutions of a stage that lost its stride.
+
+    The first one still reads the grid of the stage before and gets half the dilation.
+    """
     spatial = [m for m in stage.modules() if isinstance(m, nn.Conv2d) and m.kernel_size[0] > 1]
     for position, module in enumerate(spatial):
         factor = dilation // 2 if position == 0 else dilation

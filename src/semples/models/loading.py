@@ -1,4 +1,4 @@
-"""Loading transformers checkpoints by hub name, local folder or "bundled", with errors that say what to do."""
+"""Loading transformers checkpoints by hub name, local folder or "bundled", with errors that give advice."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def resolve(name: str, bundled: str) -> str:
-    """Turn "bundled" into the folder of that asset, check that local folders exist, and pass hub names on.
+    """Turn "bundled" into the folder of that asset, check that local folders exist, and leave hub names as they are.
 
     Raises:
-        ModelError: The name looks like a path, and there is no such folder.
+        ModelError: The name looks like a path, and there is no such folder, or it has no config.json.
     """
     if name == "bundled":
         return str(resources.files("semples") / "assets" / bundled)
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ModelError(f"{name} has no config.json: expected a model folder in transformers format")
+            raise ModelError(f"{name}: has no config.json; give a model folder in transformers format")
         return str(path)
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        raise ModelError(f"model folder {name} is not there: give a folder in transformers format or a hub name")
+        raise ModelError(f"{name}: there is no such model folder; give a folder in transformers format or a hub name")
     return name
 
 
 def fingerprint(source: str) -> list[tuple[str, str]]:
-    """Names and SHA-256 of the files of a model folder, so that new weights under an old name are noticed.
+    """List the names and SHA-256 digests of a model folder's files, so that new weights under an old name are noticed.
 
-    A single file has its own. A hub name has none: the hub's cache is read-only to us and keyed by content.
+    A single file has one entry. A hub name has none: we only read the hub's cache, which is keyed by content.
     """
     folder = Path(source)
     if folder.is_file():
@@ -68,19 +68,19 @@ def load_pretrained(auto_class: str, source: str, **options: Any) -> Any:
             source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options
         )
     except Exception as error:  # transformers, safetensors and the hub raise dozens of types here
-        raise ModelError(f"cannot load {source}: {_first_line(error)}{_way_out(source)}") from error
+        raise ModelError(f"cannot load {source}: {_first_line(error)}; {_advice(source)}") from error
 
 
 def build_from_config(auto_class: str, source: str, **options: Any) -> Any:
-    """Build a model of random weights through a transformers auto class, in float32.
+    """Build a model with random weights through a transformers auto class, in float32.
 
     Args:
         auto_class: Name of the class, for example "AutoModel".
         source: A model's config: a JSON file, or a folder with a config.json.
-        options: Values that replace those of the config.
+        options: Values that override the config.
 
     Raises:
-        ModelError: The config cannot be read, or is not that of such a model.
+        ModelError: The config cannot be read, or belongs to another kind of model.
     """
     import transformers
 
@@ -89,25 +89,27 @@ def build_from_config(auto_class: str, source: str, **options: Any) -> Any:
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
         return getattr(transformers, auto_class).from_config(config, dtype=torch.float32, trust_remote_code=False)
     except Exception as error:  # transformers raises many types here
-        raise ModelError(f"cannot build a model from the config {source}: {_first_line(error)}") from error
+        raise ModelError(
+            f"cannot build a model from the config {source}: {_first_line(error)}; correct it, or give another"
+        ) from error
 
 
 def load_tokenizer(source: str, vocabulary: int) -> Any:
     """Load a tokenizer and check that it belongs to a model with ``vocabulary`` token embeddings.
 
     Raises:
-        ModelError: No tokenizer, or one with another vocabulary.
+        ModelError: There is no tokenizer, or its vocabulary is that of another model.
     """
     import transformers
 
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:
-        raise ModelError(f"cannot load the tokenizer of {source}: {_first_line(error)}{_way_out(source)}") from error
+        raise ModelError(f"cannot load the tokenizer of {source}: {_first_line(error)}; {_advice(source)}") from error
     if len(tokenizer) > vocabulary or len(tokenizer) < 0.5 * vocabulary:
         raise ModelError(
-            f"the tokenizer of {source} has {len(tokenizer)} tokens, but its text encoder {vocabulary}: "
-            "put the tokenizer files of that very checkpoint beside the model"
+            f"{source}: the tokenizer has {len(tokenizer)} tokens, but the text encoder {vocabulary}; "
+            "put the tokenizer files of the same checkpoint into the folder"
         )
     return tokenizer
 
@@ -115,41 +117,45 @@ def load_tokenizer(source: str, vocabulary: int) -> Any:
 def image_statistics(
     source: str, default: tuple[tuple[float, ...], tuple[float, ...]] = (IMAGENET_MEAN, IMAGENET_STD)
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation (RGB, in units of [0, 1] pixels) from preprocessor_config.json.
+    """Read mean and standard deviation (RGB, for pixels in [0, 1]) from preprocessor_config.json.
 
-    A checkpoint without that file gets the default: ImageNet's is what backbones without one were trained with.
+    A checkpoint without that file gets the default; backbones without one were trained with ImageNet's statistics.
 
     Raises:
-        ModelError: The file is damaged, or holds something else.
+        ModelError: The file is damaged, or holds other values.
     """
     config = _preprocessor_config(source)
     mean, std = config.get("image_mean", default[0]), config.get("image_std", default[1])
-    if not (_is_colour(mean) and _is_colour(std) and min(std) > 0):
+    if not (_is_color(mean) and _is_color(std) and min(std) > 0):
         raise ModelError(
-            f"{source}: image_mean is {mean} and image_std {std}, expected three numbers each, the latter above 0: "
+            f"{source}: image_mean is {mean} and image_std {std}, expected three numbers each, the latter above 0; "
             "correct preprocessor_config.json"
         )
     return tuple(float(value) for value in mean), tuple(float(value) for value in std)
 
 
-def _is_colour(value: Any) -> bool:
+def _is_color(value: Any) -> bool:
     is_list = isinstance(value, (list, tuple)) and len(value) == 3
     return is_list and all(isinstance(number, (int, float)) and math.isfinite(number) for number in value)
 
 
 def image_short_side(source: str) -> int:
-    """Length in pixels that preprocessor_config.json resizes the short side of images to."""
+    """Read from preprocessor_config.json the length in pixels that the short side of images is resized to.
+
+    Raises:
+        ModelError: The file is damaged, or holds another value.
+    """
     size = _preprocessor_config(source).get("size", {})
     if isinstance(size, dict):
         size = size.get("shortest_edge") or min(size.values(), default=512)
     if not isinstance(size, int) or size < 1:
-        raise ModelError(f"{source}: size is {size!r}, expected pixels: correct preprocessor_config.json")
+        raise ModelError(f"{source}: size is {size!r}, expected a number of pixels; correct preprocessor_config.json")
     return size
 
 
 def _preprocessor_config(source: str) -> dict[str, Any]:
     folder = Path(source)
-    if folder.is_file():  # a config and nothing else
+    if folder.is_file():  # nothing but a config
         return {}
     if folder.is_dir():
         paths = [folder / "preprocessor_config.json", folder / "processor_config.json"]
@@ -161,7 +167,7 @@ def _preprocessor_config(source: str) -> dict[str, Any]:
         return dict(transformers.AutoImageProcessor.from_pretrained(source, trust_remote_code=False).to_dict())
     except Exception as error:
         raise ModelError(
-            f"cannot load the image preprocessing of {source}: {_first_line(error)}{_way_out(source)}"
+            f"cannot load the image preprocessing of {source}: {_first_line(error)}; {_advice(source)}"
         ) from error
 
 
@@ -170,18 +176,18 @@ def _read_preprocessor(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         return dict(content.get("image_processor", content))
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{path} is damaged ({error}): put that of the checkpoint back") from error
+        raise ModelError(f"{path}: the file is damaged ({error}); put back the checkpoint's own file") from error
 
 
-def _way_out(source: str) -> str:
-    """What to do about a checkpoint that cannot be had."""
+def _advice(source: str) -> str:
+    """Advise on a checkpoint that cannot be loaded."""
     if Path(source).is_dir():
-        return " (download that folder again, or give another)"
+        return "download that folder again, or give another"
     from transformers.utils.hub import is_offline_mode
 
     if is_offline_mode():
-        return " (HF_HUB_OFFLINE is set: give a local folder, or unset it once to download)"
-    return " (give a local folder to do without the network)"
+        return "HF_HUB_OFFLINE is set: give a local folder, or unset it once to download"
+    return "give a local folder to work without the network"
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The contract of mask generators, under the import path that ``docs/extending.md`` promises."""
+"""The contract of mask generators, at the import path that ``docs/extending.md`` promises."""
 
 from __future__ import annotations
 

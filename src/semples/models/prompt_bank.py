@@ -9,14 +9,15 @@ from torch import Tensor, nn
 class PromptBank(nn.Module):
     """K learned prompts of L vectors each, in the text encoder's token-embedding space.
 
-    The only trainable thing of stage 2.
+    Nothing else is trained in stage 2.
 
     Args:
         num_classes: K.
         length: L.
         width: W, the width of the token embedding.
-        generator: Source of the initial values.
-        deviation: Standard deviation of normal initial values; None draws them uniform in [0, 1) as in the paper.
+        generator: Random generator of the initial values.
+        deviation: Standard deviation of normally distributed initial values; None draws them uniformly from [0, 1), as
+            in the paper.
     """
 
     def __init__(

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from semples.errors import ModelError
+from semples.models.layers.batch_norm import allow_single_values
+from semples.models.layers.normalize import Normalize
+from semples.models.layers.patches import resize_to_whole_patches
 from semples.models.loading import (
     build_from_config,
     image_short_side,
@@ -21,11 +24,11 @@ from semples.models.loading import (
     load_pretrained,
     resolve,
 )
-from semples.parallel.batch_norm import accept_single_values
 
 BUNDLED = "segmentation"
+"""Asset that model "bundled" stands for."""
 INFERENCE_FILE = "inference.json"
-"""Beside the saved model: at which scales it predicts, and whether by sliding windows."""
+"""File beside the saved model: at which scales it predicts, and whether in sliding windows."""
 
 _AUTO_CLASS = "AutoModelForSemanticSegmentation"
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"}
@@ -36,8 +39,8 @@ class Inference:
     """How a network predicts.
 
     Attributes:
-        scales: Scales whose predictions are averaged; 1 is that of training.
-        slides: Square windows of the training's size instead of whole images.
+        scales: Scales whose predictions are averaged; 1 is the scale of training.
+        slides: Whether it predicts square windows of the training size instead of whole images.
     """
 
     scales: tuple[float, ...] = (1.0,)
@@ -45,7 +48,7 @@ class Inference:
 
 
 ONCE = Inference()
-"""Whole images at the scale of training."""
+"""Predict whole images at the scale of training."""
 
 
 class SegmentationNetwork(nn.Module):
@@ -53,16 +56,13 @@ class SegmentationNetwork(nn.Module):
 
     Args:
         model: A transformers ``...ForSemanticSegmentation``.
-        mean: Mean colour of its preprocessing, RGB in [0, 1].
+        mean: Mean color of its preprocessing, RGB in [0, 1].
         std: Standard deviation of its preprocessing.
-        short_side: Length in pixels of the images' short side at which it was trained and should be used.
-        new_modules: Names of its modules without pretrained weights. Batch normalisation learns its statistics
-            there and nowhere else. None: everything is new.
+        short_side: Length in pixels of the images' short side in training, which it should also have in use.
+        new_modules: Names of its modules without pretrained weights; None means all. Only there does batch
+            normalization update its statistics.
         inference: How it predicts.
     """
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -76,15 +76,14 @@ class SegmentationNetwork(nn.Module):
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)
         if model.config.model_type == "dpt":
-            _tell_grid(model, _patch(model.config))
+            _pass_on_patch_grid(model)
         self.short_side = short_side
         self.new_modules = new_modules
         self.inference = inference
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.normalize_pixels = Normalize(mean, std)
 
     def train(self, mode: bool = True) -> SegmentationNetwork:
-        """Switch to training; pretrained batch normalisation stays in evaluation mode."""
+        """Switch the training mode; pretrained batch normalization stays in evaluation mode."""
         super().train(mode)
         for name, module in self.model.named_modules():
             if isinstance(module, _BatchNorm) and self.new_modules is not None and name not in self.new_modules:
@@ -94,12 +93,15 @@ class SegmentationNetwork(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute logits [B, K + 1, H, W] at the size of the pixels."""
         size = pixels.shape[-2:]
-        pixels = _whole_patches((pixels - self.mean) / self.std, self.model.config)
-        logits = self.model(pixel_values=pixels.contiguous(memory_format=torch.channels_last)).logits
+        # Without antialiasing, as the networks of earlier runs were trained.
+        fitting, _ = resize_to_whole_patches(
+            self.normalize_pixels(pixels), _patch_side(self.model.config), antialias=False
+        )
+        logits = self.model(pixel_values=fitting.contiguous(memory_format=torch.channels_last)).logits
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """Parameters with pretrained weights, and new ones."""
+        """Split the parameters into pretrained and new ones."""
         pretrained: list[nn.Parameter] = []
         new: list[nn.Parameter] = []
         for name, parameter in self.model.named_parameters():
@@ -114,56 +116,50 @@ class SegmentationNetwork(nn.Module):
         self.model.save_pretrained(folder)
         processor = SegformerImageProcessor(
             size={"shortest_edge": self.short_side},
-            image_mean=self.mean.flatten().tolist(),
-            image_std=self.std.flatten().tolist(),
+            image_mean=self.normalize_pixels.mean.flatten().tolist(),
+            image_std=self.normalize_pixels.std.flatten().tolist(),
         )
         processor.save_pretrained(folder)
         content = {"scales": list(self.inference.scales), "slide": self.inference.slides}
         (folder / INFERENCE_FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
-def _whole_patches(pixels: Tensor, config: Any) -> Tensor:
-    """Resize sides to the nearest whole number of a transformer's patches, which would leave the rest out."""
-    patch = _patch(config)
-    if patch == 1:
-        return pixels
-    size = [patch * max(1, round(side / patch)) for side in pixels.shape[-2:]]
-    return F.interpolate(pixels, size, mode="bilinear", align_corners=False)
+def _patch_side(config: Any) -> int:
+    """Return the side of a transformer's patches, or 1 for models that need no whole patches."""
+    side = getattr(config, "patch_size", 1)
+    return side if isinstance(side, int) else 1  # models with a list divide the image themselves
 
 
-def _patch(config: Any) -> int:
-    """Side of the patches of a transformer whose config has one; models that divide the image themselves have none."""
-    patch = getattr(config, "patch_size", 1)
-    return patch if isinstance(patch, int) else 1
-
-
-def _tell_grid(model: Any, patch: int) -> None:
-    """Let a DPT take images that are no squares: its neck takes the patches for a square unless told their grid."""
+def _pass_on_patch_grid(model: Any) -> None:
+    """Let a DPT take images that are not square: without the grid of patches, its neck assumes a square."""
+    patch = _patch_side(model.config)
     grid: dict[str, int] = {}
 
-    def see(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def record_grid(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         height, width = inputs[0].shape[-2:]
         grid.update(patch_height=height // patch, patch_width=width // patch)
 
-    def tell(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def add_grid(
+        _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return inputs, {**named, **grid}
 
-    model.dpt.register_forward_pre_hook(see)
-    model.neck.register_forward_pre_hook(tell, with_kwargs=True)
+    model.dpt.register_forward_pre_hook(record_grid)
+    model.neck.register_forward_pre_hook(add_grid, with_kwargs=True)
 
 
 def resolve_segmenter(name: str) -> str:
     """Turn a name into a folder, a JSON file or a hub name, as :func:`semples.models.loading.resolve` does.
 
     Raises:
-        ModelError: The name looks like a path, and there is nothing.
+        ModelError: The name looks like a path, and nothing is there.
     """
     path = Path(name).expanduser()
     return str(path) if path.suffix == ".json" and path.is_file() else resolve(name, BUNDLED)
 
 
 def has_weights(name: str) -> bool:
-    """Whether a checkpoint is more than a config: a JSON file, or a folder without a file of weights, is none."""
+    """Tell whether a checkpoint has weights: a JSON file or a folder with nothing but a config has none."""
     source = Path(resolve_segmenter(name))
     if not source.is_dir():
         return not source.is_file()
@@ -176,8 +172,8 @@ def build_segmentation_network(
     """Build a network for background and the given classes, with pretrained weights where the checkpoint has them.
 
     Args:
-        name: "bundled", hub name or local folder of a segmentation model or of a backbone that has one. A JSON file,
-            or a folder without weights, is the config of a segmentation model, which starts from random weights.
+        name: "bundled", a hub name, or a local folder of a segmentation model or of a backbone that has one. A JSON
+            file, or a folder without weights, is the config of a segmentation model with random weights.
         class_names: Names of the K classes, without background.
         short_side: Length in pixels of the images' short side in training.
         inference: How it predicts.
@@ -185,14 +181,14 @@ def build_segmentation_network(
     Raises:
         ModelError: The checkpoint cannot be loaded.
     """
-    model, new_modules = _load_or_make(name, class_names)
-    accept_single_values(model)
+    model, new_modules = _load_or_build(name, class_names)
+    allow_single_values(model)
     statistics = image_statistics(resolve_segmenter(name))
     return SegmentationNetwork(model, *statistics, short_side, new_modules, inference)
 
 
-def _load_or_make(name: str, class_names: tuple[str, ...]) -> tuple[Any, frozenset[str] | None]:
-    """A transformers model for background and the classes, and the names of its new modules; None: all are new."""
+def _load_or_build(name: str, class_names: tuple[str, ...]) -> tuple[Any, frozenset[str] | None]:
+    """Return a transformers model for background and the classes, and the names of its new modules (None: all)."""
     source = resolve_segmenter(name)
     labels = dict(enumerate(("background", *class_names)))
     options: dict[str, Any] = {
@@ -214,7 +210,7 @@ def _load_or_make(name: str, class_names: tuple[str, ...]) -> tuple[Any, frozens
 
 
 def is_model_folder(folder: Path) -> bool:
-    """Whether a folder holds a saved network."""
+    """Return whether a folder holds a saved network."""
     return (folder / "config.json").is_file()
 
 
@@ -233,18 +229,20 @@ def load_segmentation_network(folder: Path) -> SegmentationNetwork:
 
 
 def _read_inference(folder: Path) -> Inference:
-    """Read how a saved network predicts; a folder that does not say so predicts at one scale."""
+    """Read how a saved network predicts; a folder without the file predicts whole images at one scale."""
     path = folder / INFERENCE_FILE
     if not path.is_file():
         return ONCE
+    text = ""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
         scales = tuple(float(scale) for scale in content["scales"])
         if not scales or not all(0 < scale < math.inf for scale in scales) or not isinstance(content["slide"], bool):
             raise ValueError
         return Inference(scales, content["slide"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f'{path} does not say how to predict, expected for example {{"scales": [1.0, 1.5], "slide": false}}: '
-            "correct it, or delete it to predict at scale 1"
+            f"{path}: {text[:80]!r} does not say how to predict, expected for example "
+            '{"scales": [1.0, 1.5], "slide": false}; correct it, or delete it to predict at scale 1'
         ) from error

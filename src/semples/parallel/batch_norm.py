@@ -1,4 +1,4 @@
-"""Batch norm over a batch that several processes share, and over batches of one value per channel."""
+"""Batch norm over a batch that several processes share."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ class SynchronizedBatchNorm(_BatchNorm):
     """Batch norm whose statistics, in training, are computed over the images of all processes.
 
     Unlike PyTorch's SyncBatchNorm it works on CPUs, and can leave out placeholder images. If the batch of all processes
-    has one value per channel, which has no spread, it uses its running statistics (:func:`accept_single_values`).
+    has one value per channel, which has no spread, it uses its running statistics.
 
     Attributes:
         is_counted: Whether this process's images enter the statistics; False for a placeholder.
+        handles_single_values: Tells :func:`semples.models.layers.batch_norm.allow_single_values` to leave it alone:
+            only this layer sees how many values the other processes have.
     """
 
     is_counted = True
+    handles_single_values = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize [N, C, ...] by channel."""
@@ -84,26 +87,3 @@ def synchronize_batch_norms(module: nn.Module) -> list[SynchronizedBatchNorm]:
     for part in found:
         part.__class__ = SynchronizedBatchNorm
     return [part for part in found if isinstance(part, SynchronizedBatchNorm)]
-
-
-def accept_single_values(module: nn.Module) -> None:
-    """Let batch norm use its running statistics for a batch of one value per channel, which has no spread.
-
-    A pooling pyramid produces such a batch from a single image, for example in the last batch of an epoch.
-    """
-    for part in module.modules():
-        if isinstance(part, _BatchNorm):
-            part.register_forward_pre_hook(_evaluate_single_value)
-
-
-def _evaluate_single_value(norm: nn.Module, inputs: tuple[Tensor]) -> None:
-    """Switch to evaluation for one forward pass; synchronized layers check the whole batch themselves."""
-    if isinstance(norm, SynchronizedBatchNorm) or not norm.training or inputs[0].numel() > inputs[0].shape[1]:
-        return
-    norm.eval()
-
-    def back(*_: object) -> None:
-        norm.train()
-        hook.remove()
-
-    hook = norm.register_forward_hook(back)

@@ -20,8 +20,9 @@ from semples.models.generators.clip import ClipGenerator
 from semples.models.generators.registry import build_mask_generator, bundled_backbone, mask_generator_class
 from semples.models.generators.weaktr.generator import WeakTrOptions
 from semples.models.loading import IMAGENET_MEAN, IMAGENET_STD, fingerprint, resolve
-from semples.models.vision_language import model as vision_language
-from semples.models.vision_language.model import VisionLanguageModel, load_vision_language_model
+from semples.models.vision_language import loading as vision_language
+from semples.models.vision_language.loading import load_vision_language_model
+from semples.models.vision_language.model import VisionLanguageModel
 from semples.parallel.processes import is_main_process
 from semples.records import ClassCatalogue
 from semples.rundir.layout import RunDirectory

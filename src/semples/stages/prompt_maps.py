@@ -9,7 +9,6 @@ from semples.data.subsets import evenly_spaced
 from semples.inference.cams import image_labels, quantize
 from semples.method.masks import upsample_cams
 from semples.models.generators.clip import grad_cams
-from semples.models.vision_language.towers import cut_forward
 from semples.parallel.processes import shard
 from semples.rundir.layout import map_file
 from semples.rundir.maps import write_maps
@@ -29,7 +28,7 @@ def prompt_maps(run: Run) -> None:
         sample = run.dataset.train[index]
         pixels = to_pixels(run.train_images[index])[None].to(run.device)
         labels = image_labels([sample.tags], run.num_classes).to(run.device)
-        cut = cut_forward(vision_language, pixels)
+        cut = vision_language.cut(pixels)
         maps = grad_cams(cut, prompts, texts, labels, vision_language.logit_scale)
         at_size = upsample_cams(maps, sample.size, align_corners=False)[0, list(sample.tags)].clamp(0, 1)
         path = map_file(run.directory.prompt_maps, sample.id)

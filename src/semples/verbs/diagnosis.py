@@ -23,7 +23,7 @@ from semples.errors import ConfigError, SemplesError
 from semples.models import segmentation
 from semples.models.generators.registry import bundled_backbone
 from semples.models.loading import resolve
-from semples.models.vision_language import model as vision_language
+from semples.models.vision_language import loading as vision_language
 from semples.records import Dataset
 from semples.rundir.layout import RunDirectory
 from semples.runtime.environment import package_versions

@@ -76,7 +76,9 @@ def predict(
     with Writer() as writer:
         for indices in log.track(batches, "predict"):
             photographs = [read_image(samples[index].path) for index in indices]
-            pixels = torch.stack([to_pixels(photograph) for photograph in photographs]).to(network.mean.device)
+            pixels = torch.stack([to_pixels(photograph) for photograph in photographs]).to(
+                network.normalize_pixels.mean.device
+            )
             for index, photograph, mask in zip(indices, photographs, predict_labels(network, pixels), strict=True):
                 writer.add(write_mask, targets[index], mask)
                 if overlays:

@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class MaskGeneratorOutput:
-    """What a mask generator says of B images and K classes.
+    """Output of a mask generator for B images and K classes.
 
     Attributes:
-        cams: [B, K, h, w], 0 or more, in the generator's own range.
+        cams: [B, K, h, w], not negative, in the generator's own range.
         logits: Classification logits [B, K] by head.
         affinity: Patch-to-patch affinity [B, hw, hw], or None.
+
+    Raises:
+        ValueError: Logits are not of shape [B, K].
     """
 
     cams: Tensor
@@ -28,51 +31,58 @@ class MaskGeneratorOutput:
         batch, classes = self.cams.shape[:2]
         for name, logits in self.logits.items():
             if logits.shape != (batch, classes):
-                raise ValueError(f"logits {name} have shape {tuple(logits.shape)}, expected {(batch, classes)}")
+                raise ValueError(
+                    f"logits {name}: the shape is {tuple(logits.shape)}, expected {(batch, classes)}; "
+                    "return one value per image and class"
+                )
 
 
 class MaskGenerator(nn.Module, ABC):
-    """The contract of every mask generator, also of a user's own."""
+    """The contract of every mask generator, including user-defined ones."""
 
     is_trainable: ClassVar[bool] = True
-    """Whether stages 0, 1 and 3 have something to train; all but a :class:`FoundationGenerator` do."""
+    """Whether stages 0, 1 and 3 have something to train; only a :class:`FoundationGenerator` has nothing."""
+    needs_vision_language: ClassVar[bool] = False
+    """Whether it is built from the vision-language model, also in runs without guidance."""
     affinity_steps: ClassVar[int] = 0
-    """How often the output's affinity is applied to the CAMs where the config does not say."""
+    """How often the output's affinity is applied to the CAMs unless the config sets it."""
+    bundled_backbone: ClassVar[str] = "vision_language"
+    """Asset that backbone "bundled" stands for."""
     divide_by_peak: bool = True
-    """Whether each CAM is divided by its maximum before the eps of the soft masks, made for WeakTr's range, applies."""
+    """Whether each CAM is divided by its maximum before the soft masks' eps, which fits WeakTr's range, is applied."""
 
     @abstractmethod
     def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
-        """Compute CAMs and logits of pixels [B, 3, H, W] in [0, 1]; labels [B, K] where the caller has them."""
+        """Compute CAMs and logits of pixels [B, 3, H, W] in [0, 1]; labels [B, K] if the caller has them."""
 
     @abstractmethod
     def trunk_parameters(self) -> list[nn.Parameter]:
-        """Pretrained parameters: trained in stage 0 at a lower rate, frozen in stages 1 and 3."""
+        """List the pretrained parameters: trained in stage 0 at a lower rate, frozen in stages 1 and 3."""
 
     @abstractmethod
     def head_parameters(self) -> list[nn.Parameter]:
-        """All other parameters."""
+        """List all other parameters."""
 
     @abstractmethod
     def freeze_trunk(self) -> None:
-        """Take the pretrained part out of training for good: no gradients, no dropout."""
+        """Exclude the pretrained part from training for good: no gradients, no dropout."""
 
 
 class FoundationGenerator(MaskGenerator):
-    """A generator that is complete from the start and learns nothing but what its background looks like."""
+    """A generator that needs no training; stage 3 only replaces the backgrounds it contrasts classes with."""
 
     is_trainable: ClassVar[bool] = False
 
     @abstractmethod
     def replace_backgrounds(self, features: Tensor) -> None:
-        """Contrast the classes with these text features [N, D] from now on; they are part of the state."""
+        """Contrast the classes with these text features [N, D] from now on; they are part of the state dict."""
 
     def trunk_parameters(self) -> list[nn.Parameter]:
-        """None."""
+        """Return an empty list."""
         return []
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """None."""
+        """Return an empty list."""
         return []
 
     def freeze_trunk(self) -> None:

@@ -12,12 +12,12 @@ from semples.models.generators.base import MaskGenerator, MaskGeneratorOutput
 
 
 class CamGenerator(MaskGenerator):
-    """A backbone and a convolution to K maps: cams = ReLU(maps), logits = their global average.
+    """A backbone and a convolution to K maps: CAMs are their ReLU, logits their global average.
 
-    The CAM of Zhou et al. (CVPR 2016) with the classifier moved before the pooling.
+    This is the CAM of Zhou et al. (CVPR 2016) with the classifier moved in front of the pooling.
 
     Args:
-        backbone: Features of the image.
+        backbone: Maps an image to features.
         num_classes: K.
         kernel_size: Side of the convolution, odd.
     """
@@ -36,21 +36,21 @@ class CamGenerator(MaskGenerator):
         return MaskGeneratorOutput(cams=F.relu(maps), logits={"cam": maps.mean(dim=(2, 3))})
 
     def train(self, mode: bool = True) -> CamGenerator:
-        """Switch to training; a frozen trunk stays in evaluation mode."""
+        """Switch the training mode; a frozen trunk stays in evaluation mode."""
         super().train(mode)
         if self._trunk_is_frozen:
             self.backbone.eval()
         return self
 
     def freeze_trunk(self) -> None:
-        """Train the head only: the backbone gets no gradients and stays in evaluation mode."""
+        """Train only the head: the backbone gets no gradients and stays in evaluation mode."""
         self._trunk_is_frozen = True
         self.backbone.requires_grad_(False).eval()
 
     def trunk_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the backbone."""
+        """List the parameters of the backbone."""
         return list(self.backbone.parameters())
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the convolution."""
+        """List the parameters of the convolution."""
         return list(self.head.parameters())

@@ -1,4 +1,4 @@
-"""Batch normalisation of frozen networks, folded into the convolutions before it."""
+"""Folding the batch normalization of frozen networks into the convolutions in front of it."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 def fold_batch_norms(model: nn.Module, forward: Callable[[], Any]) -> int:
-    """Take batch normalisation out of a network in evaluation mode, for good and without changing its results.
+    """Remove batch normalization from a network in evaluation mode, for good and without changing its results.
 
-    A normalisation by running statistics is a scale and a shift per channel, and a convolution before it can hold
-    both: the same function (up to rounding) with less to compute, forwards and backwards. Which convolution feeds
-    which normalisation is seen in one forward pass; a normalisation that is fed by anything else stays. Networks that
-    also use a convolution's output before its normalisation cannot be folded.
+    Normalization by running statistics is a scale and a shift per channel, which the convolution in front can absorb:
+    the same function (up to rounding) with less to compute, forward and backward. One forward pass shows which
+    convolution feeds which normalization; normalization fed by anything else stays. Networks that also use a
+    convolution's output in front of its normalization cannot be folded.
 
     Args:
-        model: The network, in evaluation mode and not to be trained again.
+        model: The network, in evaluation mode and never trained again.
         forward: Runs the network once, on any input.
 
     Returns:
-        Number of normalisations folded.
+        Number of normalization layers folded.
     """
     feeding = _find_pairs(model, forward)
     for name, convolution in feeding.items():
-        normalisation = model.get_submodule(name)
-        assert isinstance(normalisation, nn.BatchNorm2d)
+        norm = model.get_submodule(name)
+        assert isinstance(norm, nn.BatchNorm2d)
         weight, bias = fuse_conv_bn_weights(
             convolution.weight,
             convolution.bias,
-            normalisation.running_mean,  # type: ignore[arg-type]
-            normalisation.running_var,  # type: ignore[arg-type]
-            normalisation.eps,
-            normalisation.weight,
-            normalisation.bias,
+            norm.running_mean,  # type: ignore[arg-type]
+            norm.running_var,  # type: ignore[arg-type]
+            norm.eps,
+            norm.weight,
+            norm.bias,
         )
         convolution.weight, convolution.bias = _frozen(weight), _frozen(bias)
         model.set_submodule(name, nn.Identity())
@@ -48,18 +48,19 @@ def _frozen(parameter: Tensor) -> nn.Parameter:
 
 
 def _find_pairs(model: nn.Module, forward: Callable[[], Any]) -> dict[str, nn.Conv2d]:
-    """Name of each batch normalisation that is fed by a convolution and nothing else -> that convolution."""
-    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # holds the tensors, so that no id is given twice
+    """Map the name of each batch normalization that is fed by a convolution and nothing else to that convolution."""
+    # Outputs are recognized by their id. They are kept here, so that no id is reused during the pass.
+    outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}
     pairs: dict[str, nn.Conv2d] = {}
 
     def note_output(module: nn.Module, _: Any, output: Tensor) -> None:
         assert isinstance(module, nn.Conv2d)
-        made[id(output)] = module, output
+        outputs[id(output)] = module, output
 
     def note_input(name: str) -> Callable[[nn.Module, Any], None]:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            if id(inputs[0]) in made:
-                pairs[name] = made[id(inputs[0])][0]
+            if id(inputs[0]) in outputs:
+                pairs[name] = outputs[id(inputs[0])][0]
 
         return hook
 

@@ -13,7 +13,6 @@ from semples.config import Config
 from semples.config.registry import CRITERIA
 from semples.errors import ConfigError, ModelError
 from semples.models.generators.clip import usable_words
-from semples.models.vision_language.towers import cut_forward
 from semples.rundir.words import read_words
 from semples.runtime.cam_files import write_cams
 from semples.runtime.run import Run
@@ -150,7 +149,7 @@ def _why_left_out(name: str, run: Run) -> str | None:
     try:
         _generic_words(run)
         if name == "clip-es":
-            cut_forward(run.models.vision_language, torch.zeros(1, 3, 64, 64, device=run.device))
+            run.models.vision_language.cut(torch.zeros(1, 3, 64, 64, device=run.device))
     except (ConfigError, ModelError) as error:
         return str(error)
     return None

@@ -23,14 +23,16 @@ def pool_heads(output: Tensor, heads: int, pool: Pool, channels: HeadChannels) -
         output: Output of the layer's attention, after its projection and before the residual sum [B, T, D].
         heads: H.
         pool: Maximum or average over the tokens.
-        channels: Which channels stand for a head: "contiguous" those that the attention itself gives it (head j
-            has channels j * d to j * d + d - 1), "strided" those of WeakTr's published code (channel c goes to
-            head c mod H).
+        channels: Which channels represent a head: "contiguous", the channels that the attention itself assigns to it
+            (head j has channels j * d to j * d + d - 1), or "strided", as in WeakTr's published code (channel c goes
+            to head c mod H).
 
     Returns:
         Features [B, H, d].
     """
-    pooled = output.amax(dim=1) if pool == "max" else output.mean(dim=1)  # [B, D]: pooling leaves channels apart
+    pooled = (
+        output.amax(dim=1) if pool == "max" else output.mean(dim=1)
+    )  # [B, D]; channels are pooled separately, so heads can be split afterwards
     batch, width = pooled.shape
     if channels == "strided":
         return pooled.view(batch, width // heads, heads).transpose(1, 2)
@@ -38,14 +40,14 @@ def pool_heads(output: Tensor, heads: int, pool: Pool, channels: HeadChannels) -
 
 
 def attention_map(attention: Any, normed: Tensor) -> Tensor:
-    """Attention matrices softmax(q k / sqrt(d)) of a transformers ViT attention.
+    """Compute the attention matrices softmax(q k / sqrt(d)) of a transformers ViT attention.
 
     Args:
         attention: The module, with ``q_proj``, ``k_proj``, ``head_dim`` and ``scaling``.
         normed: Its input [B, T, D], after the layer norm.
 
     Returns:
-        Matrices [B, H, T, T], float32, rows (queries) sum to 1.
+        Matrices [B, H, T, T], float32, whose rows (queries) sum to 1.
     """
     query, key = (
         project(normed).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)  # [B, H, T, d]
@@ -55,11 +57,11 @@ def attention_map(attention: Any, normed: Tensor) -> Tensor:
 
 
 def gated_attention_sum(attentions: list[Any], inputs: list[Tensor], gates: Tensor) -> Tensor:
-    """Sum of gate * attention matrix over all layers and heads, divided by their number N.
+    """Sum gate * attention matrix over all layers and heads, and divide by their number N.
 
-    The gates are known only after the last layer, so the matrices are computed again here, one layer at a time:
-    no more than one layer's are alive, in the backward pass too, where they are computed once more. What stays
-    from the forward pass are the layers' inputs, which grow with T and not with its square.
+    The gates are known only after the last layer, so the matrices are recomputed here, one layer at a time. The
+    backward pass recomputes them once more, so that never more than one layer's matrices are in memory. Only the
+    layers' inputs are kept from the forward pass; they grow with T, not with its square.
 
     Args:
         attentions: The attention module of each layer.
@@ -67,7 +69,7 @@ def gated_attention_sum(attentions: list[Any], inputs: list[Tensor], gates: Tens
         gates: [B, N], head by head.
 
     Returns:
-        [B, T, T], float32; gradients reach the gates, and inputs and attention where they want one.
+        [B, T, T], float32; gradients reach the gates, and the inputs and attention if they require them.
     """
     depth, (batch, tokens, _) = len(attentions), inputs[0].shape
     gates_by_layer = gates.unflatten(1, (-1, depth)).unbind(2)  # depth times [B, H]
@@ -88,19 +90,19 @@ def _gated_layer(attention: Any, normed: Tensor, gate: Tensor) -> Tensor:
 
 
 class AttentionFusion(nn.Module):
-    """Gives every attention map a gate in (0, 1) from the pooled features of all of them.
+    """Computes a gate in (0, 1) for every attention map from the pooled features of all maps.
 
-    A linear bottleneck, the same for all maps, reduces the d features of a map to one score; a squeeze-and-excite
-    over the N scores makes the gates.
+    A linear bottleneck, shared by all maps, reduces the d features of a map to one score; a squeeze-and-excite over the
+    N scores yields the gates.
 
     Args:
         depth: Number of layers.
         heads: H.
         head_dim: d.
-        pool: That of :func:`pool_heads` (published recipes: max for VOC, average for COCO).
+        pool: As in :func:`pool_heads` (published recipes: max for VOC, average for COCO).
         reduction: The N scores are squeezed to N / reduction (8 for VOC, 4 for COCO).
         feat_reduction: The d features are squeezed to d / feat_reduction.
-        channels: That of :func:`pool_heads`.
+        channels: As in :func:`pool_heads`.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
-"""A plain vision transformer with one class token per class, made from a pretrained ViT or DeiT."""
+"""A plain vision transformer with one class token per class, built from a pretrained ViT or DeiT."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Any, Literal
 
 import torch
@@ -10,29 +11,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semples.errors import ModelError
-from semples.models.layers.patches import whole_patches
+from semples.models.layers.patches import resize_to_whole_patches
 
 PositionInterpolation = Literal["exact", "offset"]
 Leftover = Literal["resize", "drop"]
 OFFSET = 0.1
-"""What the published WeakTr adds to the number of patches before it interpolates position embeddings."""
+"""Patches that the published WeakTr adds to each side before it interpolates position embeddings."""
 
 
 class ClassTokenTransformer(nn.Module):
-    """Patch embedding, positions and layers of a transformers ViT or DeiT behind K class tokens.
+    """Patch embedding, positions and layers of a transformers ViT or DeiT, with K class tokens in front.
 
-    Every class token starts as the pretrained CLS token at the CLS position; DeiT's distillation token, the final
-    layer norm and the pooler are dropped. Shapes: T = K + h * w tokens, D channels.
+    Every class token starts as the pretrained CLS token at the CLS position. DeiT's distillation token, the final layer
+    norm and the pooler are dropped. Shapes: T = K + h * w tokens, D channels.
 
     Args:
         model: A transformers ``ViTModel`` or ``DeiTModel``.
         num_classes: K.
-        interpolation: How position embeddings are made to fit h x w patches: "exact" to that size; "offset" as the
-            published WeakTr does, by the factors (h + 0.1) / rows and (w + 0.1) / columns, unless the image is
-            square and has the pretrained number of patches.
-        leftover: Sides that are no multiple of the patch: "resize" scales the image to the nearest multiple, so that
-            the map covers all of it; "drop" leaves the last rows and columns out, as the published WeakTr does
-            (whoever stretches the map to the image's size then shifts it).
+        interpolation: How position embeddings are resized to h x w patches: "exact" to that size; "offset", as in the
+            published WeakTr, by the factors (h + 0.1) / rows and (w + 0.1) / columns, unless the image is square and
+            has the pretrained number of patches.
+        leftover: How sides are treated that are not a multiple of the patch: "resize" scales the image to the nearest
+            multiple, so that the map covers all of it; "drop", as in the published WeakTr, cuts off the last rows and
+            columns (stretching the map to the image's size then shifts it).
 
     Raises:
         ModelError: It is another kind of model.
@@ -49,12 +50,12 @@ class ClassTokenTransformer(nn.Module):
         kind = model.config.model_type
         if kind not in ("vit", "deit"):
             raise ModelError(
-                f"mask_generator.backbone is of type {kind}, expected a ViT or DeiT checkpoint for weaktr: "
-                "name another backbone, or set mask_generator.name to cam"
+                f"mask_generator.backbone: this is a {kind} model, but weaktr needs a ViT or DeiT checkpoint; "
+                "give another backbone, or set mask_generator.name to cam"
             )
         if not hasattr(model, "layers"):
             raise ModelError(
-                "this transformers keeps the layers of a ViT elsewhere: install transformers 5.24 or later"
+                f"transformers {version('transformers')}: its ViT has no attribute layers; install 5.24 or later"
             )
         self.interpolation, self.leftover = interpolation, leftover
         self.layers: nn.ModuleList = model.layers
@@ -62,7 +63,7 @@ class ClassTokenTransformer(nn.Module):
         self.patch_size = _pair(model.config.patch_size)
         height, width = _pair(model.config.image_size)
         self.grid = (height // self.patch_size[0], width // self.patch_size[1])
-        """Rows and columns of patches that the position embeddings were made for."""
+        """Rows and columns of patches in pretraining, which the position embeddings belong to."""
         positions = model.embeddings.position_embeddings.detach()[0]  # [1 or 2 + h * w, D]
         self.class_tokens = nn.Parameter(model.embeddings.cls_token.detach()[0].repeat(num_classes, 1))
         self.class_positions = nn.Parameter(positions[:1].repeat(num_classes, 1))
@@ -84,7 +85,7 @@ class ClassTokenTransformer(nn.Module):
         return int(self.class_tokens.shape[1])
 
     def embed(self, pixels: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Turn normalised pixels [B, 3, H, W] into tokens [B, K + h * w, D], class tokens first, and (h, w).
+        """Turn normalized pixels [B, 3, H, W] into tokens [B, K + h * w, D], class tokens first, and the grid (h, w).
 
         Raises:
             ValueError: With leftover "drop", the image is smaller than a patch.
@@ -101,14 +102,17 @@ class ClassTokenTransformer(nn.Module):
         if all(side % patch == 0 for side, patch in sides):
             return pixels
         if self.leftover == "resize":
-            return whole_patches(pixels, self.patch_size)[0]
+            return resize_to_whole_patches(pixels, self.patch_size)[0]
         height, width = (side // patch * patch for side, patch in sides)
         if not height or not width:
-            raise ValueError(f"an image of {tuple(pixels.shape[-2:])} pixels came, expected at least {self.patch_size}")
+            raise ValueError(
+                f"pixels: an image of {tuple(pixels.shape[-2:])} pixels is smaller than a patch of {self.patch_size}; "
+                "enlarge it, or use leftover resize"
+            )
         return pixels[..., :height, :width]
 
     def _positions(self, grid: tuple[int, int], is_square: bool) -> Tensor:
-        """Position embeddings [h * w, D] of a grid of patches."""
+        """Resize the position embeddings [h * w, D] to a grid of patches."""
         if grid == self.grid and (self.interpolation == "exact" or is_square):
             return self.patch_positions
         stored = self.patch_positions.unflatten(0, self.grid).permute(2, 0, 1)[None]  # [1, D, rows, columns]
@@ -124,8 +128,8 @@ def run_layer(layer: Any, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Run one pre-norm layer of a transformers ViT or DeiT.
 
     Returns:
-        The attention's input after the layer norm, its output before the residual sum, and the layer's output; all
-        [B, T, D].
+        Three tensors [B, T, D]: the attention's input after the layer norm, its output before the residual sum, and the
+        layer's output.
     """
     normed = layer.layernorm_before(hidden)
     output, _ = layer.attention(normed)

@@ -1,0 +1,69 @@
+"""SigLIP (Zhai et al., arXiv 2303.15343), and SigLIP 2 of fixed resolution."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from semples.errors import ModelError
+from semples.models.layers.patches import resize_to_whole_patches
+from semples.models.vision_language.adapter import Adapter, CutForward
+from semples.models.vision_language.attention import (
+    average_of_last,
+    pooled_image_features,
+    run_blocks,
+    start_gradient,
+)
+
+
+class SiglipAdapter(Adapter):
+    """A transformers ``SiglipModel``: its text tower attends to its padding and is read at the last position."""
+
+    score = "sigmoid"
+
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """Encode pixels, with interpolated positions at other sizes than the checkpoint's."""
+        return pooled_image_features(self.model, pixels)
+
+    def text_features(self, embeddings: Tensor, ends: Tensor) -> Tensor:
+        """Run the text tower without a mask and project the last position."""
+        tower = self.model.text_model
+        hidden = tower.embeddings(inputs_embeds=embeddings)
+        hidden = tower.encoder(inputs_embeds=hidden, attention_mask=None).last_hidden_state
+        pooled = tower.final_layer_norm(hidden)[torch.arange(len(hidden), device=hidden.device), ends]
+        features: Tensor = tower.head(pooled)
+        return features
+
+    def end_positions(self, tokens: Tensor) -> Tensor:
+        """Return the last position, because the padding is read too."""
+        return torch.full((len(tokens),), tokens.shape[1] - 1, device=tokens.device)
+
+    def padding(self, room: int) -> list[int]:
+        """Fill all free positions with padding tokens."""
+        return [self.tokenizer.pad_token_id] * room
+
+    def as_trained(self, text: str) -> str:
+        """Return the text in lower case, which some tokenizers of SigLIP 2 do not produce themselves."""
+        return text.lower()
+
+    def cut(self, pixels: Tensor) -> CutForward:
+        """Cut behind the last layer norm, whose tokens the attention pooling head gathers.
+
+        Raises:
+            ModelError: The model has no pooling head.
+        """
+        tower = self.model.vision_model
+        if getattr(tower, "head", None) is None:
+            raise ModelError(
+                "vision_language.model: this SigLIP has no pooling head, which mask generator clip needs; "
+                "use another model"
+            )
+        pixels, grid = resize_to_whole_patches(pixels, tower.config.patch_size)
+        with torch.no_grad():
+            hidden = tower.embeddings(pixels, interpolate_pos_encoding=True)
+            hidden, attentions = run_blocks(tower.encoder.layers, hidden, grid)
+            activations = start_gradient(tower.post_layernorm(hidden))
+        with torch.enable_grad():
+            features = F.normalize(tower.head(activations), dim=-1)
+        return CutForward(activations, features, grid, average_of_last(attentions))
