@@ -30,6 +30,10 @@ class ConfigError(SemplesError):
     exit_status = 2
 
 
+class SettingWarning(UserWarning):
+    """A setting that is accepted but has another name by now, or no effect."""
+
+
 class DataError(SemplesError):
     """An input file that is missing, unreadable, or contradicts another."""
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
+from typing import Any
 
 from semples import __version__
 from semples.cli.allocator import keep_freed_memory
-from semples.cli.parser import Parser, launched_processes
+from semples.cli.parser import Parser, is_first_launched, launched_processes
 from semples.cli.verbs import VERBS
-from semples.config.loading import SETTING_KEYS
-from semples.errors import ConfigError, SemplesError, did_you_mean
+from semples.config.resolver import setting_keys
+from semples.errors import ConfigError, SemplesError, SettingWarning, did_you_mean
 
 __all__ = ["main"]
 
@@ -34,12 +37,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     keep_freed_memory()
     try:
-        _run_verb(words)
+        with _noted_settings():
+            _run_verb(words)
     except SystemExit as finished:  # how argparse ends --help and --version
         return int(finished.code or 0)
     except (Exception, KeyboardInterrupt) as error:
         return _fail(error, "--debug" in words)
     return 0
+
+
+@contextmanager
+def _noted_settings() -> Iterator[None]:
+    """Show warnings about settings as one line each, in the first of several processes."""
+    default = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *more: Any, **named: Any) -> None:
+        if not issubclass(category, SettingWarning):
+            default(message, category, *more, **named)
+        elif is_first_launched():
+            print(f"semples: note: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", SettingWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _fail(error: BaseException, debug: bool) -> int:
@@ -104,9 +125,10 @@ def _run_verb(words: list[str]) -> None:
 def _check_options(words: Sequence[str], parser: Parser) -> None:
     """Raise ConfigError for unknown options; what looks like a section's setting is left to the settings."""
     known = [option.removeprefix("--") for option in parser.long_options]
-    known += SETTING_KEYS if parser.takes_settings else ()
     given = takewhile(lambda word: word != "--", words)
     options = [word.removeprefix("--").partition("=")[0] for word in given if word.startswith("--")]
+    if parser.takes_settings and not set(options) <= set(known):
+        known += setting_keys()
     unknown = [option for option in options if option not in known and not (parser.takes_settings and "." in option)]
     if unknown:
         problems = [f"there is no option --{option}.{did_you_mean(option, known)}" for option in unknown]

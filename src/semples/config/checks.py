@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from semples.errors import ConfigError
+from collections.abc import Collection
+
+from semples.errors import ConfigError, did_you_mean
 
 
 def positive(section: object, prefix: str, *names: str) -> None:
@@ -27,3 +29,10 @@ def fraction(section: object, prefix: str, *names: str) -> None:
         value = getattr(section, name)
         if not 0 <= value <= 1:
             raise ConfigError(f"{prefix}.{name} is {value}, expected a number from 0 to 1")
+
+
+def one_of(setting: str, value: str, known: Collection[str]) -> None:
+    """Refuse a name that is not known."""
+    if value not in known:
+        expected = ", ".join(f'"{name}"' for name in known)
+        raise ConfigError(f'{setting} is "{value}", expected one of {expected}{did_you_mean(value, known)}')

@@ -1,11 +1,14 @@
-"""Objects by import path: the built-in parts that are chosen by name, and the user's own."""
+"""Objects by import path: the built-in parts that are chosen by name, and the user's own with their options."""
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, get_type_hints
 
-from semples.errors import ConfigError
+from semples.config.values import convert, expected, shown
+from semples.errors import ConfigError, did_you_mean
 
 
 def import_object(path: str, setting: str) -> Any:
@@ -23,3 +26,52 @@ def import_object(path: str, setting: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{setting}: cannot import {path} ({error}); correct the name or PYTHONPATH") from error
+
+
+def checked_options(
+    called: Callable[..., Any], options: Mapping[str, Any], path: str, setting: str, reserved: Collection[str]
+) -> dict[str, Any]:
+    """Check options against the signature of what they will be passed to, as keywords.
+
+    Args:
+        called: A function, or a class, whose constructor counts.
+        options: Values by parameter.
+        path: Its import path, for errors.
+        setting: Setting that holds the options, for errors.
+        reserved: Parameters that the caller passes itself.
+
+    Returns:
+        The options, converted to the types that the parameters are annotated with.
+
+    Raises:
+        ConfigError: A parameter is unknown, missing, or has another type.
+    """
+    parameters = inspect.signature(called).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    own = [name for name, each in parameters.items() if name not in reserved and each.kind not in variadic]
+    for name in options:
+        if name in reserved or not (name in own or takes_any):
+            hint = did_you_mean(name, own) or f"; its options are {', '.join(own) or 'none'}"
+            raise ConfigError(f'{setting}.{name} is not an option of "{path}"{hint}')
+    for name in own:
+        if parameters[name].default is inspect.Parameter.empty and name not in options:
+            raise ConfigError(f'{setting}.{name} is not set: "{path}" needs it')
+    hints = _hints(called)
+    return {name: _converted(value, hints.get(name, Any), f"{setting}.{name}") for name, value in options.items()}
+
+
+def _hints(called: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a function's or constructor's parameters, as far as they can be resolved."""
+    function = called.__init__ if inspect.isclass(called) else called
+    try:
+        return get_type_hints(function)
+    except (NameError, TypeError, AttributeError):  # names that only type checkers import
+        return {}
+
+
+def _converted(value: Any, hint: Any, key: str) -> Any:
+    try:
+        return convert(value, hint)
+    except (ValueError, OverflowError):
+        raise ConfigError(f"{key} is {shown(value)}, expected {expected(hint)}") from None

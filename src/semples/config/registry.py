@@ -1,14 +1,39 @@
 """Built-in parts that settings choose by name: one line each.
 
-Parts are named by import path and loaded when they are first needed, so that reading settings never imports torch.
+Parts are named by import path and imported when they are first needed, so that reading settings never imports torch.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from semples.config.plugins import import_object
+from semples.errors import ConfigError, did_you_mean
+
+READERS = {
+    "scenes": "semples.data.scenes.settings.ScenesConfig",
+    "voc": "semples.data.voc.VocConfig",
+    "coco": "semples.data.coco.CocoConfig",
+    "folder": "semples.data.folder.FolderConfig",
+}
+"""Reader -> its settings, a :class:`semples.config.data.DataConfig`."""
+
+GENERATORS = {
+    "cam": "semples.models.generators.cam.settings.CamConfig",
+    "weaktr": "semples.models.generators.weaktr.settings.WeakTrConfig",
+    "clip": "semples.models.generators.clip.settings.ClipConfig",
+}
+"""Mask generator -> its settings, a :class:`semples.config.mask_generator.MaskGeneratorConfig`."""
+
+REFINEMENTS = {
+    "pixel_adaptive": "semples.method.refinement.pixel_adaptive.settings.PixelAdaptiveConfig",
+    "dense_crf": "semples.method.refinement.dense_crf.settings.DenseCrfConfig",
+}
+"""Refinement, which is also the name of its section -> its settings, a
+:class:`semples.config.refinement.RefinementConfig`."""
 
 
 @dataclass(frozen=True)
@@ -16,16 +41,12 @@ class CriterionEntry:
     """A threshold criterion.
 
     Attributes:
-        path: Import path of its class.
+        path: Import path of its class, a :class:`semples.inference.thresholds.base.Criterion`.
         needs_prompts: Whether it needs learned prompts, and so guidance.
     """
 
     path: str
     needs_prompts: bool = False
-
-    def load(self) -> Any:
-        """Import the class, a :class:`semples.inference.thresholds.base.Criterion`."""
-        return import_object(self.path, "pseudo_masks.criterion")
 
 
 CRITERIA = {
@@ -38,3 +59,45 @@ CRITERIA = {
 
 GUIDED_CRITERION, UNGUIDED_CRITERION = "prompts", "li"
 """What criterion "auto" stands for with and without guidance."""
+
+_OWN_READER = "semples.data.custom.OwnReaderConfig"
+_OWN_GENERATOR = "semples.models.generators.own.OwnGeneratorConfig"
+_IMPORT_PATH = r"(\w+\.)+\w+"
+
+
+def reader_config(name: str) -> Any:
+    """Import the settings class of a reader, by name or by the import path of the user's own.
+
+    Raises:
+        ConfigError: There is no such reader.
+    """
+    return _chosen(name, "data.reader", READERS, _OWN_READER, "my_reader.read")
+
+
+def generator_config(name: str) -> Any:
+    """Import the settings class of a mask generator, by name or by the import path of the user's own.
+
+    Raises:
+        ConfigError: There is no such generator.
+    """
+    return _chosen(name, "mask_generator.name", GENERATORS, _OWN_GENERATOR, "my_module.MyGenerator")
+
+
+def refinement_config(name: str) -> Any:
+    """Import the settings class of a refinement."""
+    return import_object(REFINEMENTS[name], "pseudo_masks.refinement")
+
+
+def _chosen(name: str, setting: str, known: dict[str, str], own: str, example: str) -> Any:
+    if name in known:
+        return import_object(known[name], setting)
+    if re.fullmatch(_IMPORT_PATH, name):
+        return import_object(own, setting)
+    raise ConfigError(
+        f'{setting} is "{name}", expected one of {_quoted(known)}, or an import path such as "{example}"'
+        f"{did_you_mean(name, known)}"
+    )
+
+
+def _quoted(names: Collection[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)

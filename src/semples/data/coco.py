@@ -6,8 +6,11 @@ Segmentations are not looked at here; ``coco_masks`` draws them from the file wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
+from semples.config.data import DataConfig
 from semples.data.catalogues import COCO, catalogue_from_names
 from semples.data.coco_masks import CocoMasks
 from semples.data.coco_table import CocoImage, CocoTable, read_table
@@ -28,6 +31,42 @@ _TRAIN_FILES = (
     "labels/train.json",
 )
 _LABEL_FILES = ("cls_labels_coco.npy", "cls_labels.npy")
+
+
+@dataclass(frozen=True)
+class CocoConfig(DataConfig):
+    """Reader coco: images, and instance annotations in JSON."""
+
+    labels: Literal["auto", "npy"] = "auto"
+    """Where image-level labels are read from: auto takes the annotations."""
+    train_annotations: str = AUTO
+    """JSON file of the training instances, relative to the root; auto finds the usual names."""
+    val_annotations: str | None = AUTO
+    """JSON file of the held-out images, or null for none; auto: beside the training one, "val" for "train"."""
+    train_images: str = AUTO
+    """Folder of the training images, relative to the root; auto: train2017 and the like, or images."""
+    val_images: str = AUTO
+    """Folder of the held-out images."""
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Return whether the folder has annotations in JSON and no tags.csv."""
+        has_json = any(path for place in ("annotations", "labels") for path in (folder / place).glob("*.json"))
+        return has_json and not (folder / "tags.csv").is_file()
+
+    def read(self, default_root: Path, seed: int, size_of: Callable[[Path], tuple[int, int] | None]) -> Dataset:
+        """Read both splits."""
+        del seed
+        return read_coco(
+            Path(self.root or default_root).expanduser(),
+            self.train_annotations,
+            self.val_annotations,
+            self.train_images,
+            self.val_images,
+            self.labels,
+            self.prompt_names,
+            size_of,
+        )
 
 
 def read_coco(

@@ -2,33 +2,57 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from semples.config.data import DataConfig
+from semples.config.plugins import checked_options, import_object
 from semples.data.catalogues import catalogue_from_names
 from semples.errors import ConfigError
 from semples.records import Dataset
 
 
-def read_own(import_path: str, root: Path, prompt_names: Mapping[str, str] | None = None) -> Dataset:
+@dataclass(frozen=True)
+class OwnReaderConfig(DataConfig):
+    """A reader of the user's own."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the reader, by name."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.options:
+            _checked_options(self.reader, self.options)
+
+    def read(self, default_root: Path, seed: int, size_of: Callable[[Path], tuple[int, int] | None]) -> Dataset:
+        """Call the reader, and drop images without a size."""
+        del seed
+        own = read_own(self.reader, Path(self.root or default_root).expanduser(), self.prompt_names, self.options)
+        train, val = (tuple(s for s in part if size_of(s.path) is not None) for part in (own.train, own.val))
+        return replace(own, train=train, val=val)
+
+
+def read_own(
+    import_path: str,
+    root: Path,
+    prompt_names: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Dataset:
     """Call a user's function and take the data set that it returns.
 
     Args:
-        import_path: ``module.function``; it is called with ``root`` (``docs/extending.md``).
+        import_path: ``module.function``; it is called with ``root`` and the options (``docs/extending.md``).
         root: Folder of the images.
-        prompt_names: Class name -> the word to give the vision-language model, where the reader's is not wanted.
+        prompt_names: Class name -> word to give the vision-language model in place of the reader's.
+        options: Further arguments, by name.
 
     Raises:
-        ConfigError: There is no such function, or it returned something else.
+        ConfigError: There is no such function, an option does not fit its signature, or it returned something else.
     """
-    module, _, name = import_path.rpartition(".")
-    try:
-        read = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"data.reader: cannot import {import_path}: {error}") from error
-    dataset = read(root)
+    read = import_object(import_path, "data.reader")
+    dataset = read(root, **_checked_options(import_path, options or {}))
     if not isinstance(dataset, Dataset):
         raise ConfigError(
             f"data.reader: {import_path} returned a {type(dataset).__name__}, expected a semples.records.Dataset"
@@ -36,3 +60,9 @@ def read_own(import_path: str, root: Path, prompt_names: Mapping[str, str] | Non
     own = dataset.catalogue
     words = {**dict(zip(own.names, own.prompt_names, strict=True)), **(prompt_names or {})}
     return replace(dataset, catalogue=catalogue_from_names(own.names, words, own.category_ids))
+
+
+def _checked_options(import_path: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    return checked_options(
+        import_object(import_path, "data.reader"), options, import_path, "data.options", reserved=("root",)
+    )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from semples.config.checks import fraction
+from semples.config.data import DataConfig
 from semples.data.catalogues import catalogue_from_names
 from semples.data.images import image_size
 from semples.data.tags import read_tags_csv, relative_name, require_inside, require_tags, tag_indices
@@ -17,6 +20,30 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".
 """Suffixes of image files, in lower case; files may have them in any case."""
 
 _RESERVED = frozenset({"images", "masks"})
+
+
+@dataclass(frozen=True)
+class FolderConfig(DataConfig):
+    """Reader folder: a folder of your own images."""
+
+    classes: list[str] | None = None
+    """Class names in mask order; null takes all tags, sorted."""
+    val_fraction: float = 0.1
+    """Share of the images held out, chosen by a stable hash of their names."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fraction(self, "data", "val_fraction")
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Return True: every folder of images can be read this way."""
+        return folder.is_dir()
+
+    def read(self, default_root: Path, seed: int, size_of: Callable[[Path], tuple[int, int] | None]) -> Dataset:
+        """Read the folder."""
+        root = Path(self.root or default_root).expanduser()
+        return read_folder(root, self.classes, self.prompt_names, self.val_fraction, seed, size_of)
 
 
 def read_folder(

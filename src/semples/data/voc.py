@@ -7,10 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 from xml.etree import ElementTree
 
-from semples.data.catalogues import VOC
+from semples.config.data import DataConfig
+from semples.data.catalogues import VOC, catalogue_from_names
 from semples.data.images import image_size
 from semples.data.restricted_npy import read_class_labels
 from semples.data.tags import flag_indices, read_tags_csv, read_utf8, relative_name, require_tags, tag_indices
@@ -23,6 +26,31 @@ _SPLITS = "ImageSets/Segmentation"
 
 Labels = Callable[[str], tuple[int, ...]]
 """Image id -> class indices, ascending; raises DataError for an image without an entry."""
+
+
+@dataclass(frozen=True)
+class VocConfig(DataConfig):
+    """Reader voc: the PASCAL VOC 2012 layout."""
+
+    train_split: str = "train"
+    """Name of ImageSets/Segmentation/NAME.txt to train on."""
+    val_split: str | None = "val"
+    """Name of the held-out split, or null for none."""
+    labels: Literal["auto", "tags", "xml", "npy"] = "auto"
+    """Where image-level labels are read from; auto takes the first that exists."""
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Return whether the folder has images and splits."""
+        return (folder / _IMAGES).is_dir() and (folder / "ImageSets").is_dir()
+
+    def read(self, default_root: Path, seed: int, size_of: Callable[[Path], tuple[int, int] | None]) -> Dataset:
+        """Read both splits."""
+        del seed
+        words = dict(zip(VOC.names, VOC.prompt_names, strict=True)) | self.prompt_names
+        catalogue = catalogue_from_names(VOC.names, words)
+        root = Path(self.root or default_root).expanduser()
+        return read_voc(root, self.train_split, self.val_split, self.labels, catalogue=catalogue, size_of=size_of)
 
 
 def read_voc(

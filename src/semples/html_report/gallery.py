@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from semples.config import RefinementName
+from semples.config.registry import REFINEMENTS
 from semples.data.subsets import evenly_spaced
 from semples.html_report import pictures, quality
 from semples.html_report.collect import CollectedRun
@@ -67,7 +67,7 @@ LAYERS = (
     _cam_layer("matched", "match"),
     Layer("prompt", "Prompt", "heat", {"train": lambda files: files.prompt_maps}),
     _cam_layer("refined", "refine"),
-    *(_refinement_layer(step) for step in get_args(RefinementName)),
+    *(_refinement_layer(step) for step in REFINEMENTS),
     Layer("pseudo", "Pseudo mask", "mask", {"train": lambda files: files.pseudo_masks}),
     Layer(
         "prediction",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from semples.config import Config
+from semples.config.loading import default_settings
 from semples.html_report.charts import Chart, word_chart
 from semples.html_report.collect import CollectedRun
 from semples.html_report.pictures import class_colour
@@ -144,7 +144,7 @@ def environment(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def changed_settings(settings: Mapping[str, Any]) -> list[Setting]:
     """List the settings of a run that are not at their defaults, in the order of the file."""
-    defaults = dict(_flat(asdict(Config())))
+    defaults = dict(_flat(default_settings(settings)))
     given = ((name, value) for name, value in _flat(settings) if name in defaults)
     return [Setting(name, value, defaults[name]) for name, value in given if value != defaults[name]]
 

@@ -181,6 +181,20 @@ def winning_labels(scores: Tensor, class_ids: Tensor) -> Tensor:
     return labels[scores.max(0).indices].to(torch.uint8)
 
 
+def ignore_band(low: Tensor, high: Tensor, ignore_index: int) -> Tensor:
+    """Keep the labels that a low and a high background score agree on, and ignore the others as uncertain.
+
+    Args:
+        low: Label map [H, W] of a low background score.
+        high: Label map [H, W] of a high background score.
+        ignore_index: Label of the pixels that differ.
+
+    Returns:
+        Label map [H, W] with the dtype of ``low``.
+    """
+    return torch.where(low == high, low, ignore_index).to(low.dtype)
+
+
 def score_margin(scores: Tensor) -> Tensor:
     """Return the confidence of :func:`winning_labels`: the best score minus the second best (``docs/method.md``).
 

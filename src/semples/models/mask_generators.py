@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from semples.models.generators.base import FoundationGenerator, MaskGenerator, MaskGeneratorOutput
-from semples.models.generators.cam import CamGenerator
+from semples.models.generators.cam.generator import CamGenerator
 
 __all__ = ["CamGenerator", "FoundationGenerator", "MaskGenerator", "MaskGeneratorOutput"]

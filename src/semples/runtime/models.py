@@ -10,15 +10,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from semples.config import Config
+from semples.config import Config, MaskGeneratorConfig
+from semples.config.mask_generator import GeneratorParts
 from semples.errors import ResultError
 from semples.files import replacing
 from semples.method.losses import MatchScore
 from semples.models import segmentation
 from semples.models.generators.base import MaskGenerator
-from semples.models.generators.clip import ClipGenerator
-from semples.models.generators.registry import build_mask_generator, bundled_backbone, mask_generator_class
-from semples.models.generators.weaktr.generator import WeakTrOptions
 from semples.models.loading import IMAGENET_MEAN, IMAGENET_STD, fingerprint, resolve
 from semples.models.vision_language import loading as vision_language
 from semples.models.vision_language.loading import load_vision_language_model
@@ -46,17 +44,18 @@ class RunModels:
 
     @cached_property
     def fingerprints(self) -> dict[str, list[tuple[str, str]]]:
-        """Section of the settings that names a checkpoint -> names and digests of its files."""
-        generator = self.config.mask_generator
-        named = {
-            "mask_generator": resolve(generator.backbone, bundled_backbone(generator.name)),
-            "segment": segmentation.resolve_segmenter(self.config.segment.model),
-        }
-        if self.config.guidance.enabled or not self.trains_generator:
-            named["vision_language"] = resolve(self.config.vision_language.model, vision_language.BUNDLED)
-        fingerprints = {section: fingerprint(source) for section, source in named.items()}
-        if generator.checkpoint is not None:
-            fingerprints["mask_generator"] += fingerprint(generator.checkpoint)
+        """Section of the settings that names checkpoints -> names and digests of their files."""
+        named = [
+            ("mask_generator", each.name if each.bundled is None else resolve(each.name, each.bundled))
+            for each in self._generator.checkpoints()
+        ]
+        named.append(("segment", segmentation.resolve_segmenter(self.config.segment.model)))
+        if self.config.guidance.enabled or self._generator.generator_class().needs_vision_language:
+            name = resolve(self.config.vision_language.model, vision_language.BUNDLED)
+            named.append(("vision_language", name))
+        fingerprints: dict[str, list[tuple[str, str]]] = {"mask_generator": []}
+        for section, source in named:
+            fingerprints[section] = [*fingerprints.get(section, []), *fingerprint(source)]
         return fingerprints
 
     # Vision-language model
@@ -64,11 +63,14 @@ class RunModels:
     @cached_property
     def vision_language(self) -> VisionLanguageModel:
         """The frozen vision-language model."""
-        settings = self.config.vision_language
-        score = None if settings.score == "auto" else settings.score
-        statistics = (IMAGENET_MEAN, IMAGENET_STD) if settings.normalization == "imagenet" else None
+        settings, published = self.config.vision_language, self.config.published
         model = load_vision_language_model(
-            settings.model, score, settings.template, settings.image_size, settings.prompt_stop, statistics
+            settings.model,
+            None if settings.score == "auto" else settings.score,
+            settings.template,
+            settings.image_size,
+            prompt_stop="bare" if published else "word",
+            statistics=(IMAGENET_MEAN, IMAGENET_STD) if published else None,
         )
         return model.to(self.device)
 
@@ -122,38 +124,25 @@ class RunModels:
     @property
     def trains_generator(self) -> bool:
         """Whether stages 0, 1 and 3 train the mask generator."""
-        return mask_generator_class(self.config.mask_generator.name).is_trainable
+        return bool(self._generator.generator_class().is_trainable)
 
     @property
     def affinity_steps(self) -> int:
         """How often affinity spreads the CAMs: as the settings say, else as the generator prefers."""
-        settings = self.config.mask_generator
-        preferred = mask_generator_class(settings.name).affinity_steps
-        return preferred if settings.affinity_steps is None else settings.affinity_steps
+        preferred: int = self._generator.generator_class().affinity_steps
+        return preferred if self._generator.affinity_steps is None else self._generator.affinity_steps
 
-    def build_generator(self, checkpoint: str | None = None) -> MaskGenerator:
-        """Build the mask generator as it is before stage 0: with a new head, or from a WeakTr checkpoint."""
-        settings = self.config.mask_generator
-        if settings.name == "clip":
-            names = self.catalogue.prompt_names
-            return ClipGenerator(self.vision_language, names, settings.background_words).to(self.device)
-        return build_mask_generator(
-            settings.name,
-            len(self.catalogue),
-            backbone=settings.backbone,
-            output_stride=settings.output_stride,
-            kernel_size=settings.kernel_size,
-            frozen=settings.freeze_backbone,
-            weaktr=WeakTrOptions(
-                pool=settings.fusion_pool,
-                reduction=settings.fusion_reduction,
-                feat_reduction=settings.fusion_feat_reduction,
-                head_channels=settings.head_channels,
-                interpolation=settings.position_interpolation,
-                leftover=settings.leftover,
-            ),
-            checkpoint=checkpoint,
-        ).to(self.device)
+    def build_generator(self, with_checkpoint: bool = False) -> MaskGenerator:
+        """Build the mask generator with a new head, or from the checkpoint that the settings name."""
+        parts = GeneratorParts(
+            self.catalogue.prompt_names, lambda: self.vision_language, self.config.published, with_checkpoint
+        )
+        generator: MaskGenerator = self._generator.build(parts)
+        return generator.to(self.device)
+
+    @property
+    def _generator(self) -> MaskGeneratorConfig:
+        return self.config.mask_generator
 
     def load_generator(self, stage: str) -> MaskGenerator:
         """Load the mask generator that a stage stored, ready for inference.

@@ -8,12 +8,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from semples.config.plugins import import_object
 from semples.config.registry import CRITERIA
 from semples.data.crops import to_pixels
 from semples.data.subsets import evenly_spaced
 from semples.inference.thresholds.base import Criterion, ImageMaps
 from semples.inference.thresholds.prompts import RegionJudge
-from semples.method.refinement import pixel_adaptive_refinement
 from semples.parallel.processes import shard
 from semples.rundir.threshold import CONSTANT, ThresholdChoice
 from semples.runtime.cam_files import read_cams
@@ -25,8 +25,8 @@ IMAGES = 80
 
 def criterion_of(run: Run) -> Criterion:
     """Build the criterion that the settings name."""
-    entry = CRITERIA[run.config.criterion]
-    models, criterion = run.models, entry.load()
+    entry, models = CRITERIA[run.config.criterion], run.models
+    criterion = import_object(entry.path, "pseudo_masks.criterion")
     if not entry.needs_prompts:
         return criterion(run.device)  # type: ignore[no-any-return]
     judge = RegionJudge(models.vision_language, models.match_score, models.class_features(), models.prompt_features())
@@ -52,23 +52,23 @@ def choose_threshold(run: Run, stage: str) -> ThresholdChoice:
 def judged_maps(run: Run, stage: str, indices: Iterable[int], refined: bool = False) -> Iterator[ImageMaps]:
     """Read the CAMs of this process's share of training images as they will be cut.
 
-    pixel_adaptive is a weighted mean, which leaves a constant background unchanged: maps that were refined once can be
-    cut at any threshold.
+    A linear refinement leaves a constant background unchanged: maps that were refined once can be cut at any threshold.
 
     Args:
         run: The run.
         stage: Name of the stage whose CAMs they are.
         indices: Indices of the training images.
-        refined: Refine them by pixel_adaptive first, if the settings have it as the first step.
+        refined: Refine them by the first step of the settings, if it is linear.
     """
-    refined = refined and run.config.pseudo_masks.refinement[:1] == ["pixel_adaptive"]
+    steps = list(run.config.refinement_steps().values())[:1] if refined else []
+    refine = steps[0].step() if steps and steps[0].is_linear else None
     for index in run.log.track(shard(list(indices)), f"cuts of {stage}"):
         sample = run.dataset.train[index]
         stored, classes = read_cams(run.directory, stage, sample)
         cams = torch.from_numpy(stored).to(run.device).float() / 255
         read_image = partial(_image, run, index)
-        if refined and len(cams):
-            cams = pixel_adaptive_refinement(read_image(), cams, **vars(run.config.pixel_adaptive))
+        if refine is not None and len(cams):
+            cams = refine(read_image(), cams)
         yield ImageMaps(sample, cams, torch.from_numpy(classes).to(run.device), read_image)
 
 

@@ -27,8 +27,8 @@ def train_classifier(run: Run) -> MaskGenerator:
     """Train a new mask generator with the multi-label soft margin loss on every logit head."""
     settings = run.config.classify
     set_seed(run.config.seed)
-    generator = run.models.build_generator(run.config.mask_generator.checkpoint)
-    trunk_rate = 0.0 if run.config.mask_generator.freeze_backbone else settings.backbone_rate
+    generator = run.models.build_generator(with_checkpoint=True)
+    trunk_rate = settings.backbone_rate if run.config.mask_generator.trains_backbone else 0.0
     if trunk_rate == 0:
         generator.freeze_trunk()
     fit(

@@ -13,7 +13,7 @@ from typing import Any
 from semples.records import Sample
 from semples.runtime.run import Run
 
-GENERATOR = ("seed", "data", "mask_generator")
+GENERATOR = ("seed", "data", "mask_generator", "published")
 """Settings that every mask generator depends on."""
 
 GUIDED = ("vision_language", "augmentation")
@@ -35,7 +35,7 @@ def stage_digest(
         reads_masks: Whether it reads ground truth.
         digest_of: Returns the digest of another stage's result.
     """
-    config = asdict(run.config)
+    config = run.config.to_dict()
     config["data"] = {key: value for key, value in config["data"].items() if key not in WITHOUT_EFFECT}
     if "mask_generator" in settings and not run.models.trains_generator:
         settings = (*settings, *GUIDED)  # such a generator is made from the vision-language model

@@ -60,14 +60,14 @@ def score_cams(run: Run, stage: str) -> dict[str, Any] | None:
 def score_pseudo_masks(run: Run) -> dict[str, Any] | None:
     """Score the pseudo masks, and what they would be at the best threshold there is.
 
-    A dense CRF sees labels and would have to run again for every threshold: there is no best one after it.
+    A refinement that sees labels would have to run again for every threshold: there is no best one after it.
     """
     scores = score_masks(run, "train", run.directory.pseudo_masks, "pseudo-masks")
     if scores is None:
         return None
     choice = read_threshold(run.directory.threshold)
     scores |= {"criterion": choice.criterion, "threshold": choice.threshold}
-    if "dense_crf" in run.config.pseudo_masks.refinement:
+    if any(step.sees_labels for step in run.config.refinement_steps().values()):
         return scores
     maps = judged_maps(run, run.pseudo_mask_source, _with_truth(run), refined=True)
     return {**scores, **_oracle(run, sweep_maps(run, maps), scores["miou"])}

@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
-from semples.config import RefinementName
+from semples.config.registry import REFINEMENTS
 from semples.errors import ConfigError, did_you_mean
 from semples.files import writing
 from semples.parallel.processes import barrier, broadcast_flag, is_main_process
@@ -28,7 +27,7 @@ from semples.stages.stage_warnings import stage_warnings
 from semples.stages.updates import StageListener, StageUpdate
 from semples.training.devices import peak_memory_mb
 
-MASKS = ("pseudo_masks", *get_args(RefinementName))
+MASKS = ("pseudo_masks", *REFINEMENTS)
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ STAGES = (
     Stage("classify", classify, (*GENERATOR, "augmentation", "classify", "cams")),
     Stage("match", match, (*GENERATOR, *GUIDED, "match", "cams"), ("classify",)),
     Stage("prompts", prompts, (*GENERATOR, "vision_language", "prompts"), ("match",)),
-    Stage("prompt-maps", prompt_maps, ("vision_language", "report"), ("prompts",)),
+    Stage("prompt-maps", prompt_maps, ("vision_language", "published", "report"), ("prompts",)),
     Stage("refine", refine, (*GENERATOR, *GUIDED, "refine", "cams"), ("classify", "prompts")),
     Stage("pseudo-masks", pseudo_masks, (*MASKS, "segment.confidence_weighting"), ("classify", "refine")),
     Stage("segment", segment, ("seed", "data", "segment"), ("pseudo-masks",)),
@@ -129,7 +128,7 @@ def why_skipped(name: str, run: Run) -> str | None:
 
 def _wants_supervised_bound(run: Run) -> bool:
     wanted = run.config.segment.supervised_bound
-    return run.config.data.reader == "scenes" if wanted is None else wanted
+    return run.config.data.is_synthetic if wanted is None else wanted
 
 
 def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, listener: StageListener) -> None:

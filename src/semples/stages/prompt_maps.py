@@ -8,7 +8,7 @@ from semples.data.crops import to_pixels
 from semples.data.subsets import evenly_spaced
 from semples.inference.cams import image_labels, quantize
 from semples.method.masks import upsample_cams
-from semples.models.generators.clip import grad_cams
+from semples.models.vision_language.grad_cam import grad_cams
 from semples.parallel.processes import shard
 from semples.rundir.layout import map_file
 from semples.rundir.maps import write_maps

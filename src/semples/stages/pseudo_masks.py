@@ -8,13 +8,11 @@ from typing import Any
 
 import torch
 
-from semples.config import Config
 from semples.data.crops import to_pixels
 from semples.data.images import write_confidence, write_mask
 from semples.files import Writer
-from semples.inference.cutting import RefinementStep, band_ends, refined_scores
-from semples.method.masks import score_margin, winning_labels
-from semples.method.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
+from semples.inference.cutting import band_ends, refined_scores
+from semples.method.masks import ignore_band, score_margin, winning_labels
 from semples.parallel.processes import barrier, broadcast_flag, is_main_process, shard
 from semples.records import IGNORE_INDEX
 from semples.rundir.layout import mask_file
@@ -39,7 +37,7 @@ def pseudo_masks(run: Run) -> None:
     stands in ``threshold.json``. Every process does its share of the images.
     """
     source, final = run.pseudo_mask_source, run.directory.pseudo_masks
-    settings, steps = run.config.pseudo_masks, list(refinement_steps(run.config).values())
+    settings, steps = run.config.pseudo_masks, [step.step() for step in run.config.refinement_steps().values()]
     choice = _choice(run)
     samples = run.dataset.train
     missing = [i for i in shard(range(len(samples))) if not mask_file(final, samples[i].id).is_file()]
@@ -78,12 +76,3 @@ def _choice(run: Run) -> ThresholdChoice:
             write_threshold(path, choice)
         barrier()
     return read_threshold(path)
-
-
-def refinement_steps(config: Config) -> dict[str, RefinementStep]:
-    """Steps that the config names, in its order, with the settings of their sections."""
-    known: dict[str, RefinementStep] = {
-        "pixel_adaptive": partial(pixel_adaptive_refinement, **vars(config.pixel_adaptive)),
-        "dense_crf": partial(dense_crf, **vars(config.dense_crf)),
-    }
-    return {name: known[name] for name in config.pseudo_masks.refinement}

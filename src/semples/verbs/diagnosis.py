@@ -18,10 +18,10 @@ from huggingface_hub import try_to_load_from_cache
 
 from semples.config import Config
 from semples.data.images import image_size
+from semples.data.scenes.settings import ScenesConfig
 from semples.data.validation import BadImages
 from semples.errors import ConfigError, SemplesError
 from semples.models import segmentation
-from semples.models.generators.registry import bundled_backbone
 from semples.models.loading import resolve
 from semples.models.vision_language import loading as vision_language
 from semples.records import Dataset
@@ -104,21 +104,28 @@ def _extras() -> Iterator[Finding]:
 
 
 def _weights(config: Config) -> Iterator[Finding]:
-    if config.guidance.enabled or config.mask_generator.name == "clip":
+    generator = config.mask_generator
+    try:
+        needs_vision_language = config.guidance.enabled or generator.generator_class().needs_vision_language
+        checkpoints = generator.checkpoints()
+    except ConfigError as error:
+        yield Finding("mask_generator.name", "problem", str(error), "correct mask_generator.name")
+        needs_vision_language, checkpoints = config.guidance.enabled, ()
+    if needs_vision_language:
         yield _checkpoint("vision_language.model", config.vision_language.model, vision_language.BUNDLED)
-        if config.vision_language.model == "bundled" and config.data.reader != "scenes":
+        if config.vision_language.model == "bundled" and not config.data.is_synthetic:
             yield Finding(
                 "vision_language.model",
                 "problem",
                 "bundled knows the built-in scenes only, and the data are others",
                 "give a CLIP, SigLIP or ALIGN, or set guidance.enabled false",
             )
-    if config.mask_generator.name != "clip":
-        bundled = bundled_backbone(config.mask_generator.name)
-        yield _checkpoint("mask_generator.backbone", config.mask_generator.backbone, bundled)
-        if config.mask_generator.checkpoint is not None and not Path(config.mask_generator.checkpoint).exists():
-            found = f"{config.mask_generator.checkpoint} is not there"
-            yield Finding("mask_generator.checkpoint", "problem", found, "correct mask_generator.checkpoint")
+    for checkpoint in checkpoints:
+        if checkpoint.bundled is not None:
+            yield _checkpoint(checkpoint.setting, checkpoint.name, checkpoint.bundled)
+        elif not Path(checkpoint.name).exists():
+            found = f"{checkpoint.name} does not exist"
+            yield Finding(checkpoint.setting, "problem", found, f"correct {checkpoint.setting}")
     yield _segmenter(config.segment.model)
 
 
@@ -150,7 +157,7 @@ def _folder_bytes(folder: Path) -> int:
 
 
 def _data_and_disk(config: Config, out: Path) -> Iterator[Finding]:
-    if config.data.reader == "scenes":
+    if isinstance(config.data, ScenesConfig):
         count, size = config.data.train_size, config.data.image_size
         yield Finding("data", "ok", f"{count} training and {config.data.val_size} held-out scenes, to be drawn")
         pixels = [(size * size, 2)] * count

@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
 
 from semples.config.loading import load_config
+from semples.config.registry import READERS, reader_config
 from semples.data.catalogues import COCO, VOC
-from semples.data.coco import read_coco
-from semples.data.folder import read_folder
-from semples.data.voc import read_voc
+from semples.data.images import image_size
 from semples.errors import DataError
 from semples.files import write_text
 from semples.records import Dataset
 
 FEW_IMAGES = 20
 """Training images of a class below which it is warned of."""
-
-_READERS: dict[str, Callable[[Path], Dataset]] = {"voc": read_voc, "coco": read_coco, "folder": read_folder}
 
 _TEMPLATE = """\
 # {title}
@@ -112,7 +108,8 @@ def init(folder: Path | str, config: Path | str | None = None) -> Start:
     if target.exists():
         raise DataError(f"{target} is already there: remove it, or name another file with --out")
     reader = layout_of(folder)
-    dataset = _READERS[reader](folder)
+    config_class = reader_config(reader)
+    dataset = config_class(reader=reader, root=str(folder)).read(folder, seed=0, size_of=image_size)
     text = _config_text(folder, target, reader, dataset)
     write_text(target, text)
     load_config(target)
@@ -123,17 +120,14 @@ def init(folder: Path | str, config: Path | str | None = None) -> Start:
 
 
 def layout_of(folder: Path) -> str:
-    """Tell how a folder is laid out: "voc", "coco" or "folder"; the readers say what is wrong with it.
+    """Return the reader that recognizes a folder; that reader says what is wrong with it.
 
     Raises:
         DataError: There is no such folder.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: give the one that holds your images")
-    if (folder / "JPEGImages").is_dir() and (folder / "ImageSets").is_dir():
-        return "voc"
-    has_json = any(path for place in ("annotations", "labels") for path in (folder / place).glob("*.json"))
-    return "coco" if has_json and not (folder / "tags.csv").is_file() else "folder"
+        raise DataError(f"{folder}: not a folder; give the one that holds your images")
+    return next(name for name in READERS if reader_config(name).recognizes(folder))
 
 
 def suggested_prompt_name(name: str) -> str:
@@ -153,7 +147,11 @@ def _config_text(folder: Path, target: Path, reader: str, dataset: Dataset) -> s
     names = dataset.catalogue.names
     suggested = {name: suggested_prompt_name(name) for name in names}
     side = int(median(min(sample.size) for sample in dataset.train))
-    order = f"  classes: {_flow(list(names))}  # in mask order: 1, 2, ...\n" if reader == "folder" else ""
+    order = (
+        f"  classes: {_flow(list(names))}  # in mask order: 1, 2, ...\n"
+        if any(each.name == "classes" for each in fields(reader_config(reader)))
+        else ""
+    )
     return _TEMPLATE.format(
         title=f"{len(dataset.train)} training and {len(dataset.val)} held-out images of {len(names)} classes.",
         file=target.name,

@@ -20,7 +20,6 @@ from semples.rundir.layout import CAM_STAGES
 from semples.rundir.threshold import read_threshold
 from semples.runtime.run import Run
 from semples.runtime.setup import reopen_run
-from semples.stages.pseudo_masks import refinement_steps
 
 Photograph = Path | str | NDArray[np.uint8]
 """A file (upright after its EXIF orientation), or RGB uint8 [H, W, 3]."""
@@ -93,7 +92,7 @@ class MaskGenerator:
         """
         pixels, indices = _pixels(image), self._indices(tags)
         maps = (self._maps(pixels, indices) * 255).round() / 255  # as the run's files hold them
-        steps = list(refinement_steps(self._run.config).values())
+        steps = [step.step() for step in self._run.config.refinement_steps().values()]
         classes = torch.tensor(indices, device=maps.device)
         threshold = read_threshold(self._run.directory.threshold).threshold
         labels = refined_label_maps(pixels.to(maps.device), maps, classes, steps, threshold)[-1]

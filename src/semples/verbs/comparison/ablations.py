@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from semples.config import Config
+from semples.config.loading import changed_config
 from semples.runtime.run import Run
 from semples.runtime.setup import open_run
 from semples.stages.pipeline import STAGES, open_manifest, run_stages
-from semples.verbs.comparison.methods import Judged, changed, contexts_named, learned_words, score_stage
+from semples.verbs.comparison.methods import Judged, contexts_named, learned_words, score_stage
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def reference_of(variants: Mapping[str, Variant], config: Config) -> str | None:
     same = [
         name
         for name, variant in variants.items()
-        if variant.stage == "refine" and changed(config, variant.settings) == config
+        if variant.stage == "refine" and changed_config(config, variant.settings) == config
     ]
     return same[-1] if same else None
 
@@ -87,7 +88,7 @@ def judge_variants(base: Run, tell: Callable[[object], None], variants: Mapping[
 
 def variant_run(base: Run, variant: Variant) -> Run:
     """Open the run of a variant, on the images of its base; the base itself where the settings are the same."""
-    config = changed(base.config, variant.settings)
+    config = changed_config(base.config, variant.settings)
     if config == base.config:
         return base
     name = ",".join(f"{key}={value:g}" for key, value in variant.settings.items())

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from semples.config import Config
+from semples.config.loading import changed_config
 from semples.config.registry import CRITERIA
+from semples.data.scenes.settings import ScenesConfig
 from semples.errors import ConfigError, ModelError
-from semples.models.generators.clip import usable_words
+from semples.models.vision_language.background_words import usable_words
 from semples.rundir.words import read_words
 from semples.runtime.cam_files import write_cams
 from semples.runtime.run import Run
@@ -43,7 +44,7 @@ class Judged:
 
 def _manual(run: Run) -> None:
     """Stage 3 with the true context word of each class in place of its learned prompt."""
-    contexts = [run.config.data.pairs[name] for name in run.dataset.catalogue.names]
+    contexts = [pairs_of(run)[name] for name in run.dataset.catalogue.names]
     with torch.no_grad():
         features = run.models.vision_language.encode_classes(contexts)
     suppress_backgrounds(run, "manual", features)
@@ -70,7 +71,7 @@ def _generic_words(run: Run) -> list[str]:
 
 
 _GUIDED_ALONE = (*GENERATOR, *GUIDED, "refine", "cams")
-CLIP_SETTINGS = {"mask_generator.name": "clip", "mask_generator.checkpoint": None, "cams.scales": [1.0]}
+CLIP_SETTINGS = {"mask_generator.name": "clip", "cams.scales": [1.0]}
 """Settings under which the clip generator takes its CAMs: scales above 1 harm it (``docs/log.md``)."""
 
 
@@ -144,8 +145,8 @@ def _why_left_out(name: str, run: Run) -> str | None:
     """Say what a method lacks with the models of this run, or None."""
     if name not in ("generic", "clip-es"):
         return None
-    if run.config.mask_generator.name == "clip":
-        return "with mask generator clip, classify itself is contrasted with generic words"
+    if not run.models.trains_generator:
+        return f"mask generator {run.config.mask_generator.name} contrasts generic words itself, in stage classify"
     try:
         _generic_words(run)
         if name == "clip-es":
@@ -157,16 +158,7 @@ def _why_left_out(name: str, run: Run) -> str | None:
 
 def changed_run(run: Run, settings: Mapping[str, Any]) -> Run:
     """Return the run in the same directory with settings changed."""
-    return dataclasses.replace(run, config=changed(run.config, settings)) if settings else run
-
-
-def changed(config: Config, settings: Mapping[str, Any]) -> Config:
-    """Return a config with values by dotted name (``section.key``) changed."""
-    for key, value in settings.items():
-        section, _, name = key.partition(".")
-        part = dataclasses.replace(getattr(config, section), **{name: value})
-        config = dataclasses.replace(config, **{section: part})
-    return config
+    return dataclasses.replace(run, config=changed_config(run.config, settings)) if settings else run
 
 
 def score_stage(run: Run, stage: str, with_prompts: bool) -> dict[str, float] | None:
@@ -194,6 +186,12 @@ def learned_words(run: Run) -> dict[str, str]:
     return {name: words.last(name)[0][0] for name in words.words}
 
 
+def pairs_of(run: Run) -> dict[str, str]:
+    """Return object -> context of a run on scenes."""
+    assert isinstance(run.config.data, ScenesConfig)
+    return run.config.data.pairs
+
+
 def contexts_named(run: Run, words: Mapping[str, str]) -> int:
     """Count the classes whose word is that of their own context."""
-    return sum(run.config.data.pairs[name] == word for name, word in words.items())
+    return sum(pairs_of(run)[name] == word for name, word in words.items())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from semples.config import Config
+from semples.data.scenes.settings import ScenesConfig
 from semples.errors import ConfigError, did_you_mean
 from semples.files import write_json
 from semples.rundir.locks import locked
@@ -67,9 +68,9 @@ def compare(
     Raises:
         ConfigError: The data are no scenes, there is no such method or ablation, or the page has another ending.
     """
-    _check(config, methods, ablation, results)
+    scenes = _checked_scenes(config, methods, ablation, results)
     if isinstance(pairings, int):
-        pairings = random_pairings(pairings, len(config.data.pairs))
+        pairings = random_pairings(pairings, len(scenes.pairs))
     judge: Judge = (
         partial(judge_methods, chosen=list(methods or METHODS))
         if ablation is None
@@ -78,8 +79,8 @@ def compare(
     kind = "methods" if ablation is None else "variants"
     reference = _reference(config, ablation)
     runs = [
-        _compare_pairing(config, dict(pairs), seeds, out, judge, kind, reference, quiet)
-        for pairs in (pairings or [config.data.pairs])
+        _compare_pairing(config, replace(scenes, pairs=dict(pairs)), seeds, out, judge, kind, reference, quiet)
+        for pairs in (pairings or [scenes.pairs])
     ]
     result: dict[str, Any] = dict(runs[0]) if pairings is None else {"runs": runs}
     if ablation is not None:
@@ -95,8 +96,11 @@ def compare(
     return result
 
 
-def _check(config: Config, methods: Sequence[str] | None, ablation: str | None, results: Path | None) -> None:
-    if config.data.reader != "scenes":
+def _checked_scenes(
+    config: Config, methods: Sequence[str] | None, ablation: str | None, results: Path | None
+) -> ScenesConfig:
+    """Refuse arguments that make no sense; return the settings of the scenes."""
+    if not isinstance(config.data, ScenesConfig):
         raise ConfigError(
             f"data.reader is {config.data.reader}: compare needs the built-in scenes, whose contexts are known"
         )
@@ -110,6 +114,7 @@ def _check(config: Config, methods: Sequence[str] | None, ablation: str | None, 
         _check_name("method", name, METHODS)
     if ablation is not None:
         _check_name("ablation", ablation, ABLATIONS)
+    return config.data
 
 
 def _check_name(kind: str, name: str, known: Collection[str]) -> None:
@@ -125,7 +130,7 @@ def _reference(config: Config, ablation: str | None) -> str | None:
 
 def _compare_pairing(
     config: Config,
-    pairs: dict[str, str],
+    scenes: ScenesConfig,
     seeds: int,
     out: Path,
     judge: Judge,
@@ -134,12 +139,12 @@ def _compare_pairing(
     quiet: bool,
 ) -> dict[str, Any]:
     """Compare over seeds for one assignment of contexts to objects."""
-    name = hashlib.sha256(json.dumps([pairs, config.data.bias]).encode()).hexdigest()[:8]
+    name = hashlib.sha256(json.dumps([scenes.pairs, scenes.bias]).encode()).hexdigest()[:8]
     console = Console(stderr=True, highlight=False, quiet=quiet)
     judged = []
     for seed in range(seeds):
-        console.print(f"pairing {name}, bias {config.data.bias}, seed {seed}")
-        seeded = dataclasses.replace(config, seed=seed, data=dataclasses.replace(config.data, pairs=pairs))
+        console.print(f"pairing {name}, bias {scenes.bias}, seed {seed}")
+        seeded = replace(config, seed=seed, data=scenes)
         directory = out / f"{name}-seed-{seed}"
         with locked(directory):
             judged.append(judge(open_run(seeded, directory, quiet), console.print))
@@ -147,7 +152,7 @@ def _compare_pairing(
     rows = _rows(judged)
     if not rows and judged[0].supervised_bound is None:
         raise ConfigError(f"nothing is left to compare: {'; '.join(remarks)}")
-    record: dict[str, Any] = {"seeds": list(range(seeds)), "bias": config.data.bias, "pairs": pairs, kind: rows}
+    record: dict[str, Any] = {"seeds": list(range(seeds)), "bias": scenes.bias, "pairs": scenes.pairs, kind: rows}
     if kind == "methods":
         bounds = [one.supervised_bound for one in judged if one.supervised_bound is not None]
         record |= {

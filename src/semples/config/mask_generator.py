@@ -1,0 +1,132 @@
+"""The mask generator; each generator adds its own settings in a subclass, next to its code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from semples.config.checks import fraction, not_negative, positive
+from semples.config.plugins import import_object
+from semples.errors import ConfigError
+
+BACKGROUND_WORDS = (
+    "ground", "land", "grass", "tree", "building", "wall", "sky", "lake", "water", "river", "sea", "railway",
+    "railroad", "helmet", "cloud", "house", "mountain", "ocean", "road", "rock", "street", "valley", "bridge",
+)  # fmt: skip
+"""Generic backgrounds, as in CLIP-ES (arXiv 2212.09506)."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that a generator is built from.
+
+    Attributes:
+        setting: Setting that names it.
+        name: Value of the setting.
+        bundled: Asset that "bundled" stands for; None if it is a single file, which has no such name.
+    """
+
+    setting: str
+    name: str
+    bundled: str | None
+
+
+@dataclass(frozen=True)
+class GeneratorParts:
+    """What a mask generator may be built from.
+
+    Attributes:
+        prompt_names: The K class names, worded for the vision-language model.
+        vision_language: Returns the vision-language model; loading it takes time.
+        published: Whether to reproduce the accidents of the published code.
+        with_checkpoint: Whether to start from the checkpoint of the settings, if they name one; trained weights
+            replace it anyway where a stage loads them.
+    """
+
+    prompt_names: tuple[str, ...]
+    vision_language: Any
+    published: bool = False
+    with_checkpoint: bool = False
+
+
+@dataclass(frozen=True)
+class MaskGeneratorConfig:
+    """The network whose class activation maps become masks."""
+
+    name: str = "cam"
+    """"cam", "weaktr" (needs a ViT or DeiT), "clip" (the vision-language model itself: nothing trains but prompts), or
+    the import path of your own class."""
+    image_size: int = 128
+    """Side of the square training crops in pixels."""
+    crop_scale: float = 0.6
+    """Smallest share of the image's area that a random training crop keeps; 1 resizes the whole image."""
+    background_words: list[str] = field(default_factory=lambda: list(BACKGROUND_WORDS))
+    """Generic backgrounds: clip contrasts the classes with them in stage 0, and so does method generic of `semples
+    compare`. Class names, and words the model does not know, are left out."""
+    affinity_steps: int | None = None
+    """How often attention between patches spreads the CAMs, where there is any. null: as the generator prefers (2 for
+    clip, 0 for others)."""
+    affinity_threshold: float = 0.4
+    """Spread CAMs stay in the boxes around values above this share of their maximum."""
+
+    generator: ClassVar[str]
+    """Import path of the generator's class."""
+
+    def __post_init__(self) -> None:
+        positive(self, "mask_generator", "image_size")
+        fraction(self, "mask_generator", "crop_scale", "affinity_threshold")
+        if self.affinity_steps is not None:
+            not_negative(self, "mask_generator", "affinity_steps")
+
+    def generator_class(self) -> Any:
+        """Import the class, a :class:`semples.models.generators.base.MaskGenerator`.
+
+        Raises:
+            ConfigError: It cannot be imported, or is not a mask generator.
+        """
+        return import_object(self.generator, "mask_generator.name")
+
+    @property
+    def trains_backbone(self) -> bool:
+        """Whether stage 0 trains the pretrained part too."""
+        return False
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints that the generator is built from."""
+        return ()
+
+    def build(self, parts: GeneratorParts) -> Any:
+        """Build the generator, with a new head.
+
+        Raises:
+            ModelError: A checkpoint cannot be loaded.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class BackboneGeneratorConfig(MaskGeneratorConfig):
+    """A mask generator with a pretrained backbone."""
+
+    backbone: str = "bundled"
+    """Any transformers backbone: hub name, local folder, or "bundled" (the image tower of the bundled vision-language
+    model; for weaktr the bundled ViT)."""
+    kernel_size: int = 3
+    """Side of the CAM head's convolution."""
+    freeze_backbone: bool = True
+    """Train only the head in stage 0 too (stages 1 and 3 always do)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "mask_generator", "kernel_size")
+        if self.kernel_size % 2 == 0:
+            raise ConfigError(f"mask_generator.kernel_size is {self.kernel_size}, expected an odd number")
+
+    @property
+    def trains_backbone(self) -> bool:
+        """Whether stage 0 trains the pretrained part too."""
+        return not self.freeze_backbone
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Return the backbone."""
+        return (Checkpoint("mask_generator.backbone", self.backbone, self.generator_class().bundled_backbone),)

@@ -1,0 +1,15 @@
+"""Settings that earlier versions knew by other names."""
+
+from __future__ import annotations
+
+RENAMED = {"pixel_adaptive.colour_scale": "pixel_adaptive.color_scale"}
+"""Old name -> new name."""
+
+PUBLISHED = {
+    "vision_language.prompt_stop": ("word", "bare"),
+    "vision_language.normalization": ("own", "imagenet"),
+    "mask_generator.head_channels": ("contiguous", "strided"),
+    "mask_generator.position_interpolation": ("exact", "offset"),
+    "mask_generator.leftover": ("resize", "drop"),
+}
+"""Setting that is now part of ``published`` -> its clean and its published value."""

@@ -1,0 +1,109 @@
+"""All settings of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from semples.config.augmentation import AugmentationConfig, CamsConfig
+from semples.config.data import DataConfig
+from semples.config.mask_generator import MaskGeneratorConfig
+from semples.config.outputs import EvaluationConfig, PseudoMasksConfig, ReportConfig
+from semples.config.refinement import RefinementConfig
+from semples.config.registry import (
+    CRITERIA,
+    GUIDED_CRITERION,
+    REFINEMENTS,
+    UNGUIDED_CRITERION,
+    generator_config,
+    reader_config,
+    refinement_config,
+)
+from semples.config.training import (
+    ClassifyConfig,
+    GuidanceConfig,
+    MatchConfig,
+    PromptsConfig,
+    RefineConfig,
+    SegmentConfig,
+)
+from semples.config.vision_language import VisionLanguageConfig
+from semples.errors import ConfigError
+
+
+def _default_data() -> DataConfig:
+    data: DataConfig = reader_config(DataConfig.reader)()
+    return data
+
+
+def _default_generator() -> MaskGeneratorConfig:
+    generator: MaskGeneratorConfig = generator_config(MaskGeneratorConfig.name)()
+    return generator
+
+
+def _default_refinements() -> dict[str, RefinementConfig]:
+    return {name: refinement_config(name)() for name in REFINEMENTS}
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a run; ``data`` and ``mask_generator`` are those of the chosen reader and generator."""
+
+    seed: int = 0
+    """Seed of scenes, weights, order and augmentation."""
+    device: str = "auto"
+    """"auto", "cpu", "cuda", "cuda:1", "mps"."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Mixed precision of training and CAMs; auto: bf16 on CUDA devices that have it, else fp32."""
+    checkpoint_seconds: float = 30.0
+    """A killed run repeats at most about this many seconds of training; 0 keeps a checkpoint after every step."""
+    published: bool = False
+    """Reproduce the accidents of the published code (docs/method.md): masked images normalized for ImageNet, the bare
+    full stop after a prompt and, for weaktr, positions, leftover pixels and head channels as published."""
+    data: DataConfig = field(default_factory=_default_data)
+    vision_language: VisionLanguageConfig = field(default_factory=VisionLanguageConfig)
+    mask_generator: MaskGeneratorConfig = field(default_factory=_default_generator)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    classify: ClassifyConfig = field(default_factory=ClassifyConfig)
+    match: MatchConfig = field(default_factory=MatchConfig)
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
+    cams: CamsConfig = field(default_factory=CamsConfig)
+    pseudo_masks: PseudoMasksConfig = field(default_factory=PseudoMasksConfig)
+    refinements: Mapping[str, RefinementConfig] = field(default_factory=_default_refinements)
+    """Refinement -> its settings; in YAML each is a section of its own."""
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}, expected 0 or more")
+        if self.seed >= 2**63:
+            raise ConfigError(f"seed is {self.seed}, expected less than 2^63")
+        if self.checkpoint_seconds < 0:
+            raise ConfigError(f"checkpoint_seconds is {self.checkpoint_seconds}, expected 0 or more")
+        if CRITERIA[self.criterion].needs_prompts and not self.guidance.enabled:
+            raise ConfigError(
+                f"pseudo_masks.criterion is {self.criterion}, but guidance.enabled is false: set it to auto"
+            )
+
+    @property
+    def criterion(self) -> str:
+        """Name of the threshold criterion in :data:`semples.config.registry.CRITERIA`, "auto" resolved."""
+        if self.pseudo_masks.criterion == "auto":
+            return GUIDED_CRITERION if self.guidance.enabled else UNGUIDED_CRITERION
+        return self.pseudo_masks.criterion
+
+    def refinement_steps(self) -> dict[str, RefinementConfig]:
+        """Return the refinements of the pseudo masks, in their order."""
+        return {name: self.refinements[name] for name in self.pseudo_masks.refinement}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain dicts, lists, texts and numbers, in sections as YAML has them."""
+        sections: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            sections |= value if name == "refinements" else {name: value}
+        return sections

@@ -1,0 +1,1 @@
+"""The mask generator ``cam``: a pretrained backbone and one convolution."""

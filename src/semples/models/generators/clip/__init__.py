@@ -1,0 +1,1 @@
+"""The mask generator ``clip``: CAMs from the vision-language model itself."""

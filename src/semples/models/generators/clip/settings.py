@@ -1,0 +1,19 @@
+"""Settings of mask generator ``clip``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from semples.config.mask_generator import GeneratorParts, MaskGeneratorConfig
+
+
+@dataclass(frozen=True)
+class ClipConfig(MaskGeneratorConfig):
+    """Mask generator clip: the vision-language model itself; nothing trains but the prompts."""
+
+    generator: ClassVar[str] = "semples.models.generators.clip.generator.ClipGenerator"
+
+    def build(self, parts: GeneratorParts) -> Any:
+        """Build a :class:`semples.models.generators.clip.generator.ClipGenerator` around the run's model."""
+        return self.generator_class()(parts.vision_language(), parts.prompt_names, self.background_words)
