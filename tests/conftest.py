@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported: sums have one order, and tests share the cores
+
 from pathlib import Path
 
 import pytest
@@ -42,9 +45,9 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeApi:
-    """A stand-in for the verbs of the package, in an empty folder."""
+    """A recorder in place of the package's verbs, in an empty folder."""
     fake = FakeApi()
-    fake.take_the_place_of_the_verbs(monkeypatch)
+    fake.replace_verbs(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     return fake

@@ -24,7 +24,6 @@ from semples.errors import ConfigError
 from semples.models.generators.registry import BY_NAME, mask_generator_class
 from semples.models.vision_language.model import KINDS, load_vision_language_model
 
-torch.set_num_threads(1)
 SOURCE = REPOSITORY / "src" / "semples"
 EXTENDING = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
 

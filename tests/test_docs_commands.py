@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import semples
@@ -20,8 +19,6 @@ from documented_commands import PAGES, Command, fenced, fenced_commands, inline_
 from fake_api import FakeApi
 from matching import mentions
 from semples.cli import main
-
-torch.set_num_threads(1)
 
 TINY = {
     "device": "cpu",

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import semples
@@ -21,8 +20,6 @@ from semples.inference.cams import read_cams
 from semples.records import Sample
 from semples.stages.updates import StageNews
 from semples.verbs import pipelines
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import semples
@@ -17,8 +16,6 @@ from coco_json import write_coco
 from conftest import REPOSITORY
 from semples.config import Config
 from semples.config.loading import load_config
-
-torch.set_num_threads(1)
 
 TRAINED = ("classify", "match", "prompts", "refine", "segment")
 SIZES = {"mask_generator.image_size": 32, "segment.image_size": 64, "data.workers": 0, "device": "cpu"}

@@ -5,13 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from .case import Case, problems
 from .every import CASES
-
-torch.set_num_threads(1)
-
 
 MARKED = [pytest.param(case, marks=pytest.mark.slow if case.is_slow else (), id=str(case)) for case in CASES]
 

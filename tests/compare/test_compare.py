@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 
 import semples
@@ -18,8 +17,6 @@ from semples.errors import ConfigError
 from semples.runtime.setup import open_run
 from semples.verbs.comparison import paired_difference
 from semples.verbs.comparison.ablations import Variant, judge_variants
-
-torch.set_num_threads(1)
 
 SMALL = {
     "data.train_size": 6,

@@ -27,8 +27,6 @@ from semples.data.augmentation import (
 from semples.data.crops import ImageCache, TrainingCrops, training_loader
 from semples.records import Sample
 
-torch.set_num_threads(1)
-
 PAPER = Augmentation(2, 9, 0.4, 0.25)
 
 

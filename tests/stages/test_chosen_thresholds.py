@@ -31,8 +31,6 @@ from semples.runtime.threshold_choice import (
     judged_maps,
 )
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module")
 def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:

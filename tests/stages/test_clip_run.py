@@ -19,8 +19,6 @@ from semples.errors import ConfigError
 from semples.models.vision_language.model import VisionLanguageModel
 from tiny import save_clip
 
-torch.set_num_threads(1)
-
 SMALL = {
     "data.train_size": 6,
     "data.val_size": 2,

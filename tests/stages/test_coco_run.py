@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import semples
 from coco_json import edit, json_path, strip_segmentations, write_coco
 from semples.config import Config
 from semples.config.loading import load_config
-
-torch.set_num_threads(1)
 
 FAST = {
     "data.reader": "coco",

@@ -18,8 +18,6 @@ from semples.errors import DataError
 from semples.records import Sample
 from semples.stages.segment import MaskedCrops, _augmentation
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture
 def images(tmp_path: Path) -> ImageCache:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -21,8 +20,6 @@ from semples.config.loading import load_config
 from semples.errors import ConfigError
 from semples.models.loading import fingerprint
 from semples.stages.pipeline import STAGES, Manifest
-
-torch.set_num_threads(1)
 
 SMALL = {
     "data.train_size": 10,

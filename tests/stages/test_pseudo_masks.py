@@ -26,8 +26,6 @@ from semples.errors import ConfigError, RunError
 from semples.method.refinement import pixel_adaptive_refinement
 from semples.stages.pseudo_masks import band_ends, refined_label_maps, refinement_steps
 
-torch.set_num_threads(1)
-
 NO_GUIDANCE = {"guidance__enabled": False, "data__val_size": 2}
 
 

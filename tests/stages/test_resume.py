@@ -25,8 +25,6 @@ from semples.stages.stage_warnings import stage_warnings
 from semples.stages.updates import StageNews
 from semples.training.checkpoints import TrainingState
 
-torch.set_num_threads(1)
-
 
 class KilledError(BaseException):
     """What stands for the end of the process."""

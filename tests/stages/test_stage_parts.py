@@ -24,8 +24,6 @@ from semples.stages.segment import _random_crop
 from semples.verbs.comparison import paired_difference
 from tiny import save_clip
 
-torch.set_num_threads(1)
-
 
 class Brightness(nn.Module):
     """CAM = red channel at half resolution."""

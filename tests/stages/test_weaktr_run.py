@@ -16,8 +16,6 @@ from semples.method import masks
 from semples.stages import guided, prompt_learning
 from tiny import save_backbone
 
-torch.set_num_threads(1)
-
 
 def test_it_runs_through_the_guided_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     divided: list[bool] = []
