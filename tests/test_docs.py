@@ -18,6 +18,7 @@ import tiny
 from conftest import REPOSITORY
 from documented_commands import PAGES, fenced
 from matching import mentions
+from run_files import TINY
 from semples.config.loading import SETTING_KEYS, load_config
 from semples.data.custom import read_own
 from semples.errors import ConfigError
@@ -27,16 +28,7 @@ from semples.models.vision_language.model import KINDS, load_vision_language_mod
 SOURCE = REPOSITORY / "src" / "semples"
 EXTENDING = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
 
-SMALL = {
-    "data.train_size": 6,
-    "data.val_size": 2,
-    "data.image_size": 64,
-    "data.pairs": {"boat": "water", "ball": "grass"},
-    "mask_generator.image_size": 64,
-    "cams.scales": [1.0],
-    **{f"{stage}.epochs": 1 for stage in ("classify", "match", "prompts", "refine")},
-    "device": "cpu",
-}
+SMALL = {**TINY, "data.image_size": 64, "mask_generator.image_size": 64}
 
 
 def test_the_generator_of_the_page_runs_through_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

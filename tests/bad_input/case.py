@@ -42,7 +42,7 @@ class Case:
         build: Makes the input in an empty folder, and returns the words of the command.
         says: What the line must name, whole and in any order: file, line, setting, value, what is right instead.
         status: Exit status; 0 where the right end is to go on without what is bad.
-        is_slow: Whether it is left to `make test-slow`: it trains or loads for a while, or is one of many alike.
+        is_slow: Whether `make test` never tries it: it trains or loads for a while, or is one of many alike.
         then: Looks at what an exit with status 0 left; returns what is wrong with it, or nothing.
     """
 

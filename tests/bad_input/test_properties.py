@@ -27,7 +27,7 @@ pytest.importorskip("hypothesis", reason="property tests need hypothesis: pip in
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-SHORT, LONG = 20, 1000
+SHORT, LONG = 10, 1000
 """Examples of each property in `make test` and in `make test-slow`."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
