@@ -23,6 +23,31 @@ def find_shared_data() -> Path | None:
     return next((path for path in candidates if (path / "data").is_dir()), None)
 
 
+WHOLE = {
+    *("test_artefacts", "test_benchmarks", "test_distributed", "test_docs", "test_docs_commands", "test_objects"),
+    *("test_bad_input", "test_skipping", "test_compare", "test_onnx_export", "test_recipes", "test_report_browser"),
+    *("test_chosen_thresholds", "test_clip_run", "test_coco_run", "test_pipeline", "test_pseudo_masks"),
+    *("test_resume", "test_weaktr_run"),
+}
+"""Files whose tests train whole runs, open a browser or start other programs; `make quick` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is not a unit test."""
+    for item in items:
+        if item.path.stem in WHOLE or "tiny_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.whole)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests for a GPU where there is none; torch is imported for these alone."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device: run `make test-gpu` on a machine with one")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     found = find_shared_data()

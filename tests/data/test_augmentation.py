@@ -254,6 +254,7 @@ print(digest_of(torch.stack([PAPER(noise(224, i), np.random.default_rng(i)).pixe
 
 
 class TestReproducible:
+    @pytest.mark.whole
     def test_the_same_bytes_in_another_process_with_more_threads(self) -> None:
         expected = digest_of(torch.stack([PAPER(noise(224, i), np.random.default_rng(i)).pixels for i in range(12)]))
         program = PROGRAM.format(folder=str(Path(__file__).parent))
