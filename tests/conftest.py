@@ -25,7 +25,14 @@ def find_shared_data() -> Path | None:
 
 WHOLE = {
     *("test_artefacts", "test_benchmarks", "test_distributed", "test_docs", "test_docs_commands", "test_objects"),
-    *("test_bad_input", "test_skipping", "test_compare", "test_onnx_export", "test_recipes", "test_report_browser"),
+    *(
+        "test_own_photographs",
+        "test_skipping",
+        "test_compare",
+        "test_onnx_export",
+        "test_recipes",
+        "test_report_browser",
+    ),
     *("test_chosen_thresholds", "test_clip_run", "test_coco_run", "test_pipeline", "test_pseudo_masks"),
     *("test_resume", "test_weaktr_run"),
 }

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from documented_commands import PAGES, Command, fenced, fenced_commands, inline_commands
 from PIL import Image
 
 import semples
 from conftest import REPOSITORY
-from documented_commands import PAGES, Command, fenced, fenced_commands, inline_commands
 from matching import mentions
 from semples.cli import main
 

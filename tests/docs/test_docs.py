@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from documented_commands import PAGES, fenced
 from PIL import Image
 
 import semples
 import tiny
 from conftest import REPOSITORY
-from documented_commands import PAGES, fenced
 from matching import mentions
 from run_files import TINY
 from semples.config.loading import SETTING_KEYS, load_config
