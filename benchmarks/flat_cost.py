@@ -28,13 +28,13 @@ from semples.config import (
     CamsConfig,
     ClassifyConfig,
     Config,
-    DataConfig,
     GuidanceConfig,
-    MaskGeneratorConfig,
     PseudoMasksConfig,
 )
+from semples.data.folder import FolderConfig
 from semples.data.images import write_image
 from semples.files import write_text
+from semples.models.generators.cam.settings import CamConfig
 from semples.models.segmentation import build_segmentation_network
 from semples.rundir.manifest import Manifest
 from semples.runtime.cam_files import write_cams
@@ -65,9 +65,9 @@ def write_photographs(root: Path, count: int) -> None:
 def settings(root: Path) -> Config:
     """The bundled models on images of this size."""
     return Config(
-        data=DataConfig(reader="folder", root=str(root), val_fraction=0.0, cache_mb=0),
+        data=FolderConfig(reader="folder", root=str(root), val_fraction=0.0, cache_mb=0),
         guidance=GuidanceConfig(enabled=False),
-        mask_generator=MaskGeneratorConfig(image_size=32),
+        mask_generator=CamConfig(image_size=32),
         classify=ClassifyConfig(epochs=1),
         cams=CamsConfig(scales=[1.0], flip=False),
         pseudo_masks=PseudoMasksConfig(refinement=[]),

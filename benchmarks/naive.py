@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semples.models.generators.cam import CamGenerator
+from semples.models.generators.cam.generator import CamGenerator
 from semples.models.generators.weaktr.generator import WeakTrGenerator
 from semples.models.loading import load_pretrained, resolve
 from semples.models.vision_language.loading import BUNDLED

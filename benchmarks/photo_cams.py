@@ -20,13 +20,14 @@ import torch
 import torch.nn.functional as F
 
 from provenance import provenance
-from semples.config import ClassifyConfig, Config, DataConfig, GuidanceConfig, MaskGeneratorConfig
+from semples.config import ClassifyConfig, Config, GuidanceConfig
 from semples.data.crops import resize, to_pixels
 from semples.data.images import read_image, read_mask
-from semples.data.voc import read_voc
+from semples.data.voc import VocConfig, read_voc
 from semples.inference.cams import tagged_cams
 from semples.method.metrics import ThresholdSweep
 from semples.models.generators.base import MaskGenerator
+from semples.models.generators.cam.settings import CamConfig
 from semples.records import ClassCatalogue, Dataset, Sample
 from semples.rundir.layout import RunDirectory
 from semples.runtime.run import Run
@@ -86,9 +87,9 @@ def main() -> None:
     args = parser.parse_args()
     dataset = six_class_dataset(args.data)
     config = Config(
-        data=DataConfig(reader="voc", root=str(args.data)),
+        data=VocConfig(reader="voc", root=str(args.data)),
         guidance=GuidanceConfig(enabled=False),
-        mask_generator=MaskGeneratorConfig(
+        mask_generator=CamConfig(
             backbone=args.backbone, output_stride=16, kernel_size=1, image_size=SIDE, crop_scale=0.4
         ),
         classify=ClassifyConfig(epochs=args.epochs, batch_size=16, learning_rate=1e-3),

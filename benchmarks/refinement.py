@@ -27,7 +27,6 @@ from semples.config import Config, PseudoMasksConfig
 from semples.data.crops import to_pixels
 from semples.data.images import read_image
 from semples.method.affinity import spread_cams
-from semples.stages.pseudo_masks import refinement_steps
 
 SIZE = (375, 500)
 GRID = (24, 32)
@@ -58,7 +57,8 @@ def one_turn(image: Tensor) -> dict[str, float]:
     """Seconds of every step on one photograph."""
     scores = resized(torch.rand(3, *GRID))
     cams, affinity = torch.rand(1, 2, *GRID), torch.rand(1, GRID[0] * GRID[1], GRID[0] * GRID[1])
-    steps = refinement_steps(Config(pseudo_masks=PseudoMasksConfig(refinement=["pixel_adaptive", "dense_crf"])))
+    config = Config(pseudo_masks=PseudoMasksConfig(refinement=["pixel_adaptive", "dense_crf"]))
+    steps = {name: settings.step() for name, settings in config.refinement_steps().items()}
     taken = {name: seconds(lambda step=step: step(image, scores)) for name, step in steps.items()}  # type: ignore[misc]
     return {**taken, "affinity, 2 steps": seconds(lambda: spread_cams(cams, affinity, 2, 0.4))}
 

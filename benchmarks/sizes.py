@@ -25,7 +25,7 @@ from transformers import (
 from semples.data.scenes import CONTEXTS, OBJECTS
 from semples.models.backbones import Backbone, load_backbone
 from semples.models.generators.base import MaskGenerator
-from semples.models.generators.cam import CamGenerator
+from semples.models.generators.cam.generator import CamGenerator
 from semples.models.generators.weaktr.generator import assemble_weaktr
 from semples.models.layers.folding import fold_batch_norms
 from semples.models.loading import IMAGENET_MEAN, IMAGENET_STD, load_pretrained, load_tokenizer, resolve

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported: sums have one order, and tests share the cores
+
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,38 @@ def find_shared_data() -> Path | None:
     given = os.environ.get("SEMPLES_TEST_DATA")
     candidates = [Path(given)] if given else [REPOSITORY.parent / "shared", REPOSITORY / "shared"]
     return next((path for path in candidates if (path / "data").is_dir()), None)
+
+
+WHOLE = {
+    *("test_artefacts", "test_benchmarks", "test_distributed", "test_docs", "test_docs_commands", "test_objects"),
+    *(
+        "test_own_photographs",
+        "test_skipping",
+        "test_compare",
+        "test_onnx_export",
+        "test_recipes",
+        "test_report_browser",
+    ),
+    *("test_chosen_thresholds", "test_clip_run", "test_coco_run", "test_pipeline", "test_pseudo_masks"),
+    *("test_resume", "test_weaktr_run"),
+}
+"""Files whose tests train whole runs, open a browser or start other programs; `make quick` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is not a unit test."""
+    for item in items:
+        if item.path.stem in WHOLE or "tiny_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.whole)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests for a GPU where there is none; torch is imported for these alone."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device: run `make test-gpu` on a machine with one")
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +77,9 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeApi:
-    """A stand-in for the verbs of the package, in an empty folder."""
+    """A recorder in place of the package's verbs, in an empty folder."""
     fake = FakeApi()
-    fake.take_the_place_of_the_verbs(monkeypatch)
+    fake.replace_verbs(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     return fake

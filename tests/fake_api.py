@@ -1,10 +1,13 @@
-"""A stand-in for the verbs of the package that records calls; what it returns, and readers of what is printed."""
+"""A recorder in place of the package's verbs; what it returns, and readers of what is printed."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +17,7 @@ import pytest
 import semples
 from semples.cli import main
 from semples.cli.verbs import VERBS
-from semples.config import Config
-from semples.stages.updates import StageListener, StageUpdate
+from semples.stages.updates import StageUpdate
 
 SCORES: dict[str, Any] = {
     "split": "train",
@@ -75,7 +77,7 @@ class Finding:
 
 
 class FakeApi:
-    """Records how it is called and returns what the real module promises."""
+    """Records how each verb is called, checked against its real signature, and returns what the verb promises."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
@@ -83,82 +85,66 @@ class FakeApi:
         self.comparison = COMPARISON
         self.findings = [Finding("device", "ok", "cpu")]
 
-    def take_the_place_of_the_verbs(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let ``semples.run`` and the like be those of this object."""
+    def replace_verbs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let ``semples.run`` and the like be recorded by this object."""
         for verb in VERBS:
-            monkeypatch.setitem(vars(semples), verb, getattr(self, verb))
+            monkeypatch.setitem(vars(semples), verb, self.recorder(verb))
 
-    def called(self, verb: str, arguments: dict[str, Any]) -> None:
-        self.calls.append((verb, arguments))
-        if self.error:
-            raise self.error
+    def recorder(self, verb: str) -> Callable[..., Any]:
+        """Return a function that takes the arguments of a verb, no others, and answers from here."""
+
+        def record(*positional: Any, **named: Any) -> Any:
+            arguments = signature(verb).bind(*positional, **named).arguments
+            on_stage = arguments.pop("on_stage", None)
+            self.calls.append((verb, arguments))
+            if self.error:
+                raise self.error
+            for news in UPDATES if on_stage is not None else ():
+                on_stage(news)
+            return self.answer(verb, arguments)
+
+        return record
+
+    def answer(self, verb: str, given: dict[str, Any]) -> Any:
+        """Return what a verb returns; a run leaves its results."""
+        match verb:
+            case "demo" | "run":
+                if given.get("until") is None:
+                    self.leave_results(given["out"])
+                return given["out"]
+            case "predict":
+                return [given["out"] / f"{image.stem}.png" for image in given["images"]]
+            case "evaluate":
+                return SCORES
+            case "prompts":
+                return {"boat[s]": [("water", 0.912), ("sea", 0.5)], "cat": [("sky", -0.1)]}
+            case "export":
+                return given["run"] / "export" / given["format"]
+            case "report":
+                return given["run"] / "report.html"
+            case "compare":
+                return self.comparison
+            case "init":
+                found = {"reader": "folder", "images": (9, 1), "per_class": {"boat": 9}, "warnings": ()}
+                return SimpleNamespace(config=Path(f"{given['folder'].name}.yaml"), **found)
+            case "doctor":
+                return self.findings
+        raise AssertionError(f"no answer for verb {verb}")
 
     def only_call(self) -> dict[str, Any]:
         assert len(self.calls) == 1
         return self.calls[0][1]
-
-    def demo(self, out: Path, config: Config, force: str | None, quiet: bool, on_stage: StageListener | None) -> Path:
-        self.called("demo", {"out": out, "config": config, "force": force, "quiet": quiet})
-        self.tell_of_stages(on_stage)
-        self.leave_results(out)
-        return out
-
-    def run(
-        self,
-        config: Config,
-        out: Path,
-        until: str | None = None,
-        force: str | None = None,
-        quiet: bool = False,
-        on_stage: StageListener | None = None,
-    ) -> Path:
-        self.called("run", {"config": config, "out": out, "until": until, "force": force, "quiet": quiet})
-        self.tell_of_stages(on_stage)
-        if until is None:
-            self.leave_results(out)
-        return out
-
-    def tell_of_stages(self, on_stage: StageListener | None) -> None:
-        for news in UPDATES if on_stage is not None else ():
-            on_stage(news)  # type: ignore[misc]
 
     def leave_results(self, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         (out / "evaluation.json").write_text(json.dumps(EVALUATION))
         (out / "report.html").write_text("<html>")
 
-    def predict(self, images: list[Path], out: Path, **more: Any) -> list[Path]:
-        self.called("predict", {"images": images, "out": out, **more})
-        return [out / f"{image.stem}.png" for image in images]
 
-    def evaluate(self, predictions: Path, truth: Path, classes: tuple[str, ...]) -> dict[str, Any]:
-        self.called("evaluate", {"predictions": predictions, "truth": truth, "classes": classes})
-        return SCORES
-
-    def prompts(self, run: Path) -> dict[str, list[tuple[str, float]]]:
-        self.called("prompts", {"run": run})
-        return {"boat[s]": [("water", 0.912), ("sea", 0.5)], "cat": [("sky", -0.1)]}
-
-    def export(self, run: Path, format: str, with_images: bool) -> Path:
-        self.called("export", {"run": run, "format": format, "with_images": with_images})
-        return run / "export" / format
-
-    def report(self, run: Path) -> Path:
-        self.called("report", {"run": run})
-        return run / "report.html"
-
-    def compare(self, **arguments: Any) -> dict[str, Any]:
-        self.called("compare", arguments)
-        return self.comparison
-
-    def init(self, folder: Path, config: Path | None) -> SimpleNamespace:
-        self.called("init", {"folder": folder, "config": config})
-        found = {"reader": "folder", "images": (9, 1), "per_class": {"boat": 9}, "warnings": ()}
-        return SimpleNamespace(config=Path(f"{folder.name}.yaml"), **found)
-
-    def doctor(self, config: Config, out: Path) -> list[Finding]:
-        self.called("doctor", {"config": config, "out": out})
-        return self.findings
+@cache
+def signature(verb: str) -> inspect.Signature:
+    """Return the signature of the real verb, whatever takes its place now."""
+    return inspect.signature(semples.__getattr__(verb))
 
 
 def error_line(words: list[str], output: pytest.CaptureFixture[str], status: int = 2) -> str:

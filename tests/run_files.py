@@ -1,28 +1,43 @@
-"""What of a run directory is the same in equal runs, for tests."""
+"""Settings of tiny runs on the built-in scenes, and the files of a run that are the same in equal runs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from semples.config import Config
+from semples.config.loading import load_config
+
 TRAININGS = ("classify", "match", "prompts", "refine", "segment")
-SMALL = {
+TINY = {
     "data.train_size": 6,
     "data.val_size": 3,
-    "data.image_size": 64,
     "data.pairs": {"boat": "water", "ball": "grass"},
+    "cams.scales": [1.0],
+    **{f"{stage}.epochs": 1 for stage in TRAININGS},
+    "device": "cpu",
+}
+"""Settings of a run of seconds through every stage; other tiny settings are differences from these."""
+
+SMALL = {
+    **TINY,
+    "data.image_size": 64,
     "mask_generator.image_size": 64,
     "segment.image_size": 64,
-    "cams.scales": [1.0],
     **{f"{stage}.epochs": 2 for stage in TRAININGS},
     **{f"{stage}.batch_size": 2 for stage in TRAININGS},
     "segment.ema": 0.9,
     "segment.color_jitter": 0.2,
     "segment.confidence_weighting": True,
-    "device": "cpu",
 }
-"""Settings of a run of seconds through every stage."""
+"""The same with several steps in each of several epochs, and with the options that keep a state of their own."""
+
+
+def config_from(settings: Mapping[str, Any], **changes: Any) -> Config:
+    """Load settings and changes to them; ``data__root`` is the setting ``data.root``."""
+    return load_config(overrides={**settings, **{key.replace("__", "."): value for key, value in changes.items()}})
 
 
 def artefacts(run: Path) -> dict[str, bytes]:

@@ -54,6 +54,7 @@ def test_a_folder_that_is_no_run(verb: object, tmp_path: Path) -> None:
         verb(tmp_path)  # type: ignore[operator]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("first", ["pass", "import semples.cli"])
 def test_verbs_are_functions_of_the_package(first: str) -> None:
     code = f"{first}; import semples; print(*(callable(getattr(semples, verb)) for verb in semples.__all__))"

@@ -16,8 +16,6 @@ from semples.data.scenes import CONTEXTS, Placement, draw_scene
 from semples.models.backbones import load_backbone
 from semples.models.loading import image_statistics, load_pretrained, resolve
 
-torch.set_num_threads(1)
-
 ASSETS = Path(resolve("bundled", "vit")).parent
 FOLDERS = sorted(path for path in ASSETS.iterdir() if path.is_dir())
 

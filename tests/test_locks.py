@@ -33,7 +33,7 @@ with locked(Path(sys.argv[1])):
 def test_a_second_run_is_told_who_is_there(tmp_path: Path) -> None:
     with locked(tmp_path / "run"):
         with (
-            pytest.raises(BusyError, match=rf"run is in use by process {os.getpid()} on \S+"),
+            pytest.raises(BusyError, match=rf"run: in use by process {os.getpid()} on \S+"),
             locked(tmp_path / "run"),
         ):
             pytest.fail("two at a time")
@@ -47,7 +47,7 @@ def test_the_command_line_says_so_in_one_line(tmp_path: Path, capsys: pytest.Cap
     with locked(tmp_path / "run"):
         assert main(["demo", "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"semples: error: {tmp_path / 'run'} is in use by process {os.getpid()} on ")
+    assert error.startswith(f"semples: error: {tmp_path / 'run'}: in use by process {os.getpid()} on ")
     assert error.count("\n") == 1
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 

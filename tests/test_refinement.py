@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from semples.errors import ConfigError
-from semples.method import refinement
-from semples.method.refinement import dense_crf, ignore_band, pixel_adaptive_refinement
+from semples.method.masks import ignore_band
+from semples.method.refinement.dense_crf.refine import dense_crf
+from semples.method.refinement.pixel_adaptive import refine
+from semples.method.refinement.pixel_adaptive.refine import pixel_adaptive_refinement
 
 torch.set_num_threads(1)
 
@@ -51,16 +53,16 @@ class TestPixelAdaptive:
     def test_weights_by_hand(self) -> None:
         """Colours 0 0 1: over the 9 pixels 1 occurs 3 times, sigma^2 = 1/3 - 1/9; three weights fall to 1/2."""
         image = torch.tensor([0.0, 0.0, 1.0]).expand(3, 1, 3)
-        colour_scale = 1 / (math.sqrt(2 / 9) * math.log(2))
-        refined = pixel_adaptive_refinement(image, torch.tensor([[[0.0, 0.0, 1.0]]]), (1,), 1, colour_scale)
+        color_scale = 1 / (math.sqrt(2 / 9) * math.log(2))
+        refined = pixel_adaptive_refinement(image, torch.tensor([[[0.0, 0.0, 1.0]]]), (1,), 1, color_scale)
         assert refined[0, 0, 1].item() == pytest.approx(3 * 0.5 / (5 + 3 * 0.5), rel=1e-5)
 
     def test_channels_are_averaged_each_by_its_own_deviation(self) -> None:
         """The same pattern in one channel of three, at another contrast: a third of the exponent."""
         image = torch.zeros(3, 1, 3)
         image[1, 0, 2] = 0.2
-        colour_scale = 1 / (math.sqrt(2 / 9) * 3 * math.log(2))
-        refined = pixel_adaptive_refinement(image, torch.tensor([[[0.0, 0.0, 1.0]]]), (1,), 1, colour_scale)
+        color_scale = 1 / (math.sqrt(2 / 9) * 3 * math.log(2))
+        refined = pixel_adaptive_refinement(image, torch.tensor([[[0.0, 0.0, 1.0]]]), (1,), 1, color_scale)
         assert refined[0, 0, 1].item() == pytest.approx(3 * 0.5 / (5 + 3 * 0.5), rel=1e-5)
 
     def test_a_sharp_edge_of_colour_stops_the_spreading(self) -> None:
@@ -108,9 +110,9 @@ class TestPixelAdaptive:
     def test_tiles_give_what_the_whole_image_gives(self, monkeypatch: pytest.MonkeyPatch) -> None:
         image, scores = random_maps(3, 70, 45, seed=1), random_maps(2, 70, 45)
         whole = pamr(image, scores, (1, 3), 2)  # reaches 6 pixels
-        monkeypatch.setattr(refinement, "TILE", 20)
+        monkeypatch.setattr(refine, "TILE", 20)
         torch.testing.assert_close(pamr(image, scores, (1, 3), 2), whole)
-        seen = list(refinement._tiles(45, 6))
+        seen = list(refine._tiles(45, 6))
         assert seen[1] == (slice(8, 16), slice(2, 22))
         assert len(seen) == 6
 

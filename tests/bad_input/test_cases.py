@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
 
 from .case import Case, problems
-from .every import CASES
+from .every import CASES, PER_KIND, defaults
 
-torch.set_num_threads(1)
-
-
-MARKED = [pytest.param(case, marks=pytest.mark.slow if case.is_slow else (), id=str(case)) for case in CASES]
+DEFAULTS = defaults()
+MARKED = [
+    pytest.param(case, marks=() if str(case) in DEFAULTS else pytest.mark.slow, id=str(case).replace("\0", ""))
+    for case in CASES
+]
 
 
 @pytest.mark.parametrize("case", MARKED)
@@ -22,4 +23,9 @@ def test_it_ends_right(case: Case, tmp_path: Path) -> None:
 
 
 def test_there_are_hundreds_with_names_of_their_own() -> None:
-    assert len({str(case) for case in CASES}) == len(CASES) > 300
+    assert len({str(case) for case in CASES}) == len(CASES) > 600
+
+
+def test_ten_of_each_kind_are_tried_by_default() -> None:
+    kinds = Counter(case.kind for case in CASES if str(case) in DEFAULTS)
+    assert kinds == dict.fromkeys({case.kind for case in CASES}, PER_KIND)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from semples.data.folder import read_folder
@@ -16,7 +15,6 @@ from semples.data.images import image_size, read_image
 from .files import SIZE, noise, photos, run_of
 from .tags import GOOD
 
-torch.set_num_threads(1)
 RGB = noise()
 GREY = RGB[..., 0]
 

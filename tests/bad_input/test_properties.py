@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from semples.config import Config
-from semples.config.loading import SETTING_KEYS, load_config
+from semples.config.loading import load_config
+from semples.config.resolver import setting_keys
 from semples.data.coco_table import read_table
 from semples.data.images import image_size, read_image, read_mask
 from semples.data.restricted_npy import read_class_labels
@@ -27,7 +28,7 @@ pytest.importorskip("hypothesis", reason="property tests need hypothesis: pip in
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-SHORT, LONG = 20, 1000
+SHORT, LONG = 10, 1000
 """Examples of each property in `make test` and in `make test-slow`."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -112,7 +113,7 @@ def _any_yaml(value: Any) -> None:
 
     def read(path: Path) -> Any:
         found, refusal = _tried(lambda: load_config(path))
-        assert found or str(path) in refusal or any(key in refusal for key in SETTING_KEYS)
+        assert found or str(path) in refusal or any(key in refusal for key in setting_keys())
         return found
 
     _written(yaml.safe_dump(value, allow_unicode=True).encode("utf-8", errors="replace"), read)
@@ -136,7 +137,7 @@ PROPERTIES: dict[Callable[[Any], None], st.SearchStrategy[Any]] = {
     _any_bytes: st.binary(max_size=300),
     _any_table: st.lists(st.lists(NAMES, max_size=3), max_size=3),
     _any_name: NAMES,
-    _any_settings: st.dictionaries(st.sampled_from(SETTING_KEYS), VALUES, min_size=1, max_size=3),
+    _any_settings: st.dictionaries(st.sampled_from(setting_keys()), VALUES, min_size=1, max_size=3),
     _any_yaml: VALUES | st.dictionaries(st.sampled_from(("data", "seed", "cams", "environment")), VALUES),
     _any_index: VALUES | st.fixed_dictionaries({"classes": st.just(["boat"]), "train": ENTRIES}),
 }

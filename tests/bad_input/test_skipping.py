@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from matching import assert_mentions, mentions
@@ -22,7 +21,6 @@ from semples.html_report import write_report
 from .case import OUT, run
 from .files import SEGMENTATION, encoded, noise, photos, predict, run_of
 
-torch.set_num_threads(1)
 UNGUIDED = ("--guidance.enabled", "false")
 SPOKEN = ("--skip-bad-images", *UNGUIDED)
 

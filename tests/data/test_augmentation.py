@@ -27,8 +27,6 @@ from semples.data.augmentation import (
 from semples.data.crops import ImageCache, TrainingCrops, training_loader
 from semples.records import Sample
 
-torch.set_num_threads(1)
-
 PAPER = Augmentation(2, 9, 0.4, 0.25)
 
 
@@ -256,6 +254,7 @@ print(digest_of(torch.stack([PAPER(noise(224, i), np.random.default_rng(i)).pixe
 
 
 class TestReproducible:
+    @pytest.mark.whole
     def test_the_same_bytes_in_another_process_with_more_threads(self) -> None:
         expected = digest_of(torch.stack([PAPER(noise(224, i), np.random.default_rng(i)).pixels for i in range(12)]))
         program = PROGRAM.format(folder=str(Path(__file__).parent))

@@ -12,10 +12,10 @@ from torch import Tensor
 from transformers import AutoModel
 
 from semples.errors import ConfigError, ModelError
-from semples.models.generators.clip import ClipGenerator, grad_cams
-from semples.models.generators.registry import mask_generator_class
+from semples.models.generators.clip.generator import ClipGenerator
 from semples.models.vision_language.adapter import CutForward
 from semples.models.vision_language.attention import attention_between_patches
+from semples.models.vision_language.grad_cam import grad_cams
 from semples.models.vision_language.loading import load_vision_language_model
 from semples.models.vision_language.model import VisionLanguageModel
 from tiny import MEAN, STD, VISION_LANGUAGE, save_clip, save_siglip
@@ -165,7 +165,7 @@ class TestGenerator:
         torch.testing.assert_close(target.backgrounds, model.encode_classes(list(BACKGROUNDS)))
 
     def test_nothing_trains(self, generator: ClipGenerator) -> None:
-        assert not mask_generator_class("clip").is_trainable
+        assert not ClipGenerator.is_trainable
         assert generator.trunk_parameters() == generator.head_parameters() == list(generator.parameters()) == []
 
     def test_class_names_and_unknown_words_are_no_backgrounds(self, model: VisionLanguageModel) -> None:

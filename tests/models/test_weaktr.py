@@ -12,9 +12,9 @@ from torch import Tensor
 from transformers import AutoModel
 
 from semples.errors import ModelError
-from semples.models.generators.registry import build_mask_generator, bundled_backbone
 from semples.models.generators.weaktr.fusion import AttentionFusion, attention_map, gated_attention_sum, pool_heads
-from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions
+from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions, load_weaktr
+from semples.models.generators.weaktr.settings import WeakTrConfig
 from semples.models.generators.weaktr.transformer import ClassTokenTransformer
 from tiny import MEAN, STD, save_backbone
 from weaktr_support import build_weaktr, trace
@@ -38,11 +38,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def build(folder: str, classes: int = CLASSES, **options: Any) -> WeakTrGenerator:
     torch.manual_seed(0)
-    generator = build_mask_generator(
-        "weaktr", classes, backbone=folder, output_stride=8, kernel_size=3, weaktr=WeakTrOptions(**options)
-    )
-    assert isinstance(generator, WeakTrGenerator)
-    return generator.eval()
+    return load_weaktr(folder, classes, WeakTrOptions(**options)).eval()
 
 
 def random_small(**options: Any) -> WeakTrGenerator:
@@ -137,7 +133,9 @@ class TestClassTokens:
             build(str(save_backbone(tmp_path, "resnet")))
 
     def test_bundled_means_the_vit(self) -> None:
-        assert (bundled_backbone("weaktr"), bundled_backbone("cam")) == ("vit", "vision_language")
+        assert WeakTrGenerator.bundled_backbone == "vit"
+        (backbone,) = WeakTrConfig(name="weaktr").checkpoints()
+        assert (backbone.name, backbone.bundled) == ("bundled", "vit")
 
 
 class TestLeftover:

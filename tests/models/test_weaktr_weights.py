@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from semples.config.mask_generator import GeneratorParts
 from semples.errors import ModelError
-from semples.models.generators.registry import build_mask_generator
 from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions
+from semples.models.generators.weaktr.settings import WeakTrConfig
 from semples.models.generators.weaktr.weights import load_weaktr_checkpoint
 from tiny import save_backbone
 from weaktr_support import build_weaktr
@@ -109,15 +110,14 @@ def test_every_tensor_arrives_where_it_belongs(save: Callable[[dict[str, Tensor]
 
 def test_stage_0_can_start_from_one(tmp_path: Path) -> None:
     tensors = published()
-    built = build_mask_generator(
-        "weaktr",
-        CLASSES,
+    config = WeakTrConfig(
+        name="weaktr",
         backbone=str(save_backbone(tmp_path / "vit", "vit")),
-        output_stride=None,
-        kernel_size=3,
-        weaktr=WeakTrOptions(reduction=2),
-        checkpoint=save_safetensors(tensors, tmp_path / "weaktr"),
+        fusion_reduction=2,
+        checkpoint=str(save_safetensors(tensors, tmp_path / "weaktr")),
     )
+    names = tuple(f"class {number}" for number in range(CLASSES))
+    built = config.build(GeneratorParts(names, vision_language=None, with_checkpoint=True))
     assert torch.equal(built.state_dict()["head.weight"], tensors["head.weight"])
 
 

@@ -28,8 +28,6 @@ from semples.runtime.run import Run
 from semples.runtime.setup import open_run
 from semples.runtime.threshold_choice import choose_for_masks, choose_threshold, criterion_of, judged_maps
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module")
 def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,37 +13,22 @@ from safetensors.torch import load_file
 
 import semples
 from matching import assert_mentions, mentions
-from semples.config import Config
-from semples.config.loading import load_config
+from run_files import TINY, config_from, stages
 from semples.errors import ConfigError
 from semples.models.vision_language.model import VisionLanguageModel
 from tiny import save_clip
 
-torch.set_num_threads(1)
-
-SMALL = {
-    "data.train_size": 6,
+CLIP = {
+    **TINY,
     "data.val_size": 2,
     "data.image_size": 64,
-    "data.pairs": {"boat": "water", "ball": "grass"},
     "mask_generator.name": "clip",
     "mask_generator.image_size": 64,
-    "cams.scales": [1.0],
     "prompts.epochs": 3,
-    "segment.epochs": 1,
     "segment.image_size": 64,
     "segment.supervised_bound": False,
-    "device": "cpu",
 }
-
-
-def small(**changes: Any) -> Config:
-    return load_config(overrides={**SMALL, **{key.replace("__", "."): value for key, value in changes.items()}})
-
-
-def stages(run: Path) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = json.loads((run / "manifest.json").read_text())["stages"]
-    return found
+small = partial(config_from, CLIP)
 
 
 @pytest.fixture(scope="module")

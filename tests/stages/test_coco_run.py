@@ -8,30 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import semples
 from coco_json import edit, json_path, strip_segmentations, write_coco
+from run_files import TINY, config_from
 from semples.config import Config
-from semples.config.loading import load_config
 
-torch.set_num_threads(1)
-
-FAST = {
-    "data.reader": "coco",
-    "cams.scales": [1.0],
-    "cams.flip": False,
-    **{f"{stage}.epochs": 1 for stage in ("classify", "match", "prompts", "refine", "segment")},
-    "prompts.length": 2,
-    "pseudo_masks.threshold": 0.3,
-    "device": "cpu",
-}
+COCO = {**TINY, "data.reader": "coco", "cams.flip": False, "prompts.length": 2, "pseudo_masks.threshold": 0.3}
 
 
 def fast(root: Path, **changes: Any) -> Config:
-    return load_config(
-        overrides={**FAST, "data.root": str(root), **{k.replace("__", "."): v for k, v in changes.items()}}
-    )
+    return config_from(COCO, data__root=str(root), **changes)
 
 
 def learned(run: Path) -> dict[str, bytes]:

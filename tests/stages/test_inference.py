@@ -14,8 +14,6 @@ from semples.inference.label_maps import predict_labels, prediction_batches, sli
 from semples.models.segmentation import Inference
 from semples.records import Sample
 
-torch.set_num_threads(1)
-
 
 def test_window_starts_by_hand() -> None:
     """Windows of 6 are 4 apart, of 512 they are 341 apart; the last ends where the axis ends."""

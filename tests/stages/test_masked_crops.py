@@ -17,8 +17,6 @@ from semples.data.masked_crops import MaskedCrops
 from semples.errors import DataError
 from semples.records import Sample
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture
 def images(tmp_path: Path) -> ImageCache:

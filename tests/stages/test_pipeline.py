@@ -4,45 +4,36 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
 import semples
 from matching import mentions
-from semples.config import Config
-from semples.config.loading import load_config
+from run_files import TINY, config_from
 from semples.errors import ConfigError
 from semples.models.loading import fingerprint
 from semples.rundir.layout import RunDirectory
 from semples.rundir.manifest import Manifest
 from semples.stages.pipeline import STAGES
 
-torch.set_num_threads(1)
-
-SMALL = {
+THREE_CLASSES = {
+    **TINY,
     "data.train_size": 10,
     "data.val_size": 4,
     "data.pairs": {"boat": "water", "train": "rails", "ball": "grass"},
-    "cams.scales": [1.0],
-    **{f"{stage}.epochs": 1 for stage in ("classify", "match", "refine", "segment")},
     **{f"{stage}.batch_size": 5 for stage in ("classify", "match", "refine", "segment")},
     "prompts.epochs": 2,
     "prompts.length": 2,
     "pseudo_masks.refinement": [],
     "segment.supervised_bound": False,
-    "device": "cpu",
 }
-
-
-def small(**changes: Any) -> Config:
-    return load_config(overrides={**SMALL, **{key.replace("__", "."): value for key, value in changes.items()}})
+small = partial(config_from, THREE_CLASSES)
 
 
 def files(run: Path) -> dict[str, bytes]:

@@ -24,10 +24,7 @@ from semples.config import Config
 from semples.config.loading import load_config
 from semples.errors import ConfigError, RunError
 from semples.inference.cutting import band_ends, refined_label_maps
-from semples.method.refinement import pixel_adaptive_refinement
-from semples.stages.pseudo_masks import refinement_steps
-
-torch.set_num_threads(1)
+from semples.method.refinement.pixel_adaptive.refine import pixel_adaptive_refinement
 
 NO_GUIDANCE = {"guidance__enabled": False, "data__val_size": 2}
 
@@ -78,10 +75,10 @@ def test_steps_come_from_their_sections_in_the_order_of_the_list() -> None:
             "pseudo_masks.refinement": ["dense_crf", "pixel_adaptive"],
             "pixel_adaptive.dilations": [2],
             "pixel_adaptive.iterations": 3,
-            "pixel_adaptive.colour_scale": 0.5,
+            "pixel_adaptive.color_scale": 0.5,
         }
     )
-    steps = refinement_steps(config)
+    steps = {name: step.step() for name, step in config.refinement_steps().items()}
     assert list(steps) == ["dense_crf", "pixel_adaptive"]
     image, scores = torch.rand(3, 9, 9), torch.rand(2, 9, 9)
     expected = pixel_adaptive_refinement(image, scores, [2], 3, 0.5)
@@ -178,7 +175,7 @@ def test_a_missing_package_is_told_before_anything_is_trained(tmp_path: Path, mo
         ({"pseudo_masks.ignore_band": 1.5}, ("pseudo_masks.ignore_band", 1.5, 0, 1)),
         ({"pixel_adaptive.dilations": []}, ("pixel_adaptive.dilations", "[]")),
         ({"pixel_adaptive.dilations": [1, 0]}, ("pixel_adaptive.dilations", "[1, 0]", 0)),
-        ({"pixel_adaptive.colour_scale": 0.0}, ("pixel_adaptive.colour_scale", "0.0", 0)),
+        ({"pixel_adaptive.color_scale": 0.0}, ("pixel_adaptive.color_scale", "0.0", 0)),
         ({"dense_crf.label_confidence": 1.0}, ("dense_crf.label_confidence", "1.0", 0, 1)),
         ({"dense_crf.bilateral_compat": -1}, ("dense_crf.bilateral_compat", "-1.0", 0)),
     ],

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,7 @@ import torch
 
 import semples
 from matching import assert_mentions, mentions
-from run_files import SMALL, artefacts, metrics, running
-from semples.config import Config
-from semples.config.loading import load_config
+from run_files import SMALL, artefacts, config_from, metrics, running
 from semples.errors import DataError, RunError
 from semples.rundir.manifest import Manifest
 from semples.runtime.run import Run
@@ -26,21 +25,12 @@ from semples.stages.stage_warnings import stage_warnings
 from semples.stages.updates import StageUpdate
 from semples.training.checkpoints import TrainingState
 
-torch.set_num_threads(1)
-
 
 class KilledError(BaseException):
     """What stands for the end of the process."""
 
 
-def small(**changes: Any) -> Config:
-    return load_config(
-        overrides={
-            **SMALL,
-            "checkpoint_seconds": 0.0,
-            **{key.replace("__", "."): value for key, value in changes.items()},
-        }
-    )
+small = partial(config_from, {**SMALL, "checkpoint_seconds": 0.0})
 
 
 class Fuse:

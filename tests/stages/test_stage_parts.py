@@ -14,7 +14,7 @@ from semples.errors import RunError
 from semples.inference.batches import size_batches
 from semples.inference.cams import tagged_cams
 from semples.models.generators.base import MaskGenerator, MaskGeneratorOutput
-from semples.models.generators.clip import ClipGenerator
+from semples.models.generators.clip.generator import ClipGenerator
 from semples.models.vision_language.loading import load_vision_language_model
 from semples.models.vision_language.vocabulary import candidate_words, nearest_words
 from semples.records import Sample
@@ -25,8 +25,6 @@ from semples.stages.prompt_learning import CachedBackgrounds
 from semples.verbs.comparison import paired_difference
 from tiny import save_clip
 from weaktr_support import build_weaktr
-
-torch.set_num_threads(1)
 
 
 class Brightness(nn.Module):

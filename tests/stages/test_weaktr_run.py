@@ -11,12 +11,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import semples
+from run_files import TINY
 from semples.config.loading import load_config
 from semples.method import masks
 from semples.stages import guided, prompt_learning
 from tiny import save_backbone
-
-torch.set_num_threads(1)
 
 
 def test_it_runs_through_the_guided_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,18 +28,16 @@ def test_it_runs_through_the_guided_stages(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(guided, "soft_masks", note)
     monkeypatch.setattr(prompt_learning, "soft_masks", note)
     settings = {
-        "data.train_size": 6,
+        **TINY,
         "data.val_size": 1,
         "data.image_size": 50,
-        "data.pairs": {"boat": "water", "ball": "grass"},
+        "cams.scales": [0.5, 1.0, 1.5],
         "mask_generator.name": "weaktr",
         "mask_generator.backbone": str(save_backbone(tmp_path / "vit", "vit")),
         "mask_generator.freeze_backbone": False,
         "mask_generator.image_size": 32,
         "prompts.views": 2,
-        **{f"{stage}.epochs": 1 for stage in ("classify", "match", "prompts", "refine")},
         **{f"{stage}.batch_size": 3 for stage in ("classify", "match", "prompts", "refine")},
-        "device": "cpu",
     }
     run = semples.run(load_config(overrides=settings), tmp_path / "run", until="refine", quiet=True)
     classified, refined = (load_file(run / f / "mask_generator.safetensors") for f in ("0-classify", "3-refine"))

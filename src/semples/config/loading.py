@@ -104,9 +104,11 @@ def default_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
             chosen.append(Given(f"{section}.{name}", values[name], section))
     chosen.append(Given("data.root", ".", "data"))  # most readers need one
     try:
-        return Resolver([], is_recorded=True).resolve(chosen).to_dict()
+        defaults = Resolver([], is_recorded=True).resolve(chosen).to_dict()
     except ConfigError:
         return Config().to_dict()
+    defaults["data"]["root"] = None
+    return defaults
 
 
 def config_to_yaml(config: Config) -> str:

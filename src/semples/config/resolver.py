@@ -173,6 +173,11 @@ class Resolver:
         kind = choice.class_of(owners[0])
         hint, default = get_hints(kind)[name], _default(kind, name)
         value = parse(given.value, hint) if given.is_text else given.value
+        try:
+            value = convert(value, hint)
+        except (ValueError, OverflowError):
+            self.problems.append(f"{given.place} is {shown(value)}, expected {expected(hint)}")
+            return
         if self.is_recorded or value == default:
             return
         chosen = getattr(self.classes[section], choice.selector.partition(".")[2])

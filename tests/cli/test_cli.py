@@ -16,8 +16,8 @@ import semples
 from fake_api import COMPARISON, EVALUATION, SCORES, FakeApi, Finding, cells, error_line
 from matching import assert_mentions
 from semples.cli import main
-from semples.config import DEFAULT_PAIRS
 from semples.config.loading import DEMO, load_config
+from semples.data.scenes.settings import DEFAULT_PAIRS
 from semples.errors import DataError, RunError
 from semples.rundir.layout import STAGE_NAMES
 
@@ -30,7 +30,7 @@ ABLATIONS = ["losses", "prompt-length", "lambda-text", "lambda-suppress", "lambd
 def test_demo_prints_scores_and_report(api: FakeApi, capsys: Output) -> None:
     assert main(["demo"]) == 0
     config = load_config(overrides=DEMO)
-    assert (config.data.train_size, config.segment.supervised_bound) == (200, False)
+    assert (config.to_dict()["data"]["train_size"], config.segment.supervised_bound) == (200, False)
     assert api.only_call() == {"out": Path("runs/demo"), "config": config, "force": None, "quiet": False}
     output = capsys.readouterr().out
     assert cells(output) == [
@@ -62,7 +62,7 @@ def test_demo_takes_options_and_settings_in_both_spellings(api: FakeApi) -> None
     config = call.pop("config")
     assert call == {"out": Path("here"), "force": "match", "quiet": True}
     assert (config.seed, config.data.bias, config.cams.flip) == (3, 0.5, False)
-    assert (config.data.train_size, config.data.val_size) == (50, DEMO["data.val_size"])
+    assert (config.to_dict()["data"]["train_size"], config.to_dict()["data"]["val_size"]) == (50, DEMO["data.val_size"])
     assert config.data.pairs == {**DEFAULT_PAIRS, "boat": "sand"}
 
 
@@ -160,9 +160,10 @@ def test_print_config_needs_no_data(api: FakeApi, tmp_path: Path, capsys: Output
     assert main(["run", "--config", "boats.yaml", "--seed=4", "--print_config"]) == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     assert (printed["seed"], printed["data"]["root"]) == (4, "no/such/folder")
-    assert list(printed["data"]["pairs"]) == list(DEFAULT_PAIRS)
+    assert printed["data"]["train_split"] == "train"
     assert main(["run", "--print_config"]) == 0
-    assert yaml.safe_load(capsys.readouterr().out)["seed"] == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert (printed["seed"], printed["data"]["pairs"]) == (0, DEFAULT_PAIRS)
     assert api.calls == []
 
 

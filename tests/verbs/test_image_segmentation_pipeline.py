@@ -20,7 +20,6 @@ from semples.models.segmentation import SegmentationNetwork, load_segmentation_n
 from tiny import MEAN, STD
 from tiny_segmenters import SEGMENTERS, make_segmenter
 
-torch.set_num_threads(1)
 NAMES = ("background", "boat", "cat")
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import semples
@@ -22,8 +21,6 @@ from semples.rundir.layout import RunDirectory
 from semples.runtime.cam_files import read_cams
 from semples.stages.updates import StageUpdate
 from semples.verbs import pipelines
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

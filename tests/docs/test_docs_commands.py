@@ -11,17 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from documented_commands import PAGES, Command, fenced, fenced_commands, inline_commands
 from PIL import Image
 
 import semples
 from conftest import REPOSITORY
-from documented_commands import PAGES, Command, fenced, fenced_commands, inline_commands
-from fake_api import FakeApi
 from matching import mentions
 from semples.cli import main
-
-torch.set_num_threads(1)
 
 TINY = {
     "device": "cpu",
@@ -167,13 +163,10 @@ def test_the_example(capsys: pytest.CaptureFixture[str]) -> None:
 COMMANDS = [command for page in PAGES for command in (*fenced_commands(page), *inline_commands(page))]
 
 
+@pytest.mark.usefixtures("api")
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.semples_words is not None], ids=str)
-def test_every_command_is_parsed(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_is_parsed(command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Verb, options, settings and the configs of the repository are real; the work itself is left out."""
-    FakeApi().take_the_place_of_the_verbs(monkeypatch)
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
     for name in ("FILE", "my.yaml", "photos.yaml", "my-photos.yaml"):
         (tmp_path / name).touch()

@@ -11,9 +11,19 @@ import pytest
 import yaml
 
 from matching import assert_mentions, refusal
-from semples.config import DEFAULT_PAIRS, Config
-from semples.config.loading import SETTING_KEYS, config_to_dict, config_to_yaml, load_config, save_config
+from semples.config import Config
+from semples.config.loading import config_to_yaml, load_config, save_config
+from semples.config.resolver import setting_keys
+from semples.data.scenes.settings import DEFAULT_PAIRS, ScenesConfig
 from semples.errors import ConfigError
+
+
+def scenes(config: Config) -> ScenesConfig:
+    assert isinstance(config.data, ScenesConfig)
+    return config.data
+
+
+WEAKTR = ["--mask_generator.name=weaktr"]
 
 
 def error_of(file: Path | None = None, overrides: Mapping[str, Any] | Sequence[str] = ()) -> str:
@@ -35,14 +45,19 @@ def test_nothing_given_is_the_defaults() -> None:
 
 
 def test_keys_name_every_setting_once() -> None:
-    sections = config_to_dict(Config())
+    configs = [
+        Config(),
+        *(load_config(overrides={"data.reader": reader, "data.root": "x"}) for reader in ("voc", "coco", "folder")),
+        *(load_config(overrides={"mask_generator.name": name}) for name in ("weaktr", "clip")),
+    ]
     expected = {
         f"{section}.{name}" if isinstance(value, dict) else section
-        for section, value in sections.items()
+        for config in configs
+        for section, value in config.to_dict().items()
         for name in (value if isinstance(value, dict) else [""])
     }
-    assert set(SETTING_KEYS) == expected
-    assert len(SETTING_KEYS) == len(expected)
+    assert set(setting_keys()) == expected
+    assert len(setting_keys()) == len(expected)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "data:\n"])
@@ -54,8 +69,8 @@ def test_file_sets_sections_and_overrides_win(settings_file: Path) -> None:
     write(settings_file, "seed: 3\ndata:\n  bias: 0.5\n  train_size: 20\n")
     config = load_config(settings_file, ["--data.bias", "0.25", "--match.epochs=2"])
     assert config.seed == 3
-    assert config.data.bias == 0.25
-    assert config.data.train_size == 20
+    assert scenes(config).bias == 0.25
+    assert scenes(config).train_size == 20
     assert config.match.epochs == 2
     assert config.refine == Config().refine
 
@@ -64,7 +79,7 @@ def test_file_may_use_anchors_and_dotted_names(settings_file: Path) -> None:
     text = "match: &base\n  epochs: 7\nrefine:\n  <<: *base\n  lambda_suppress: 2\ndata.bias: 0.5\n"
     config = load_config(write(settings_file, text))
     assert (config.match.epochs, config.refine.epochs, config.refine.lambda_suppress) == (7, 7, 2.0)
-    assert config.data.bias == 0.5
+    assert scenes(config).bias == 0.5
 
 
 def test_overrides_by_name_by_section_and_by_word_agree() -> None:
@@ -84,18 +99,18 @@ def test_overrides_by_name_by_section_and_by_word_agree() -> None:
         (["--classify.learning_rate=1e-3"], "classify.learning_rate", 0.001),
         (["--classify.learning_rate", "2"], "classify.learning_rate", 2.0),
         (["--cams.scales", "[1, 1.5]"], "cams.scales", [1.0, 1.5]),
-        (["--data.classes=[cat, dog]"], "data.classes", ["cat", "dog"]),
-        (["--data.val_split=null"], "data.val_split", None),
+        (["--data.reader=folder", "--data.root=x", "--data.classes=[cat, dog]"], "data.classes", ["cat", "dog"]),
+        (["--data.reader=voc", "--data.root=x", "--data.val_split=null"], "data.val_split", None),
         (["--mask_generator.output_stride=null"], "mask_generator.output_stride", None),
-        (["--data.train_split", "null"], "data.train_split", "null"),
+        (["--data.reader=voc", "--data.root=x", "--data.train_split", "null"], "data.train_split", "null"),
         (["--data.root", "2012"], "data.root", "2012"),
         (["--data.root", "a=b"], "data.root", "a=b"),
-        (["--data.labels=xml"], "data.labels", "xml"),
+        (["--data.reader=voc", "--data.root=x", "--data.labels=xml"], "data.labels", "xml"),
         (["--data.prompt_names.person=player"], "data.prompt_names", {"person": "player"}),
     ],
 )
 def test_words_are_read_as_their_setting_wants(words: list[str], key: str, value: object) -> None:
-    found: Any = config_to_dict(load_config(overrides=words))
+    found: Any = load_config(overrides=words).to_dict()
     for part in key.split("."):
         found = found[part]
     assert found == value
@@ -120,8 +135,14 @@ def test_words_are_read_as_their_setting_wants(words: list[str], key: str, value
         (["--augmentation.randaugment_operations=-1"], ("augmentation.randaugment_operations", -1, 0)),
         (["--augmentation.color_jitter=1.5"], ("augmentation.color_jitter", 1.5, 0, 1)),
         (["--augmentation.random_erasing=2"], ("augmentation.random_erasing", "2.0", 0, 1)),
-        (["--mask_generator.fusion_reduction", "0"], ("mask_generator.fusion_reduction", 0)),
-        (["--mask_generator.fusion_feat_reduction", "-1"], ("mask_generator.fusion_feat_reduction", -1, 0)),
+        (
+            [*WEAKTR, "--mask_generator.fusion_reduction", "0"],
+            ("mask_generator.fusion_reduction", 0),
+        ),
+        (
+            [*WEAKTR, "--mask_generator.fusion_feat_reduction", "-1"],
+            ("mask_generator.fusion_feat_reduction", -1, 0),
+        ),
         (
             ["--mask_generator.checkpoint", "weaktr.pth"],
             ("mask_generator.checkpoint", "weaktr", "mask_generator.name", "cam"),
@@ -149,20 +170,20 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(settings_file: Path) -> Non
 
 
 def test_one_pair_changes_the_mapping_so_far(settings_file: Path) -> None:
-    assert load_config(overrides=["--data.pairs.boat=sand"]).data.pairs == {**DEFAULT_PAIRS, "boat": "sand"}
+    assert scenes(load_config(overrides=["--data.pairs.boat=sand"])).pairs == {**DEFAULT_PAIRS, "boat": "sand"}
     write(settings_file, "data:\n  pairs: {cat: wood, boat: water}\n")
     config = load_config(settings_file, ["--data.pairs.boat", "sand"])
-    assert config.data.pairs == {"cat": "wood", "boat": "sand"}
+    assert scenes(config).pairs == {"cat": "wood", "boat": "sand"}
 
 
 def test_a_whole_mapping_replaces_and_a_later_pair_joins_it() -> None:
     words = ['--data.pairs={"cat": "sand"}']
-    assert load_config(overrides=words).data.pairs == {"cat": "sand"}
-    assert load_config(overrides=[*words, "--data.pairs.fish=snow"]).data.pairs == {
+    assert scenes(load_config(overrides=words)).pairs == {"cat": "sand"}
+    assert scenes(load_config(overrides=[*words, "--data.pairs.fish=snow"])).pairs == {
         "cat": "sand",
         "fish": "snow",
     }
-    assert load_config(overrides={"data.pairs": {"cat": "sand"}}).data.pairs == {"cat": "sand"}
+    assert scenes(load_config(overrides={"data.pairs": {"cat": "sand"}})).pairs == {"cat": "sand"}
 
 
 def test_class_names_may_hold_points() -> None:
@@ -171,7 +192,7 @@ def test_class_names_may_hold_points() -> None:
 
 def test_defaults_are_not_changed_by_overrides() -> None:
     load_config(overrides=["--data.pairs.boat=sand", "--data.prompt_names.a=b"])
-    assert Config().data.pairs == DEFAULT_PAIRS
+    assert scenes(Config()).pairs == DEFAULT_PAIRS
     assert Config().data.prompt_names == {}
 
 
@@ -296,7 +317,7 @@ def test_yaml_round_trip(settings_file: Path) -> None:
     ]
     config = load_config(overrides=[*words, "--data.val_split=null", "--vision_language.template=a: {} #1"])
     assert load_config(write(settings_file, config_to_yaml(config))) == config
-    assert load_config(overrides=config_to_dict(config)) == config
+    assert load_config(overrides=config.to_dict()) == config
 
 
 def test_saved_file_holds_the_environment_and_can_be_loaded(tmp_path: Path) -> None:
@@ -304,6 +325,6 @@ def test_saved_file_holds_the_environment_and_can_be_loaded(tmp_path: Path) -> N
     path = tmp_path / "run" / "config.yaml"
     save_config(config, path, {"semples": "0.1.0", "device": "cpu"})
     saved = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert saved == {**config_to_dict(config), "environment": {"semples": "0.1.0", "device": "cpu"}}
-    assert list(saved) == [*config_to_dict(config), "environment"]
+    assert saved == {**config.to_dict(), "environment": {"semples": "0.1.0", "device": "cpu"}}
+    assert list(saved) == [*config.to_dict(), "environment"]
     assert load_config(path) == config

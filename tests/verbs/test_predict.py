@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from matching import assert_mentions, mentions
@@ -18,8 +17,6 @@ from semples.errors import DataError, ModelError
 from semples.inference.label_maps import predict_labels
 from semples.verbs.prediction import predict
 from tiny_segmenters import make_segmenter
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,14 @@
-"""The patterns by which other tests read messages."""
+"""The support of the other tests: patterns for messages, one thread, verbs that are recorded."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+import semples
+from fake_api import FakeApi
 from matching import assert_mentions, mentions
 
 TEXT = 'photos/tags.csv:7: "bot" is not a class\n; did you mean "boat"?'
@@ -29,3 +32,16 @@ def test_a_number_is_whole(number: str) -> None:
 def test_the_failure_shows_parts_and_text() -> None:
     with pytest.raises(AssertionError, match=r"bota.*photos/tags.csv:7"):
         assert_mentions(TEXT, "bota")
+
+
+def test_torch_has_one_thread() -> None:
+    import torch
+
+    assert torch.get_num_threads() == 1
+
+
+def test_recorded_verbs_take_the_arguments_of_the_real_ones(api: FakeApi) -> None:
+    semples.report(Path("r"))
+    assert api.only_call() == {"run": Path("r")}
+    with pytest.raises(TypeError, match="directory"):
+        semples.report(Path("r"), directory=Path("r"))  # type: ignore[call-arg]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import semples
@@ -17,8 +16,6 @@ from coco_json import write_coco
 from conftest import REPOSITORY
 from semples.config import Config
 from semples.config.loading import load_config
-
-torch.set_num_threads(1)
 
 TRAINED = ("classify", "match", "prompts", "refine", "segment")
 SIZES = {"mask_generator.image_size": 32, "segment.image_size": 64, "data.workers": 0, "device": "cpu"}
@@ -68,8 +65,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def write_data(config: Config, root: Path) -> dict[str, Any]:
     """Write four images to train on and two held out, in the recipe's layout; settings that find them."""
     if config.data.reader == "voc":
-        held_out = config.data.val_split or ""
-        splits = {config.data.train_split: ["a", "b", "c", "d"], held_out: ["e", "f"]}
+        data = config.to_dict()["data"]
+        splits = {data["train_split"]: ["a", "b", "c", "d"], data["val_split"] or "": ["e", "f"]}
         return {"data.root": str(write_voc(root, splits))}
     if config.data.reader == "coco":
         found = {
@@ -86,7 +83,7 @@ def test_every_stage_takes_its_steps(path: Path, models: dict[str, str], tmp_pat
     config = load_config(path)
     named = {
         "vision_language.model": config.vision_language.model,
-        "mask_generator.backbone": config.mask_generator.backbone,
+        "mask_generator.backbone": config.to_dict()["mask_generator"].get("backbone", "bundled"),
         "segment.model": config.segment.model,
     }
     # photos.yaml leaves the last two to the command line, and the folder there is a MobileNet's

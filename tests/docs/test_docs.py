@@ -11,33 +11,26 @@ from pathlib import Path
 
 import pytest
 import torch
+from documented_commands import PAGES, fenced
 from PIL import Image
 
 import semples
 import tiny
 from conftest import REPOSITORY
-from documented_commands import PAGES, fenced
 from matching import mentions
-from semples.config.loading import SETTING_KEYS, load_config
+from run_files import TINY
+from semples.config.loading import load_config
+from semples.config.plugins import import_object
+from semples.config.registry import CRITERIA, GENERATORS, READERS, REFINEMENTS, generator_config
+from semples.config.resolver import setting_keys
 from semples.data.custom import read_own
 from semples.errors import ConfigError
-from semples.models.generators.registry import BY_NAME, mask_generator_class
 from semples.models.vision_language.loading import KINDS, load_vision_language_model
 
-torch.set_num_threads(1)
 SOURCE = REPOSITORY / "src" / "semples"
 EXTENDING = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
 
-SMALL = {
-    "data.train_size": 6,
-    "data.val_size": 2,
-    "data.image_size": 64,
-    "data.pairs": {"boat": "water", "ball": "grass"},
-    "mask_generator.image_size": 64,
-    "cams.scales": [1.0],
-    **{f"{stage}.epochs": 1 for stage in ("classify", "match", "prompts", "refine")},
-    "device": "cpu",
-}
+SMALL = {**TINY, "data.image_size": 64, "mask_generator.image_size": 64}
 
 
 def test_the_generator_of_the_page_runs_through_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,14 +153,21 @@ def test_the_page_names_every_kind_of_vision_language_model() -> None:
 
 @pytest.mark.parametrize("page", sorted((REPOSITORY / "docs").glob("*.md")), ids=lambda path: path.name)
 def test_settings_that_a_page_names_exist(page: Path) -> None:
-    sections = {key.split(".")[0] for key in SETTING_KEYS if "." in key}
+    sections = {key.split(".")[0] for key in setting_keys() if "." in key}
     named = re.findall(r"`(?:--)?(\w+\.\w+)[^`.(]*`", page.read_text(encoding="utf-8"))
     settings = [
         key for key in named if key.split(".")[0] in sections and not key.endswith((".safetensors", ".json", ".html"))
     ]
-    assert [key for key in settings if key not in SETTING_KEYS] == []
+    assert [key for key in settings if key not in setting_keys()] == []
 
 
-@pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_every_named_generator_exists(name: str) -> None:
-    assert mask_generator_class(name).__module__.startswith("semples.models")
+@pytest.mark.parametrize(
+    "path", [*READERS.values(), *GENERATORS.values(), *REFINEMENTS.values(), *(each.path for each in CRITERIA.values())]
+)
+def test_every_registered_part_exists(path: str) -> None:
+    assert callable(import_object(path, "registry"))
+
+
+@pytest.mark.parametrize("name", sorted(GENERATORS))
+def test_every_named_generator_has_its_class(name: str) -> None:
+    assert generator_config(name)(name=name).generator_class().__module__.startswith("semples.models")

@@ -8,33 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 
 import semples
 from matching import assert_mentions, mentions
+from run_files import TINY
 from semples.config.loading import load_config
 from semples.errors import ConfigError
 from semples.runtime.setup import open_run
 from semples.verbs.comparison import paired_difference
 from semples.verbs.comparison.ablations import Variant, judge_variants
 
-torch.set_num_threads(1)
-
-SMALL = {
-    "data.train_size": 6,
-    "data.val_size": 3,
-    "data.pairs": {"boat": "water", "ball": "grass"},
-    "cams.scales": [1.0],
-    **{f"{stage}.epochs": 1 for stage in ("classify", "match", "prompts", "refine", "segment")},
-    "device": "cpu",
-}
-
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
     out = tmp_path_factory.mktemp("compare")
-    return out, semples.compare(load_config(overrides=SMALL), 2, out)
+    return out, semples.compare(load_config(overrides=TINY), 2, out)
 
 
 def test_every_method_is_scored_for_every_seed(compared: tuple[Path, dict[str, object]]) -> None:
@@ -63,7 +52,7 @@ def test_what_is_finished_is_not_computed_again(compared: tuple[Path, dict[str, 
     out, result = compared
     files = {path: path.stat().st_mtime_ns for path in out.rglob("mask_generator.safetensors")}
     assert len(files) == 2 * len(("classify", "match", "refine", "generic", "manual"))
-    assert semples.compare(load_config(overrides=SMALL), 2, out) == result
+    assert semples.compare(load_config(overrides=TINY), 2, out) == result
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
@@ -87,7 +76,7 @@ def test_an_ablation_shares_the_stages_of_the_comparison(compared: tuple[Path, d
     """Without suppression stage 3 is stage 1, and the default is the full method: what the comparison found."""
     out, result = compared
     trained = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
-    table = semples.compare(load_config(overrides=SMALL), 1, out, ablation="lambda-suppress")
+    table = semples.compare(load_config(overrides=TINY), 1, out, ablation="lambda-suppress")
     assert {path: path.stat().st_mtime_ns for path in trained} == trained
     methods, variants = result["methods"], table["variants"]
     assert isinstance(methods, dict)
@@ -103,13 +92,13 @@ def test_an_ablation_shares_the_stages_of_the_comparison(compared: tuple[Path, d
     generators = [folder / "3-refine" / "mask_generator.safetensors" for folder in (run, strong)]
     assert generators[0].read_bytes() != generators[1].read_bytes()
     made = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
-    assert semples.compare(load_config(overrides=SMALL), 1, out, ablation="lambda-suppress") == table
+    assert semples.compare(load_config(overrides=TINY), 1, out, ablation="lambda-suppress") == table
     assert {path: path.stat().st_mtime_ns for path in made} == made
 
 
 def test_prompts_that_are_too_long_are_left_out_with_a_remark(compared: tuple[Path, dict[str, object]]) -> None:
     (directory,) = compared[0].glob("*-seed-0")
-    base = open_run(load_config(overrides=SMALL), directory, quiet=True)
+    base = open_run(load_config(overrides=TINY), directory, quiet=True)
     judged = judge_variants(base, lambda _: None, {"length 99": Variant({"prompts.length": 99}), "full": Variant()})
     (remark,) = judged.remarks
     assert_mentions(remark, "length 99", 34)
@@ -117,7 +106,7 @@ def test_prompts_that_are_too_long_are_left_out_with_a_remark(compared: tuple[Pa
 
 
 def test_a_method_that_lacks_words_is_left_out_with_a_remark(tmp_path: Path) -> None:
-    config = load_config(overrides={**SMALL, "mask_generator.background_words": ["zebra"]})
+    config = load_config(overrides={**TINY, "mask_generator.background_words": ["zebra"]})
     result = semples.compare(config, 1, tmp_path, 1, ["classify", "generic", "clip-es"])
     (run,) = result["runs"]
     assert list(run["methods"]) == ["classify"]
@@ -139,12 +128,12 @@ def test_a_method_that_lacks_words_is_left_out_with_a_remark(tmp_path: Path) -> 
 )
 def test_wrong_names_are_told(tmp_path: Path, given: dict[str, Any], named: Sequence[object]) -> None:
     with pytest.raises(ConfigError, match=mentions(*named)):
-        semples.compare(load_config(overrides=SMALL), 1, tmp_path, **given)
+        semples.compare(load_config(overrides=TINY), 1, tmp_path, **given)
 
 
 def test_without_guidance_there_is_nothing_to_compare(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=mentions("guidance.enabled", "false")):
-        semples.compare(load_config(overrides={**SMALL, "guidance.enabled": False}), 1, tmp_path)
+        semples.compare(load_config(overrides={**TINY, "guidance.enabled": False}), 1, tmp_path)
 
 
 def test_own_images_have_no_known_contexts(tmp_path: Path) -> None:

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from matching import assert_mentions
 from semples.cli import main
 from semples.data.images import read_image
-
-torch.set_num_threads(1)
 
 
 def make_folder(root: Path) -> Path:

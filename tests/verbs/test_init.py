@@ -34,13 +34,13 @@ def test_one_folder_per_class(tmp_path: Path) -> None:
     assert list(start.per_class) == ["house_cat", "tvmonitor"]
     assert sum(start.per_class.values()) == start.images[0]
     config = load_config(start.config)
-    assert (config.data.reader, config.data.root, config.data.classes) == (
+    assert (config.data.reader, config.data.root, config.to_dict()["data"]["classes"]) == (
         "folder",
         str(root),
         ["house_cat", "tvmonitor"],
     )
     assert config.data.prompt_names == {"house_cat": "house cat", "tvmonitor": "tv monitor"}
-    assert (config.mask_generator.image_size, config.mask_generator.output_stride) == (64, 8)
+    assert (config.mask_generator.image_size, config.to_dict()["mask_generator"]["output_stride"]) == (64, 8)
     assert config.classify.batch_size == config.segment.batch_size == 2  # about 38 images: ten steps and more
     few, masks = start.warnings
     assert_mentions(few, 20, "house_cat", start.per_class["house_cat"])
@@ -55,7 +55,7 @@ def test_a_tags_file_with_large_photographs(tmp_path: Path) -> None:
         lines.append(f"{index}.jpg,boat|person")
     (root / "tags.csv").write_text("\n".join(lines))
     config = load_config(init(root, tmp_path / "a.yaml").config)
-    assert (config.mask_generator.image_size, config.mask_generator.output_stride) == (320, 16)
+    assert (config.mask_generator.image_size, config.to_dict()["mask_generator"]["output_stride"]) == (320, 16)
     assert config.data.prompt_names == {"person": "player"}
 
 
@@ -72,7 +72,7 @@ def test_coco(tmp_path: Path) -> None:
     assert (start.reader, start.images) == ("coco", (1, 0))
     config = load_config(start.config)
     assert config.data.prompt_names == {"mouse": "computer mouse"}
-    assert config.data.classes is None
+    assert "classes" not in config.to_dict()["data"]
     _, single, held_out, *_ = start.warnings
     assert_mentions(single, "one class")
     assert_mentions(held_out, "held-out")
@@ -89,7 +89,7 @@ def test_voc(shared_data: Path, tmp_path: Path) -> None:
 def test_hostile_names_stay_names(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "it's: {odd} #1", **{"a #b, [c]": 3, "no": 3})
     config = load_config(init(root, tmp_path / "h.yaml").config)
-    assert config.data.classes == ["a #b, [c]", "no"]
+    assert config.to_dict()["data"]["classes"] == ["a #b, [c]", "no"]
     assert config.data.root == str(root)
 
 
