@@ -73,8 +73,8 @@ def process_group(on_cpu: bool) -> Iterator[None]:
     dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=TIMEOUT)
     yield
     dist.destroy_process_group()
-    # DDP keeps the group's threads alive. A thread that still waits for the GIL, to free the tensors of the last exchange,
-    # when the interpreter shuts down aborts the process. It gets the GIL here.
+    # DDP keeps the group's threads alive. One that still waits for the GIL when the interpreter shuts down, to free the
+    # tensors of the last exchange, aborts the process. The sleep gives it the GIL.
     time.sleep(SECONDS_TO_FREE_TENSORS)
 
 
