@@ -1,4 +1,4 @@
-"""CAMs spread by the affinity of patches, and the boxes that they stay in, against numbers worked by hand."""
+"""CAMs spread by patch affinity, and the boxes that limit them, against numbers worked out by hand."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TestAffinity:
         expected[:2, :2] = 1.8 / 12
         torch.testing.assert_close(found[0, 0], expected)
 
-    def test_each_step_goes_one_neighbour_on(self) -> None:
+    def test_each_step_reaches_one_neighbor_further(self) -> None:
         """On a chain 0 - 1 - 2 of equal weights one step leaves patch 2 empty, two steps reach it."""
         chain = torch.tensor([[[1.0, 1.0, 1e-9], [1.0, 1e-9, 1.0], [1e-9, 1.0, 1.0]]])
         cams = torch.tensor([[[[1.0, 0.0, 0.0]]]])

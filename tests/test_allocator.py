@@ -1,4 +1,4 @@
-"""Freed memory stays with the process."""
+"""The process keeps freed memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-# Takes and frees a block of 64 MB six times, and prints what changed and the pages that the system had to hand out.
+# Allocates and frees 64 MB six times; prints whether the settings changed, and the page faults of the last time.
 FAULTS = """
 import resource
 from semples.cli.allocator import keep_freed_memory
@@ -28,17 +28,17 @@ def faults(how: str, **variables: str) -> tuple[str, int]:
     return words[0], int(words[1])
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library: nothing is changed")
-def test_a_block_that_was_freed_is_taken_again_without_new_pages() -> None:
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_a_freed_block_is_reused_without_new_pages() -> None:
     plain, kept = faults("None"), faults("keep_freed_memory()")
-    assert plain[1] > 20  # 16,384 pages of 4 kB, where they are that small
+    assert plain[1] > 20  # 16,384 pages if a page has 4 kB; fewer if pages are larger
     assert kept[0] == "True"
     assert kept[1] < plain[1] / 10
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library: nothing is changed")
-def test_what_the_environment_says_wins() -> None:
-    said = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
-    changed, new_pages = faults("keep_freed_memory()", **said)
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_environment_variables_take_precedence() -> None:
+    variables = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
+    changed, new_pages = faults("keep_freed_memory()", **variables)
     assert changed == "False"
     assert new_pages > 20

@@ -41,7 +41,7 @@ def test_three_updates_by_hand() -> None:
         torch.nn.init.constant_(module.weight, weight)
         average.update()
         assert average.state_dict()["average"]["weight"].item() == pytest.approx(expected)
-        assert module.weight.item() == weight  # the training goes on with its own
+        assert module.weight.item() == weight  # training continues with the weights themselves
     average.apply()
     assert module.weight.item() == pytest.approx(0.92)
 
@@ -59,13 +59,13 @@ def test_statistics_are_averaged_and_counts_copied() -> None:
     assert module.num_batches_tracked.item() == 1
 
 
-def test_what_is_frozen_is_not_touched() -> None:
+def test_frozen_parameters_are_left_alone() -> None:
     module = torch.nn.Sequential(one_weight(1.0), one_weight(2.0))
     module[0].requires_grad_(False)
     assert set(MovingAverage(module, 0.5).state_dict()["average"]) == {"1.weight"}
 
 
-def test_a_state_goes_on_where_it_was_taken() -> None:
+def test_a_restored_state_continues_like_the_original() -> None:
     first, second = one_weight(1.0), one_weight(7.0)
     average, again = MovingAverage(first, 0.99), MovingAverage(second, 0.99)
     torch.nn.init.constant_(first.weight, 3.0)
@@ -81,7 +81,7 @@ def test_a_state_goes_on_where_it_was_taken() -> None:
 
 
 def test_a_training_ends_with_the_average_of_its_weights() -> None:
-    """Four steps; the weights that each begins with are noted, and the average follows from them by hand."""
+    """Four steps; the weights at the start of each are recorded, and the average follows from them by hand."""
     module, noted = one_weight(0.0), []
 
     def step(module: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
@@ -106,7 +106,7 @@ def test_a_training_ends_with_the_average_of_its_weights() -> None:
 
 
 @pytest.mark.parametrize("kill_at", [0, 7, 14])
-def test_a_killed_training_goes_on_to_the_same_average(kill_at: int, tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_average(kill_at: int, tmp_path: Path) -> None:
     whole, _ = train_noisy(tmp_path / "whole", seconds=1e9, ema=0.9)
     plain, _ = train_noisy(tmp_path / "plain", seconds=1e9)
     with pytest.raises(KilledError):

@@ -1,4 +1,4 @@
-"""Two processes (gloo) do what one does: trainings, sums and shares; parts of a batch add up; one error is one line."""
+"""Two processes (gloo) give the results of one: trainings, sums, shares and micro-batches; one error is one line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def assert_close(found: Mapping[str, Any], expected: Mapping[str, Any], toleranc
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    """Folder of the toy trainings of two processes, and what each found."""
+    """Folder of the toy trainings of two processes, and the results of each."""
     folder = tmp_path_factory.mktemp("two")
     status, _, error = finish(start([HERE / "toy_training.py", folder]))
     assert status == 0, error
@@ -87,7 +87,7 @@ def test_two_processes_train_as_one_does(
         assert line["figures"]["size"] == pytest.approx(other["figures"]["size"], rel=1e-5)
 
 
-def test_a_killed_training_of_two_processes_goes_on_to_the_same_bits(
+def test_a_killed_training_of_two_processes_resumes_to_the_same_bits(
     both: tuple[Path, list[dict[str, Any]]],
 ) -> None:
     folder, found = both
@@ -99,7 +99,7 @@ def test_a_killed_training_of_two_processes_goes_on_to_the_same_bits(
     assert without_time[0] == without_time[1]
 
 
-def test_a_loss_that_one_process_sees_is_told_by_all(both: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_a_loss_that_one_process_sees_stops_all(both: tuple[Path, list[dict[str, Any]]]) -> None:
     first, second = (found["spoilt"] for found in both[1])
     assert first == second
     assert re.match(r".* stage toy is (inf|nan) in epoch 1, step \d .*\b(row-\d, )?row-\d", first)
@@ -107,7 +107,7 @@ def test_a_loss_that_one_process_sees_is_told_by_all(both: tuple[Path, list[dict
 
 
 @pytest.mark.parametrize("parts", [2, 3, 100])
-def test_parts_of_a_batch_add_up_to_it(parts: int, tmp_path: Path) -> None:
+def test_micro_batches_add_up_to_their_batch(parts: int, tmp_path: Path) -> None:
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
     whole = train(tmp_path / "whole", norm=False)
@@ -116,7 +116,7 @@ def test_parts_of_a_batch_add_up_to_it(parts: int, tmp_path: Path) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_a_process_without_an_image_has_a_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_an_image_gets_a_placeholder(monkeypatch: pytest.MonkeyPatch) -> None:
     loader = DataLoader(Items(), batch_size=3)
     monkeypatch.setattr("semples.parallel.batches.shard", lambda items: list(items[1::2]))
     monkeypatch.setattr("semples.parallel.batches.world_size", lambda: 2)
@@ -124,15 +124,19 @@ def test_a_process_without_an_image_has_a_stand_in(monkeypatch: pytest.MonkeyPat
     assert list(shares) == [[1], [4], [6]]
     assert [(shares.global_size(s), shares.local_size(s)) for s in range(3)] == [(3, 1), (3, 1), (1, 0)]
     assert len(shares) == 3
-    assert list(ShardedBatchSampler(loader, 4)) == [[1, 0], [4, 3], [6]]  # the other process has two parts, two and one
+    assert list(ShardedBatchSampler(loader, 4)) == [
+        [1, 0],
+        [4, 3],
+        [6],
+    ]  # the other process has 2, 2 and 1 micro-batches
 
 
-def test_parts_have_all_images() -> None:
-    deal = MicroBatchCollate(list, 2)
-    assert [deal(range(images)) for images in (1, 2, 5)] == [[[0]], [[0], [1]], [[0, 2, 4], [1, 3]]]
+def test_micro_batches_hold_all_images() -> None:
+    collate = MicroBatchCollate(list, 2)
+    assert [collate(range(images)) for images in (1, 2, 5)] == [[[0]], [[0], [1]], [[0, 2, 4], [1, 3]]]
 
 
-def test_values_that_are_not_one_per_image_are_of_their_part() -> None:
+def test_pairs_index_the_images_of_their_micro_batch() -> None:
     labels = ([1.0, 1.0], [0.0, 1.0], [0.0, 0.0])
     first, second = MicroBatchCollate(with_pairs, 2)([{"labels": torch.tensor(row)} for row in labels])
     assert (first["image_index"].tolist(), first["class_index"].tolist()) == ([0, 0], [0, 1])
@@ -140,8 +144,8 @@ def test_values_that_are_not_one_per_image_are_of_their_part() -> None:
     assert int(count_pairs(first)) == 2
 
 
-def test_the_terminal_shows_means_of_the_own_part() -> None:
-    """Two items of six with the loss 3, and then none, as the first of two processes may have them."""
+def test_the_terminal_shows_means_of_the_local_share() -> None:
+    """The main process of two has two items of six with a loss of 3, and then no item."""
     sums = EpochSums()
     sums.add({("loss", "loss"): torch.tensor(3.0) * 2 / 6, ("share", "share"): torch.tensor(2 / 6)}, 4)
     sums.add({("loss", "loss"): torch.tensor(0.0), ("share", "share"): torch.tensor(0.0)}, 4)
@@ -168,7 +172,7 @@ def test_shared_batch_statistics_of_one_process_are_pytorchs() -> None:
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_single_value_per_channel_is_normalised_as_learned_and_teaches_nothing(shared: bool) -> None:
+def test_a_single_value_per_channel_is_normalized_by_running_statistics_and_does_not_change_them(shared: bool) -> None:
     norms = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
     allow_single_values(norms)
     if shared:
@@ -198,7 +202,7 @@ def test_an_error_of_one_process_is_one_line_and_ends_all(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("environment", TWO_RANKS)
-def test_without_a_meeting_point_it_says_how_to_start(
+def test_without_a_rendezvous_the_error_says_how_to_start(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for name, value in environment.items():
@@ -211,7 +215,7 @@ def test_without_a_meeting_point_it_says_how_to_start(
     assert "torchrun --nproc-per-node 2" in line
 
 
-def test_the_toy_is_what_it_should_be() -> None:
+def test_the_toy_covers_the_cases() -> None:
     """Batches of 3, 3 and 1, an image without pairs, and steps for a kill in an epoch and between two."""
     assert (IMAGES, STEPS) == (7, 9)
     assert {int(item["pairs"].sum()) for item in map(Items().__getitem__, range(IMAGES))} == {0, 1, 2}

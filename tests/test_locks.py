@@ -1,4 +1,4 @@
-"""One run at a time in a directory, whatever ends it; and what a write that fails is told as."""
+"""One run at a time in a directory, however it ends; and the errors of failed writes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ with locked(Path(sys.argv[1])):
 """
 
 
-def test_a_second_run_is_told_who_is_there(tmp_path: Path) -> None:
+def test_a_second_run_learns_which_process_holds_the_directory(tmp_path: Path) -> None:
     with locked(tmp_path / "run"):
         with (
             pytest.raises(BusyError, match=rf"run: in use by process {os.getpid()} on \S+"),
@@ -78,7 +78,7 @@ def test_a_file_system_without_locks_has_none(tmp_path: Path, monkeypatch: pytes
         assert (tmp_path / ".lock").is_file()
 
 
-def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
+def test_half_written_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     (tmp_path / "0-classify").mkdir()
     whole, half = tmp_path / "0-classify" / "a.png", tmp_path / "0-classify" / ".a.png.123.tmp"
     whole.touch()
@@ -96,7 +96,7 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
         (errno.EIO, r"\(Input/output error\).* same command"),
     ],
 )
-def test_a_write_that_fails_leaves_what_was_there(number: int, says: str, tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file(number: int, says: str, tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     write_json(path, {"old": True})
 
@@ -123,7 +123,7 @@ def test_a_file_where_the_run_directory_should_be(tmp_path: Path, capsys: pytest
     assert (tmp_path / "run").read_text() == "mine"
 
 
-def test_the_log_says_what_it_cannot_write(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"metrics\.jsonl: .*\(No such file or directory\)"):
         TrainingLog(tmp_path / "nowhere" / "metrics.jsonl").write(stage="classify")
 

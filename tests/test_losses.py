@@ -263,7 +263,7 @@ class TestPixelCrossEntropy:
     LOGITS = torch.tensor([0.0, math.log(3)]).view(1, 2, 1, 1).expand(1, 2, 1, 4)
 
     def test_weights_by_hand(self) -> None:
-        """The ignored pixel counts for nothing; the others are three, whatever their weights."""
+        """The ignored pixel is left out; the sum is divided by the three others, regardless of their weights."""
         masks = torch.tensor([[[1, 0, 255, 1]]])
         weights = torch.tensor([[[1.0, 0.5, 1.0, 0.0]]])
         found = pixel_cross_entropy(self.LOGITS, masks, weights)

@@ -56,9 +56,9 @@ class TestGolden:
         cams = golden["out.mg.square.fine_cam"]
         masks = soft_masks(cams, image_index, class_index, (64, 64), eps, divide_by_peak=False)
         torch.testing.assert_close(masks, golden[f"out.mask.{name}"], atol=atol, rtol=0)
-        # The golden images are normalised already, so that the mean colour is zero.
-        normalised = golden["in.mg.square.input"]
-        foreground, background = masked_regions(normalised, masks, image_index, torch.zeros(3))
+        # The golden images are normalized already, so that the mean color is zero.
+        normalized = golden["in.mg.square.input"]
+        foreground, background = masked_regions(normalized, masks, image_index, torch.zeros(3))
         torch.testing.assert_close(foreground, golden[f"out.mask.{name}.fg"], atol=7.5e-5, rtol=0)
         torch.testing.assert_close(background, golden[f"out.mask.{name}.bg"], atol=7.6e-5, rtol=0)
 
@@ -129,9 +129,9 @@ class TestUpsampleCams:
     def test_by_hand(self) -> None:
         cams = torch.tensor([[[[0.0, 4.0]]]])
         corners = upsample_cams(cams, (1, 5), align_corners=True)
-        centres = upsample_cams(cams, (1, 4), align_corners=False)
+        centers = upsample_cams(cams, (1, 4), align_corners=False)
         assert corners.flatten().tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
-        assert centres.flatten().tolist() == [0.0, 1.0, 3.0, 4.0]
+        assert centers.flatten().tolist() == [0.0, 1.0, 3.0, 4.0]
 
     @pytest.mark.parametrize("dtype", HALVES)
     def test_one_cell_fills_a_non_square_map(self, dtype: torch.dtype) -> None:
@@ -204,9 +204,9 @@ class TestMaskedRegions:
         pixels, masks, index = random_cams(2, 3, 4, 5), random_cams(3, 4, 5), torch.tensor([0, 0, 1])
         fill = torch.tensor([0.48, 0.46, 0.41], dtype=torch.float64)
         foreground, background = masked_regions(pixels, masks, index, fill)
-        weight, images, colour = masks[:, None], pixels[index], fill[:, None, None]
-        torch.testing.assert_close(foreground, weight * images + (1 - weight) * colour)
-        torch.testing.assert_close(background, (1 - weight) * images + weight * colour)
+        weight, images, color = masks[:, None], pixels[index], fill[:, None, None]
+        torch.testing.assert_close(foreground, weight * images + (1 - weight) * color)
+        torch.testing.assert_close(background, (1 - weight) * images + weight * color)
 
     def test_gradients_reach_the_masks(self) -> None:
         pixels, masks = random_cams(1, 3, 2, 3), random_cams(2, 2, 3).requires_grad_()
@@ -290,7 +290,7 @@ def test_scores_of_background_and_classes() -> None:
 
 
 class TestLabelsAtSize:
-    """Bands of rows give what scaling the whole gives."""
+    """Scaling in bands of rows equals scaling the whole."""
 
     @pytest.mark.parametrize("size", [(7, 5), (40, 64), (3, 2), (1, 1), (9, 5), (7, 80)])
     @pytest.mark.parametrize("most_values", [1, 1000, 10**9])
@@ -319,5 +319,5 @@ class TestScoreMargin:
         margin = score_margin(with_background(cams, 0.4))
         torch.testing.assert_close(margin, torch.tensor([[0.3, 0.3, 0.0, 0.6]]))
 
-    def test_without_a_class_the_background_stands_alone(self) -> None:
+    def test_without_a_class_the_margin_is_the_background(self) -> None:
         assert score_margin(with_background(torch.zeros(0, 1, 2), 0.4)).tolist() == [[pytest.approx(0.4)] * 2]

@@ -1,4 +1,4 @@
-"""What the terminal shows of a training, how rarely that waits for the device, and silence where there is none."""
+"""The display of a training on a terminal, how rarely it waits for the device, and silence without a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from test_training import train
 
 
 class Clock:
-    """Time that passes when told."""
+    """A clock set by the test."""
 
     now = 0.0
 
@@ -35,7 +35,7 @@ def terminal(width: int = 100) -> Console:
 
 
 def shown(console: Console) -> str:
-    """All that was written, without the codes that move the cursor."""
+    """Everything written, without the codes that move the cursor."""
     assert isinstance(console.file, io.StringIO)
     return re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", console.file.getvalue())
 
@@ -88,12 +88,12 @@ def test_without_a_terminal_nothing_is_read_or_drawn(clock: Clock, quiet: bool, 
     assert shown(console).strip() == ""
 
 
-def test_forced_colours_are_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forced_colors_do_not_make_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert TrainingLog(quiet=False).quiet
 
 
-def test_remarks_are_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_are_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     TrainingLog(quiet=False).message("classify  warning: few images of boat[s], " + "x" * 200)
     assert capsys.readouterr() == ("", "classify  warning: few images of boat[s], " + "x" * 200 + "\n")
     TrainingLog(quiet=True).message("classify")

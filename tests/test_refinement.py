@@ -39,7 +39,7 @@ def pamr(image: Tensor, scores: Tensor, dilations: tuple[int, ...] = (1, 2, 4), 
 
 
 class TestPixelAdaptive:
-    def test_one_colour_gives_the_mean_of_the_eight_neighbours(self) -> None:
+    def test_one_color_gives_the_mean_of_the_eight_neighbors(self) -> None:
         scores = torch.zeros(1, 3, 3)
         scores[0, 1, 1] = 8
         refined = pamr(torch.full((3, 3, 3), 0.3), scores, (1,), 1)
@@ -51,7 +51,7 @@ class TestPixelAdaptive:
         assert refined[0, 0, 1].item() == pytest.approx((3 * 8 + 2 * 16 + 3 * 32) / 8)
 
     def test_weights_by_hand(self) -> None:
-        """Colours 0 0 1: over the 9 pixels 1 occurs 3 times, sigma^2 = 1/3 - 1/9; three weights fall to 1/2."""
+        """Colors 0 0 1: over the 9 pixels 1 occurs 3 times, sigma^2 = 1/3 - 1/9; three weights fall to 1/2."""
         image = torch.tensor([0.0, 0.0, 1.0]).expand(3, 1, 3)
         color_scale = 1 / (math.sqrt(2 / 9) * math.log(2))
         refined = pixel_adaptive_refinement(image, torch.tensor([[[0.0, 0.0, 1.0]]]), (1,), 1, color_scale)
@@ -65,7 +65,7 @@ class TestPixelAdaptive:
         refined = pixel_adaptive_refinement(image, torch.tensor([[[0.0, 0.0, 1.0]]]), (1,), 1, color_scale)
         assert refined[0, 0, 1].item() == pytest.approx(3 * 0.5 / (5 + 3 * 0.5), rel=1e-5)
 
-    def test_a_sharp_edge_of_colour_stops_the_spreading(self) -> None:
+    def test_a_sharp_color_edge_stops_the_spreading(self) -> None:
         image = torch.zeros(3, 24, 24)
         image[:, :, 12:] = 1.0
         scores = torch.zeros(1, 24, 24)
@@ -76,7 +76,7 @@ class TestPixelAdaptive:
         no_edge = pixel_adaptive_refinement(torch.zeros(3, 24, 24), scores, (1, 2, 4), 10, 0.1)[0]
         assert no_edge[:, 12:].max() > 0.05
 
-    def test_scores_snap_to_the_edge_of_colour(self) -> None:
+    def test_scores_snap_to_the_color_edge(self) -> None:
         """A mask that is two pixels too small grows to the square that is seen, and not beyond."""
         image = torch.full((3, 32, 32), 0.2)
         image[:, 8:24, 8:24] = 0.8
@@ -116,7 +116,7 @@ class TestPixelAdaptive:
         assert seen[1] == (slice(8, 16), slice(2, 22))
         assert len(seen) == 6
 
-    def test_another_size_is_told(self) -> None:
+    def test_another_size_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"scores .*\(2, 4, 5\).*\(5, 4\)"):
             pamr(torch.zeros(3, 5, 4), torch.zeros(2, 4, 5))
 
@@ -134,8 +134,8 @@ class TestDenseCrf:
         labels = scores.numpy().argmax(0)
         field.setUnaryEnergy(utils.unary_from_labels(labels, 3, gt_prob=0.7, zero_unsure=False))
         field.addPairwiseGaussian(sxy=4, compat=3)
-        colours = np.ascontiguousarray(np.rint(image.numpy() * 255).astype(np.uint8).transpose(1, 2, 0))
-        field.addPairwiseBilateral(sxy=83, srgb=5, rgbim=colours, compat=3)
+        colors = np.ascontiguousarray(np.rint(image.numpy() * 255).astype(np.uint8).transpose(1, 2, 0))
+        field.addPairwiseBilateral(sxy=83, srgb=5, rgbim=colors, compat=3)
         expected = np.array(field.inference(10)).reshape(3, 21, 30)
         np.testing.assert_allclose(dense_crf(image, scores, **RECIPE).numpy(), expected, atol=1e-5)
 
@@ -145,7 +145,7 @@ class TestDenseCrf:
         assert marginals.min() >= 0
         torch.testing.assert_close(marginals.sum(0), torch.ones(12, 16))
 
-    def test_labels_snap_to_the_edge_of_colour(self) -> None:
+    def test_labels_snap_to_the_color_edge(self) -> None:
         image = torch.full((3, 32, 32), 0.2)
         image[:, 8:24, 8:24] = 0.8
         scores = torch.zeros(2, 32, 32)
@@ -158,7 +158,7 @@ class TestDenseCrf:
         marginals = dense_crf(random_maps(3, 4, 5), torch.full((1, 4, 5), 0.5), **RECIPE)
         assert torch.equal(marginals, torch.ones(1, 4, 5))
 
-    def test_another_size_is_told(self) -> None:
+    def test_another_size_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"scores .*\(2, 4, 5\).*\(5, 4\)"):
             dense_crf(torch.zeros(3, 5, 4), torch.zeros(2, 4, 5), **RECIPE)
 

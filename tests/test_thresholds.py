@@ -39,7 +39,7 @@ class TestPromptCosts:
         cost = prompt_costs(foreground, background, text, prompt, COSINE)
         assert cost.item() == pytest.approx(-math.log(0.6) - math.log(0.2) - math.log(0.2) - math.log(0.6), rel=1e-6)
 
-    def test_one_text_serves_all_thresholds(self) -> None:
+    def test_one_text_is_broadcast_over_all_thresholds(self) -> None:
         features = torch.nn.functional.normalize(torch.rand(5, 4), dim=-1)
         text, prompt = torch.nn.functional.normalize(torch.rand(2, 4), dim=-1)
         together = prompt_costs(features, features.flip(0), text, prompt, COSINE)
@@ -48,7 +48,7 @@ class TestPromptCosts:
         assert torch.allclose(together, torch.stack(alone))
 
     def test_a_foreground_that_takes_all_of_the_background_costs_more(self) -> None:
-        """Without the fourth part it would cost less: what is gone matches the class less, too."""
+        """Without the fourth term it would cost less: a smaller background also matches the class less."""
 
         def features(text_cosine: float, prompt_cosine: float) -> torch.Tensor:
             rest = math.sqrt(1 - text_cosine**2 - prompt_cosine**2)
@@ -75,7 +75,7 @@ class TestShrunkCosts:
         drawn = shrunk_costs(costs, torch.tensor([0, 0, 2]), 10)
         assert drawn.tolist() == [[21.0, 43.0], [23.0, 45.0], [77.0, 0.0]]
 
-    def test_without_a_prior_each_pair_stands_alone_and_no_pair_is_no_cost(self) -> None:
+    def test_without_a_prior_each_pair_is_judged_alone_and_no_pair_gives_no_cost(self) -> None:
         costs = torch.rand(4, 3)
         assert torch.equal(shrunk_costs(costs, torch.tensor([1, 0, 1, 1]), 0), costs)
         assert shrunk_costs(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), 10).shape == (0, 3)
@@ -94,7 +94,7 @@ class TestLi:
         assert costs[1] > costs[0]
 
     @pytest.mark.parametrize("histogram", [[0, 0, 0], [5, 0, 0], [0, 0, 7]], ids=["nothing", "zeros", "ones"])
-    def test_where_nothing_is_to_be_parted_all_cost_the_same(self, histogram: list[int]) -> None:
+    def test_if_nothing_can_be_separated_all_cost_the_same(self, histogram: list[int]) -> None:
         assert li_costs(torch.tensor(histogram)).tolist() == [0.0] * len(CANDIDATES)
 
     def test_it_cuts_long_tails_lower_than_otsu(self) -> None:
@@ -108,11 +108,11 @@ class TestOtsu:
         costs = otsu_costs(torch.tensor([2, 1, 1, 0]), (0.2, 0.5))
         assert costs.tolist() == pytest.approx([(1 / 72) / (11 / 144), (1 / 54) / (11 / 144)])
 
-    def test_two_values_are_parted_without_rest(self) -> None:
+    def test_two_values_are_separated_completely(self) -> None:
         assert otsu_costs(torch.tensor([3, 1])).tolist() == pytest.approx([0.0] * len(CANDIDATES))
 
     @pytest.mark.parametrize("histogram", [[0, 0, 0], [5, 0, 0], [0, 0, 7]], ids=["nothing", "zeros", "ones"])
-    def test_where_nothing_is_to_be_parted_all_cost_1(self, histogram: list[int]) -> None:
+    def test_if_nothing_can_be_separated_all_cost_1(self, histogram: list[int]) -> None:
         assert otsu_costs(torch.tensor(histogram)).tolist() == [1.0] * len(CANDIDATES)
 
     def test_an_empty_side_costs_1(self) -> None:
@@ -129,10 +129,10 @@ class TestLowest:
     def test_an_end_is_the_end(self, costs: list[float], best: float) -> None:
         assert lowest(costs, (0.1, 0.2, 0.3)) == best
 
-    def test_two_equal_ones_meet_in_the_middle(self) -> None:
+    def test_two_equal_costs_give_the_middle(self) -> None:
         assert lowest([2.0, 1.0, 1.0, 2.0], (0.1, 0.2, 0.3, 0.4)) == 0.25
 
-    def test_equal_costs_speak_for_none(self) -> None:
+    def test_equal_costs_give_no_threshold(self) -> None:
         assert lowest([0.5] * len(CANDIDATES)) is None
 
     def test_one_cost_for_each_threshold(self) -> None:

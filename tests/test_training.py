@@ -1,4 +1,4 @@
-"""The training loop: schedule by hand, convergence, logs, going on after a kill, and a loss that is not finite."""
+"""The training loop: schedule by hand, convergence, logs, resuming after a kill, and losses that are not finite."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_one_line_per_epoch_and_earlier_lines_of_the_stage_go(tmp_path: Path) ->
     assert lines[-1]["figures"]["largest"] > 0
 
 
-def test_the_dataset_is_told_the_epoch() -> None:
+def test_the_dataset_gets_the_epoch() -> None:
     dataset = Numbers()
     loader = DataLoader(dataset, batch_size=4)
     module = torch.nn.Linear(1, 1)
@@ -104,7 +104,7 @@ def test_the_dataset_is_told_the_epoch() -> None:
 
 
 class KilledError(Exception):
-    """What stands for the end of the process."""
+    """Stands for the end of the process."""
 
 
 class Noisy(torch.nn.Module):
@@ -123,7 +123,7 @@ class Noisy(torch.nn.Module):
 def train_noisy(
     folder: Path, kill_at: int | None = None, seconds: float = 0.0, workers: int = 0, ema: float = 0.0
 ) -> tuple[Noisy, list[Any]]:
-    """Five epochs of three steps; ``kill_at`` ends them at the beginning of that step."""
+    """Train for five epochs of three steps; ``kill_at`` ends the training at the start of that step."""
     folder.mkdir(exist_ok=True)
     set_seed(0)
     module, begun, history = Noisy(), 0, list[Any]()
@@ -154,12 +154,12 @@ def lines_without_speed(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kill_at", [0, 1, 3, 7, 14])
-def test_a_killed_training_goes_on_to_the_same_bits(kill_at: int, tmp_path: Path) -> None:
-    """In the middle of an epoch, between two, before the first step and at the last."""
+def test_a_killed_training_resumes_to_the_same_bits(kill_at: int, tmp_path: Path) -> None:
+    """Kills come mid-epoch, between two epochs, before the first step, and at the last step."""
     whole, words = train_noisy(tmp_path / "whole", seconds=1e9)
     with pytest.raises(KilledError):
         train_noisy(tmp_path / "killed", kill_at)
-    with pytest.raises(KilledError):  # and once more, wherever it is by then
+    with pytest.raises(KilledError):  # and once more, at the step it resumes from
         train_noisy(tmp_path / "killed", 0)
     module, again = train_noisy(tmp_path / "killed")
     for name, value in whole.state_dict().items():
@@ -177,13 +177,13 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     assert torch.equal(module.last.weight, whole.last.weight)
 
 
-def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
+def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
     whole, _ = train_noisy(tmp_path)
     again, _ = train_noisy(tmp_path, kill_at=0)
     assert torch.equal(again.last.weight, whole.last.weight)
 
 
-def test_a_checkpoint_is_kept_when_its_time_has_come(tmp_path: Path) -> None:
+def test_a_checkpoint_is_saved_when_it_is_due(tmp_path: Path) -> None:
     path = tmp_path / "toy" / "checkpoint.pt"
     with pytest.raises(KilledError):
         train_noisy(tmp_path, kill_at=14, seconds=1e9)
@@ -228,7 +228,7 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         train_noisy(tmp_path)
 
 
-def test_lines_that_a_kill_cut_short_are_forgotten(tmp_path: Path) -> None:
+def test_lines_that_a_kill_cut_short_are_dropped(tmp_path: Path) -> None:
     log = TrainingLog(tmp_path / "metrics.jsonl")
     for epoch in (1, 2, 3):
         log.write(stage="toy", epoch=epoch)
@@ -244,7 +244,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_setting_to_change() -> None:
 
 
 def test_a_loss_that_is_not_finite_names_its_batch_and_is_written_nowhere(tmp_path: Path) -> None:
-    """Step 2 of epoch 2 is the first that is not finite; what was kept before stays."""
+    """Step 2 of epoch 2 is the first that is not finite; the checkpoint before it stays."""
 
     def step(module: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
         wrong = module(batch["x"]) - 2 * batch["x"]
@@ -284,7 +284,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "toy").exists()
 
 
-def test_a_second_precision_in_one_process_is_told() -> None:
+def test_a_second_precision_in_one_process_is_refused() -> None:
     make_accelerator("cpu", "fp32")
     with pytest.raises(ConfigError, match="device cpu with precision bf16: "):
         make_accelerator("cpu", "bf16")

@@ -1,4 +1,4 @@
-"""Files written beside the computation: in order, all of them, and none after one that failed."""
+"""Files written in the background: all of them, in order, and none after a failed one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from semples.errors import RunError
 from semples.files import Writer, write_text
 
 
-def test_all_files_are_there_in_order_when_the_block_ends(tmp_path: Path) -> None:
+def test_all_files_are_written_in_order_when_the_block_ends(tmp_path: Path) -> None:
     order: list[int] = []
 
     def write(number: int) -> None:
@@ -25,7 +25,7 @@ def test_all_files_are_there_in_order_when_the_block_ends(tmp_path: Path) -> Non
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {f"{n}.txt": str(n) for n in range(20)}
 
 
-def test_no_more_than_so_many_writes_wait() -> None:
+def test_the_number_of_pending_writes_is_limited() -> None:
     written: list[int] = []
     may_go = threading.Event()
 
@@ -47,7 +47,7 @@ def test_no_more_than_so_many_writes_wait() -> None:
     assert written == [0, 1, 2]
 
 
-def test_what_a_write_raises_ends_the_block_and_nothing_is_written_after_it(tmp_path: Path) -> None:
+def test_a_failed_write_ends_the_block_and_nothing_is_written_after_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunError, match="cannot be written"), Writer() as writer:  # noqa: PT012
         writer.add(write_text, tmp_path / "first.txt", "1")

@@ -1,4 +1,4 @@
-"""A training of milliseconds with all that processes have to share, and a program that does it in one of several."""
+"""A training of milliseconds with everything that processes share, and a program that runs it in several processes."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ STEPS = EPOCHS * 3
 
 
 class KilledError(Exception):
-    """What stands for the end of all processes."""
+    """Stands for the end of all processes."""
 
 
 class Items(Dataset[dict[str, Tensor]]):
-    """Seven rows; row i has i % 3 pairs, so that shares weigh unequally, some nothing."""
+    """Seven rows; row i has i % 3 pairs, so that shares have different weights, some of them 0."""
 
     ids = tuple(f"row-{index}" for index in range(IMAGES))
 
@@ -58,9 +58,9 @@ class Items(Dataset[dict[str, Tensor]]):
 
 
 class Toy(nn.Module):
-    """A frozen part, batch statistics where asked for, a head, and one that no loss reaches.
+    """A frozen layer, optional batch statistics, a head, and a head that no loss depends on.
 
-    The statistics are over one value for each image: shares of one image, and the last batch, have no spread.
+    The statistics have one value per image, so that a share of one image, and the last batch, have no spread.
     """
 
     def __init__(self, norm: bool) -> None:
@@ -76,7 +76,7 @@ class Toy(nn.Module):
 
 
 def step(module: nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
-    """Means over the pairs."""
+    """Return losses that are means over the pairs."""
     output, _ = module(batch["x"])
     losses = (output - batch["x"][:, :2]).square() * batch["pairs"]
     total = batch["pairs"].sum().clamp(min=1)
@@ -110,12 +110,12 @@ def train(folder: Path, norm: bool, accumulation: int = 1, kill_at: int | None =
 
 
 def weights(module: nn.Module) -> dict[str, list[Any]]:
-    """State of a module as plain values."""
+    """Return the state of a module as plain values."""
     return {name: value.tolist() for name, value in module.state_dict().items()}
 
 
 def killed_and_resumed(folder: Path) -> dict[str, list[Any]]:
-    """Weights of a training that ended at two steps and went on."""
+    """Return the weights of a training that was killed at two steps and resumed."""
     for kill_at in (2, 4):
         try:
             train(folder, norm=True, kill_at=kill_at)
@@ -124,8 +124,8 @@ def killed_and_resumed(folder: Path) -> dict[str, list[Any]]:
     return weights(train(folder, norm=True))
 
 
-def told_of_row(folder: Path) -> str:
-    """What is said of a loss that only one process sees."""
+def error_about_row(folder: Path) -> str:
+    """Return the error about a loss that only one process sees."""
     try:
         train(folder, norm=False, spoil=4)
     except RunError as error:
@@ -134,7 +134,7 @@ def told_of_row(folder: Path) -> str:
 
 
 def order_of_entry(folder: Path) -> list[str]:
-    """Who entered a block first, as a file tells."""
+    """Return the ranks in the order in which they entered a block."""
     with main_process_first(), (folder / "order.txt").open("a") as file:
         file.write(f"{rank()}\n")
     barrier()
@@ -142,7 +142,7 @@ def order_of_entry(folder: Path) -> list[str]:
 
 
 def main(folder: Path) -> None:
-    """Do everything in one of several processes; the first writes what came of it for all."""
+    """Do everything in one of several processes; the main process writes the results of all."""
     with process_group(on_cpu=True):
         for name in ("plain", "norm", "parts", "killed", "spoilt"):
             (folder / name).mkdir(exist_ok=True)
@@ -158,7 +158,7 @@ def main(folder: Path) -> None:
             "norm": weights(train(folder / "norm", norm=True)),
             "parts": weights(train(folder / "parts", norm=False, accumulation=2)),
             "killed": killed_and_resumed(folder / "killed"),
-            "spoilt": told_of_row(folder / "spoilt"),
+            "spoilt": error_about_row(folder / "spoilt"),
         }
         everyones = all_gather(found)
         if rank() == 0:

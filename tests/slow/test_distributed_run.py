@@ -1,4 +1,4 @@
-"""``torchrun -m semples run`` with two processes (gloo) through every stage, beside one process."""
+"""``torchrun -m semples run`` with two processes (gloo) through every stage, compared with one process."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_losses_are_those_of_one_process(one: Path, two: Path) -> None:
         assert line["figures"] == pytest.approx(other["figures"], abs=1e-4)
 
 
-def test_so_are_all_files_cams_and_masks(one: Path, two: Path) -> None:
+def test_files_cams_and_masks_are_those_of_one_process(one: Path, two: Path) -> None:
     assert artefacts(two).keys() == artefacts(one).keys()
     for path in sorted(one.glob("*/cams/*.safetensors")):
         cams, others = load_file(path), load_file(two / path.relative_to(one))
@@ -81,7 +81,7 @@ def test_scores_are_exactly_those_that_one_process_finds_in_the_same_files(two: 
     assert (two / "evaluation.json").read_bytes() == found
 
 
-def test_killed_they_go_on_to_the_same_bytes(two: Path, tmp_path: Path) -> None:
+def test_killed_they_resume_to_the_same_bytes(two: Path, tmp_path: Path) -> None:
     words = command(tmp_path, tmp_path / "run", checkpoint_seconds=0.0)
     for stage in ("0-classify", "3-refine", "5-segment", "6-evaluate"):
         launched = start(words)
@@ -97,7 +97,7 @@ def test_killed_they_go_on_to_the_same_bytes(two: Path, tmp_path: Path) -> None:
     assert {entry["status"] for entry in stages(tmp_path / "run").values()} == {"done"}
 
 
-def test_another_number_of_processes_is_another_arithmetic(two: Path) -> None:
+def test_another_number_of_processes_changes_the_digest(two: Path) -> None:
     before = {name: entry["digest"] for name, entry in stages(two).items()}
     semples.run(load_config(overrides=SETTINGS), two, until="classify", quiet=True)
     assert stages(two)["0-classify"]["digest"] != before["0-classify"]

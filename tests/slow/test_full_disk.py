@@ -1,4 +1,4 @@
-"""A disk that is full or read-only stops a run with one line; what is finished stays, and the same command goes on."""
+"""A full or read-only disk stops a run with one line; finished work stays, and the same command resumes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_full_and_read_only(disk: Path, tmp_path: Path, capsys: pytest.CaptureFi
     capsys.readouterr()
 
     used = sum(path.stat().st_blocks * 512 for path in disk.rglob("*")) // 1024
-    for room in (8, 300, 900):  # full at once, in the first checkpoint, and somewhere later
+    for room in (8, 300, 900):  # full at once, at the first checkpoint, and later on
         remount(disk, f"size={used + room}k")
         assert run(out, scenes) == 1
         error = capsys.readouterr().err

@@ -28,7 +28,7 @@ LONGER = {"data.train_size": 24, "data.val_size": 8, "checkpoint_seconds": 0.1, 
 
 
 class Command:
-    """``semples run`` with tiny settings on one thread, in a process of its own."""
+    """``semples run`` with tiny settings on one thread, in its own process."""
 
     def __init__(self, folder: Path) -> None:
         self.config = folder / "tiny.yaml"
@@ -58,7 +58,7 @@ def is_at_work(process: subprocess.Popen[str], out: Path) -> bool:
 
 
 def place(out: Path) -> str:
-    """Where a run is: the stage that runs, or "" between two."""
+    """Return the stage that is running, or "" between stages."""
     return running(out) if stages(out) else PLACES[0]
 
 
@@ -68,7 +68,7 @@ def statuses(out: Path) -> dict[str, str]:
 
 
 def kill_in(target: str, seconds: float, process: subprocess.Popen[str], out: Path, rng: random.Random) -> str | None:
-    """Kill the process at a random moment after it came to the target; return where it was, None if it ended before."""
+    """Kill the process at a random moment after it reaches the target; return its place, or None if it ended before."""
     while process.poll() is None and not (is_at_work(process, out) and place(out) == target):
         if place(out) in PLACES and PLACES.index(place(out)) > PLACES.index(target):
             break  # it was too quick
@@ -94,7 +94,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path: Path) ->
         assert rounds <= 12, f"some stages are over before a kill comes: {hits}"
         shutil.rmtree(out, ignore_errors=True)
         for target in PLACES:
-            # What a resumed stage does before it trains (loading models, embedding) is part of the time at hand.
+            # The preparation of a resumed stage (loading models, embedding) is part of its time.
             for _ in range(2 * KILLS_PER_STAGE):
                 done = stages(out).get(target, {}).get("status") == "done"
                 if done or hits[target] >= KILLS_PER_STAGE:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,6 +31,8 @@ Item = TypeVar("Item")
 
 TIMEOUT = timedelta(hours=12)
 """How long a process waits for another: the main process embeds words and writes reports alone."""
+SECONDS_TO_FREE_TENSORS = 0.2
+"""How long the threads of a process group may take to free the tensors of the last exchange: milliseconds suffice."""
 _FAILURE = "semples/failure"
 
 
@@ -70,6 +73,9 @@ def process_group(on_cpu: bool) -> Iterator[None]:
     dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=TIMEOUT)
     yield
     dist.destroy_process_group()
+    # DDP keeps the group's threads alive. One that still waits for the GIL when the interpreter shuts down, to free the
+    # tensors of the last exchange, aborts the process. The sleep gives it the GIL.
+    time.sleep(SECONDS_TO_FREE_TENSORS)
 
 
 @cache
