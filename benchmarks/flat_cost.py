@@ -38,7 +38,7 @@ from semples.models.generators.cam.settings import CamConfig
 from semples.models.segmentation import build_segmentation_network
 from semples.rundir.manifest import Manifest
 from semples.runtime.cam_files import write_cams
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 from semples.runtime.setup import open_run
 from semples.stages.classify import train_classifier
 from semples.stages.pipeline import STAGES

@@ -30,7 +30,7 @@ from semples.models.generators.base import MaskGenerator
 from semples.models.generators.cam.settings import CamConfig
 from semples.records import ClassCatalogue, Dataset, Sample
 from semples.rundir.layout import RunDirectory
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 from semples.stages.classify import train_classifier
 from semples.training.devices import make_accelerator, peak_memory_mb
 from semples.training.progress import TrainingLog

@@ -39,13 +39,13 @@ from semples.data.subsets import evenly_spaced
 from semples.data.truth import read_truth
 from semples.inference.cams import tagged_cams
 from semples.inference.thresholds.base import FALLBACK, ImageMaps, best_threshold
-from semples.inference.thresholds.histogram import value_histogram
-from semples.inference.thresholds.prompts import PromptsCriterion, RegionJudge
+from semples.inference.thresholds.by_prompts import PromptsCriterion, RegionJudge
+from semples.inference.thresholds.by_values import value_histogram
 from semples.method.masks import winning_labels, with_background
 from semples.method.metrics import THRESHOLDS, ConfusionMatrix
 from semples.method.thresholds import CANDIDATES, otsu_costs, prompt_costs
 from semples.rundir.layout import RunDirectory
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 from semples.runtime.setup import read_dataset
 from semples.runtime.threshold_choice import IMAGES, judged_maps
 from semples.stages.evaluation import sweep_maps

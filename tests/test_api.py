@@ -11,6 +11,7 @@ import pytest
 
 import semples
 from matching import mentions
+from run_files import TINY
 from semples.data.images import write_mask
 from semples.errors import DataError
 
@@ -54,12 +55,34 @@ def test_a_folder_that_is_no_run(verb: object, tmp_path: Path) -> None:
         verb(tmp_path)  # type: ignore[operator]
 
 
+IMPORT_EVERYTHING = """
+import importlib, pkgutil, semples
+for module in pkgutil.walk_packages(semples.__path__, "semples."):
+    if module.name != "semples.__main__":
+        importlib.import_module(module.name)
+"""
+
+
 @pytest.mark.whole
-@pytest.mark.parametrize("first", ["pass", "import semples.cli"])
-def test_verbs_are_functions_of_the_package(first: str) -> None:
-    code = f"{first}; import semples; print(*(callable(getattr(semples, verb)) for verb in semples.__all__))"
+@pytest.mark.parametrize("first", ["", IMPORT_EVERYTHING], ids=["at once", "after every module"])
+def test_public_names_are_callable(first: str) -> None:
+    """A module must never take the place of a function: ``from semples import report`` is the verb."""
+    code = f"{first}\nimport semples\nprint(*(callable(getattr(semples, name)) for name in semples.__all__))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["True"] * len(semples.__all__)
+
+
+@pytest.mark.whole
+def test_paths_may_be_text(tmp_path: Path) -> None:
+    config = tmp_path / "my.yaml"
+    config.write_text("seed: 3\n")
+    assert semples.load_config(str(config)).seed == 3
+    run = semples.run(semples.load_config(overrides=TINY), str(tmp_path / "run"), until="classify", quiet=True)
+    assert run == tmp_path / "run"
+    assert semples.report(str(run)) == run / "report.html"
+    for verb in (semples.prompts, semples.report):
+        with pytest.raises(DataError):
+            verb(str(tmp_path))
 
 
 def test_the_package_itself_is_light() -> None:

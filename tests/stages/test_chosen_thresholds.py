@@ -20,11 +20,11 @@ from matching import mentions
 from semples.config.loading import load_config
 from semples.errors import ConfigError
 from semples.inference.thresholds.base import FALLBACK, Criterion
-from semples.inference.thresholds.histogram import LiCriterion
-from semples.inference.thresholds.prompts import PromptsCriterion
+from semples.inference.thresholds.by_prompts import PromptsCriterion
+from semples.inference.thresholds.by_values import LiCriterion
 from semples.method.thresholds import CANDIDATES, lowest, otsu_costs
 from semples.rundir.threshold import CONSTANT, ThresholdChoice
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 from semples.runtime.setup import open_run
 from semples.runtime.threshold_choice import choose_for_masks, choose_threshold, criterion_of, judged_maps
 

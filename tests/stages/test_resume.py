@@ -18,7 +18,7 @@ from matching import assert_mentions, mentions
 from run_files import SMALL, artefacts, config_from, metrics, running
 from semples.errors import DataError, RunError
 from semples.rundir.manifest import Manifest
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 from semples.runtime.setup import open_run
 from semples.stages.pipeline import Stage, perform
 from semples.stages.stage_warnings import stage_warnings

@@ -46,14 +46,16 @@ class CriterionEntry:
     """
 
     path: str
-    needs_prompts: bool = False
+    needs_prompts: bool
 
 
 CRITERIA = {
-    "prompts": CriterionEntry("semples.inference.thresholds.prompts.PromptsCriterion", needs_prompts=True),
-    "prompts_image": CriterionEntry("semples.inference.thresholds.prompts.ImagePromptsCriterion", needs_prompts=True),
-    "li": CriterionEntry("semples.inference.thresholds.histogram.LiCriterion"),
-    "otsu": CriterionEntry("semples.inference.thresholds.histogram.OtsuCriterion"),
+    "prompts": CriterionEntry("semples.inference.thresholds.by_prompts.PromptsCriterion", needs_prompts=True),
+    "prompts_image": CriterionEntry(
+        "semples.inference.thresholds.by_prompts.ImagePromptsCriterion", needs_prompts=True
+    ),
+    "li": CriterionEntry("semples.inference.thresholds.by_values.LiCriterion", False),
+    "otsu": CriterionEntry("semples.inference.thresholds.by_values.OtsuCriterion", False),
 }
 """Threshold criterion -> its class."""
 

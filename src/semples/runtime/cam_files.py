@@ -16,7 +16,7 @@ from semples.parallel.processes import shard
 from semples.records import Sample
 from semples.rundir.layout import RunDirectory, map_file
 from semples.rundir.maps import DAMAGED_MAPS, read_maps, write_maps
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 
 
 def write_cams(run: Run, stage: str, generator: nn.Module) -> None:

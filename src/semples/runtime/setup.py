@@ -13,9 +13,9 @@ from semples.records import Dataset
 from semples.rundir.dataset import read_dataset as read_recorded_dataset
 from semples.rundir.dataset import write_dataset
 from semples.rundir.layout import RunDirectory
+from semples.runtime.context import Run
 from semples.runtime.environment import environment
 from semples.runtime.image_checks import checking_images, record_skipped
-from semples.runtime.run import Run
 from semples.training.devices import make_accelerator
 from semples.training.progress import TrainingLog
 

@@ -13,11 +13,11 @@ from semples.config.registry import CRITERIA
 from semples.data.crops import to_pixels
 from semples.data.subsets import evenly_spaced
 from semples.inference.thresholds.base import Criterion, ImageMaps
-from semples.inference.thresholds.prompts import RegionJudge
+from semples.inference.thresholds.by_prompts import RegionJudge
 from semples.parallel.processes import shard
 from semples.rundir.threshold import CONSTANT, ThresholdChoice
 from semples.runtime.cam_files import read_cams
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 
 IMAGES = 80
 """Training images that a threshold is chosen on, evenly spaced."""

@@ -14,8 +14,8 @@ from torch import Tensor
 from semples.errors import ConfigError
 from semples.models.vision_language.vocabulary import candidate_words
 from semples.parallel.processes import barrier, is_main_process
+from semples.runtime.context import Run
 from semples.runtime.models import save_tensors
-from semples.runtime.run import Run
 
 BATCH = 256
 """Words embedded at once."""

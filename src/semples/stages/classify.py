@@ -11,7 +11,7 @@ from semples.data.crops import TrainingCrops, build_augmentation, training_loade
 from semples.method.losses import classification_loss
 from semples.models.generators.base import MaskGenerator
 from semples.runtime.cam_files import write_cams
-from semples.runtime.run import Run, training_options
+from semples.runtime.context import Run, training_options
 from semples.training.devices import set_seed
 from semples.training.loop import StepResult, fit
 

@@ -11,7 +11,7 @@ from operator import getitem
 from typing import Any
 
 from semples.records import Sample
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 
 GENERATOR = ("seed", "data", "mask_generator", "published")
 """Settings that every mask generator depends on."""

@@ -21,8 +21,8 @@ from semples.rundir.evaluation import write_evaluation
 from semples.rundir.layout import CAM_STAGES, mask_file
 from semples.rundir.shown_images import write_shown_images
 from semples.rundir.threshold import read_threshold
+from semples.runtime.context import Run, result_of
 from semples.runtime.predictions import predict_samples
-from semples.runtime.run import Run, result_of
 from semples.runtime.threshold_choice import choose_threshold, judged_maps
 from semples.stages.pseudo_masks import step_folders
 

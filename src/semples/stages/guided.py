@@ -20,7 +20,7 @@ from semples.method.masks import masked_regions, positive_pairs, soft_masks
 from semples.models.generators.base import FoundationGenerator
 from semples.models.vision_language.model import VisionLanguageModel
 from semples.runtime.cam_files import write_cams
-from semples.runtime.run import Run, training_options
+from semples.runtime.context import Run, training_options
 from semples.stages.classify import training_crops
 from semples.training.devices import set_seed
 from semples.training.loop import StepResult, fit

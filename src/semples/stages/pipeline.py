@@ -14,7 +14,7 @@ from semples.files import writing
 from semples.parallel.processes import barrier, broadcast_flag, is_main_process
 from semples.rundir.layout import STAGE_NAMES, stage_folder
 from semples.rundir.manifest import Manifest, StageEntry
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 from semples.stages.classify import classify
 from semples.stages.digest import GENERATOR, GUIDED, stage_digest
 from semples.stages.evaluation import evaluate

@@ -23,7 +23,7 @@ from semples.models.vision_language.model import VisionLanguageModel
 from semples.models.vision_language.vocabulary import nearest_words
 from semples.parallel.processes import is_main_process, shard, unshard
 from semples.rundir.words import LearnedWords, write_words
-from semples.runtime.run import Run, training_options
+from semples.runtime.context import Run, training_options
 from semples.runtime.vocabulary import word_features
 from semples.training.devices import set_seed
 from semples.training.loop import StepResult, fit

@@ -12,7 +12,7 @@ from semples.models.vision_language.grad_cam import grad_cams
 from semples.parallel.processes import shard
 from semples.rundir.layout import map_file
 from semples.rundir.maps import write_maps
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 
 
 def prompt_maps(run: Run) -> None:

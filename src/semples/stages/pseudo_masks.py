@@ -18,7 +18,7 @@ from semples.records import IGNORE_INDEX
 from semples.rundir.layout import mask_file
 from semples.rundir.threshold import ThresholdChoice, read_threshold, write_threshold
 from semples.runtime.cam_files import read_cams
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 from semples.runtime.threshold_choice import choose_for_masks
 
 

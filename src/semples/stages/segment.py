@@ -28,8 +28,8 @@ from semples.models.segmentation import (
 from semples.parallel.processes import is_main_process
 from semples.records import IGNORE_INDEX, Sample
 from semples.rundir.layout import mask_file
+from semples.runtime.context import Run, result_of, training_options
 from semples.runtime.predictions import predict_samples
-from semples.runtime.run import Run, result_of, training_options
 from semples.training.devices import set_seed
 from semples.training.loop import StepResult, fit
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from semples.rundir.metrics import DAMAGED_LINE, EpochMetrics, parse_metrics_line
 from semples.rundir.words import read_words
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 
 CLAMPED_SHARE = 0.05
 """Share of clamped scores above which a loss is warned about (``docs/method.md``, "Notation")."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -25,11 +26,14 @@ def export(run: Path | str, format: Literal["coco", "voc", "onnx"], with_images:
         ConfigError: There is no such format, or ONNX is not installed.
         DataError: That is no run directory, or the stage whose result is wanted is not done.
     """
-    run = Path(run)
-    if format == "coco":
-        return export_coco(run, with_images)
-    if format == "voc":
-        return export_voc(run, with_images)
-    if format == "onnx":
-        return export_onnx(run)
-    raise ConfigError(f'there is no format "{format}", expected coco, voc or onnx')
+    if format not in _EXPORTERS:
+        raise ConfigError(f'format: "{format}" does not exist, expected one of {", ".join(_EXPORTERS)}')
+    return _EXPORTERS[format](Path(run), with_images)
+
+
+_EXPORTERS: dict[str, Callable[[Path, bool], Path]] = {
+    "coco": export_coco,
+    "voc": export_voc,
+    "onnx": lambda run, _: export_onnx(run),
+}
+"""Format -> its exporter, which takes a run directory and whether to copy the images."""

@@ -18,7 +18,7 @@ from semples.inference.cutting import refined_label_maps
 from semples.models.generators.base import MaskGenerator as Network
 from semples.rundir.layout import CAM_STAGES
 from semples.rundir.threshold import read_threshold
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 from semples.runtime.setup import reopen_run
 
 Photograph = Path | str | NDArray[np.uint8]

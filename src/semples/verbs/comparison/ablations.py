@@ -11,7 +11,7 @@ from typing import Any
 
 from semples.config import Config
 from semples.config.loading import changed_config
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 from semples.runtime.setup import open_run
 from semples.stages.pipeline import STAGES, open_manifest, run_stages
 from semples.verbs.comparison.methods import Judged, contexts_named, learned_words, score_stage

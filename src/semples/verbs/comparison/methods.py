@@ -16,7 +16,7 @@ from semples.errors import ConfigError, ModelError
 from semples.models.vision_language.background_words import usable_words
 from semples.rundir.words import read_words
 from semples.runtime.cam_files import write_cams
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 from semples.stages.digest import GENERATOR, GUIDED
 from semples.stages.evaluation import score_cams, score_masks
 from semples.stages.guided import suppress_backgrounds

@@ -17,7 +17,7 @@ from semples.data.scenes.settings import ScenesConfig
 from semples.errors import ConfigError, did_you_mean
 from semples.files import write_json
 from semples.rundir.locks import locked
-from semples.runtime.run import Run
+from semples.runtime.context import Run
 from semples.runtime.setup import open_run
 from semples.training.devices import make_accelerator
 from semples.verbs.comparison.ablations import ABLATIONS, judge_variants, reference_of
