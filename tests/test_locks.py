@@ -16,6 +16,7 @@ from semples.cli import main
 from semples.errors import BusyError, RunError
 from semples.files import replacing, write_json, write_text
 from semples.rundir.locks import locked
+from semples.rundir.metrics import EpochMetrics
 from semples.training.progress import TrainingLog
 
 HOLD = """
@@ -125,7 +126,7 @@ def test_a_file_where_the_run_directory_should_be(tmp_path: Path, capsys: pytest
 
 def test_a_log_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"metrics\.jsonl: .*\(No such file or directory\)"):
-        TrainingLog(tmp_path / "nowhere" / "metrics.jsonl").write(stage="classify")
+        TrainingLog(tmp_path / "nowhere" / "metrics.jsonl").write(EpochMetrics("classify", 1))
 
 
 def test_a_folder_in_the_way(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from semples.errors import ConfigError, RunError
+from semples.rundir.metrics import EpochMetrics
 from semples.training.checkpoints import Checkpoint
 from semples.training.devices import make_accelerator, set_seed
 from semples.training.loop import StepResult, TrainingOptions, fit
@@ -84,7 +85,7 @@ def test_it_learns_and_repeats_to_the_bit() -> None:
 
 def test_one_line_per_epoch_and_earlier_lines_of_the_stage_go(tmp_path: Path) -> None:
     log = TrainingLog(tmp_path / "metrics.jsonl")
-    log.write(stage="other", epoch=1)
+    log.write(EpochMetrics("other", 1))
     train(log, epochs=2)
     train(log, epochs=3)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -231,11 +232,12 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
 def test_lines_that_a_kill_cut_short_are_dropped(tmp_path: Path) -> None:
     log = TrainingLog(tmp_path / "metrics.jsonl")
     for epoch in (1, 2, 3):
-        log.write(stage="toy", epoch=epoch)
+        log.write(EpochMetrics("toy", epoch))
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"stage": "other", "ep')
     log.start("toy", epochs=2)
-    assert (tmp_path / "metrics.jsonl").read_text() == ('{"stage": "toy", "epoch": 1}\n{"stage": "toy", "epoch": 2}\n')
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["stage"], line["epoch"]) for line in lines] == [("toy", 1), ("toy", 2)]
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_setting_to_change() -> None:

@@ -18,6 +18,7 @@ from matching import assert_mentions, mentions
 from run_files import SMALL, artefacts, config_from, metrics, running
 from semples.errors import DataError, RunError
 from semples.rundir.manifest import Manifest
+from semples.rundir.metrics import EpochMetrics
 from semples.runtime.context import Run
 from semples.runtime.setup import open_run
 from semples.stages.pipeline import Stage, perform
@@ -232,7 +233,7 @@ def test_an_edited_digest_runs_that_stage_alone_again(whole: Path, tmp_path: Pat
 
 def write_metrics(run: Run, stage: str, *shares: dict[str, float]) -> None:
     for epoch, figures in enumerate(shares, start=1):
-        run.log.write(stage=stage, epoch=epoch, figures=figures)
+        run.log.write(EpochMetrics(stage, epoch, figures=figures))
 
 
 def test_clamped_scores_above_5_percent_name_loss_epoch_and_setting(opened: Run) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -35,8 +37,19 @@ class EpochMetrics:
 
 
 def metrics_line(metrics: EpochMetrics) -> str:
-    """Return the line of an epoch, line feed included."""
-    return json.dumps(asdict(metrics)) + "\n"
+    """Return the line of an epoch, line feed included; numbers that are not known are left out."""
+    values = {name: value for name, value in asdict(metrics).items() if value == value}  # not NaN
+    return json.dumps(values) + "\n"
+
+
+def read_metrics(path: Path) -> list[EpochMetrics]:
+    """Read the epochs of all trainings; a missing file has none, and damaged lines are left out."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    epochs = []
+    for line in lines:
+        with suppress(*DAMAGED_LINE):
+            epochs.append(parse_metrics_line(line))
+    return epochs
 
 
 def parse_metrics_line(line: str) -> EpochMetrics:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from semples.rundir.metrics import DAMAGED_LINE, EpochMetrics, parse_metrics_line
+from semples.rundir.metrics import read_metrics
 from semples.rundir.words import read_words
 from semples.runtime.context import Run
 
@@ -27,8 +26,8 @@ def stage_warnings(run: Run, stage: str) -> list[str]:
 
 def _clamped_scores(run: Run, stage: str) -> Iterator[str]:
     worst: dict[str, tuple[float, int]] = {}
-    for metrics in _epochs(run.directory.metrics, stage):
-        for name, share in metrics.figures.items():
+    for metrics in read_metrics(run.directory.metrics):
+        for name, share in metrics.figures.items() if metrics.stage == stage else ():
             kind, _, loss = name.partition("/")
             if kind == "clamped":
                 worst[loss] = max(worst.get(loss, (0.0, 0)), (share, metrics.epoch))
@@ -38,18 +37,6 @@ def _clamped_scores(run: Run, stage: str) -> Iterator[str]:
                 f"{100 * share:.0f} % of the scores of loss {loss} were clamped in epoch {epoch} and gave no gradient "
                 f"(up to {100 * CLAMPED_SHARE:.0f} % is harmless): {_FIXES.get(loss, _OTHER_SCORE)}"
             )
-
-
-def _epochs(path: Path, stage: str) -> Iterator[EpochMetrics]:
-    """Yield the metrics of a stage; damaged lines are left out."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    for line in lines:
-        try:
-            metrics = parse_metrics_line(line)
-        except DAMAGED_LINE:
-            continue
-        if metrics.stage == stage:
-            yield metrics
 
 
 def _collapsed_prompts(run: Run) -> Iterator[str]:

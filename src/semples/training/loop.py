@@ -13,6 +13,7 @@ from torch import Tensor
 
 from semples.parallel.batches import sharded_loader
 from semples.parallel.processes import broadcast_flag
+from semples.rundir.metrics import EpochMetrics
 from semples.training.checkpoints import Checkpoint, TrainingState
 from semples.training.ema import MovingAverage
 from semples.training.finite_check import FiniteCheck
@@ -150,7 +151,7 @@ def _resume(stage: str, state: TrainingState, checkpoint: Checkpoint, log: Train
 
 def _write_epoch(stage: str, options: TrainingOptions, state: TrainingState, speed: float, log: TrainingLog) -> None:
     means = state.sums.means()
-    log.write(
+    metrics = EpochMetrics(
         stage=stage,
         epoch=state.epoch + 1,
         epochs=options.epochs,
@@ -160,3 +161,4 @@ def _write_epoch(stage: str, options: TrainingOptions, state: TrainingState, spe
         learning_rate=state.schedule.get_last_lr()[-1],
         images_per_second=round(speed, 1),
     )
+    log.write(metrics)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from semples.files import write_text, writing
+from semples.rundir.metrics import EpochMetrics, metrics_line, read_metrics
 
 Item = TypeVar("Item", covariant=True)
 
@@ -59,19 +59,18 @@ class TrainingLog:
         """Remove the lines of an earlier training of this stage, except its first ``epochs`` when it resumes."""
         if self.path is None or not self.path.is_file():
             return
-        known = ((line, _stage_and_epoch(line)) for line in _read_lines(self.path))
-        kept = [line for line, (name, epoch) in known if name and (name != stage or epoch <= epochs)]
-        write_text(self.path, "".join(f"{line}\n" for line in kept))
+        kept = [each for each in read_metrics(self.path) if each.stage != stage or each.epoch <= epochs]
+        write_text(self.path, "".join(map(metrics_line, kept)))
 
-    def write(self, **values: Any) -> None:
-        """Append one line of JSON.
+    def write(self, metrics: EpochMetrics) -> None:
+        """Append the line of an epoch.
 
         Raises:
             RunError: The file cannot be written.
         """
         if self.path is not None:
             with writing(self.path), self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
+                file.write(metrics_line(metrics))
 
     @contextmanager
     def training(self, stage: str, epochs: int, steps: int, done: int = 0) -> Iterator[TrainingProgress]:
@@ -167,17 +166,3 @@ def losses_line(means: Mapping[str, Mapping[str, float]]) -> str:
     """
     parts = " + ".join(f"{name} {value:.3g}" for name, value in means["parts"].items())
     return f"loss {means['loss']['loss']:.3g} = {parts}"
-
-
-def _read_lines(path: Path) -> list[str]:
-    """Return the lines of the log; bytes that are not UTF-8 are replaced, so that their line belongs to no stage."""
-    return path.read_text(encoding="utf-8", errors="replace").splitlines()
-
-
-def _stage_and_epoch(line: str) -> tuple[str, int]:
-    """Return the stage and epoch of a line; a line cut short by a kill or a full disk belongs to no stage."""
-    try:
-        values = json.loads(line)
-        return str(values["stage"]), int(values["epoch"])
-    except (ValueError, KeyError, TypeError):
-        return "", 0
