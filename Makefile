@@ -31,10 +31,10 @@ check: setup  ## check format, lint and types (1 min)
 quick: setup  ## unit tests: all but whole runs, browsers and other programs (under 1 min)
 	$(BIN)/pytest -m 'not slow and not whole'
 
-test: setup  ## every test but the slow ones, with coverage (3 min)
+test: setup  ## every test but the slow ones, with coverage (4 min)
 	$(BIN)/pytest -m 'not slow' --cov=semples --cov-report=term:skip-covered
 
-test-slow: setup  ## wide sweeps, kills, several processes, the demo at full size (6 min)
+test-slow: setup  ## wide sweeps, kills, several processes, the demo at full size (9 min)
 	$(BIN)/pytest -m slow
 
 test-gpu: setup  ## tests for a CUDA device; without one they are skipped (10 s)

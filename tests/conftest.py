@@ -23,26 +23,10 @@ def find_shared_data() -> Path | None:
     return next((path for path in candidates if (path / "data").is_dir()), None)
 
 
-WHOLE = {
-    *("test_artefacts", "test_benchmarks", "test_distributed", "test_docs", "test_docs_commands", "test_objects"),
-    *(
-        "test_own_photographs",
-        "test_skipping",
-        "test_compare",
-        "test_onnx_export",
-        "test_recipes",
-        "test_report_browser",
-    ),
-    *("test_chosen_thresholds", "test_clip_run", "test_coco_run", "test_pipeline", "test_pseudo_masks"),
-    *("test_resume", "test_weaktr_run"),
-}
-"""Files whose tests train whole runs, open a browser or start other programs; `make quick` leaves them out."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is not a unit test."""
+    """Mark the tests that look at a whole run, wherever they are; files of such tests mark themselves."""
     for item in items:
-        if item.path.stem in WHOLE or "tiny_run" in getattr(item, "fixturenames", ()):
+        if "tiny_run" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.whole)
 
 

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from semples.method.affinity import balance_affinity, region_boxes, spread_cams
 
-torch.set_num_threads(1)
-
 
 class TestAffinity:
     def test_the_balance_of_two_by_hand(self) -> None:

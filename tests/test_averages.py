@@ -16,8 +16,6 @@ from semples.training.loop import StepResult, TrainingOptions, fit
 from semples.training.progress import TrainingLog
 from test_training import KilledError, Numbers, squared_distance, train_noisy
 
-torch.set_num_threads(1)
-
 
 def test_decay_rises_to_its_limit() -> None:
     assert decay_at(0, 0.99) == pytest.approx(1 / 10)

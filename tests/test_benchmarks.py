@@ -24,6 +24,8 @@ from semples import cli
 from semples.data.images import write_mask
 from tiny import save_backbone
 
+pytestmark = pytest.mark.whole
+
 FOLDER = REPOSITORY / "benchmarks"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if '__name__ == "__main__"' in path.read_text())
 ARGUMENTS = {
@@ -33,7 +35,7 @@ ARGUMENTS = {
     "photo_cams": "--data DATA --backbone MOBILENET --epochs 1",
     "real_sizes": "--threads 1 --repeats 1",
     "refinement": "--photographs 1 --repeats 1",
-    "speed": "--part all --classes 3 --images 2 --pairs 4 --repeats 1",
+    "speed": "--part all --classes 2 --images 1 --pairs 2 --repeats 1",
     "thresholds": "RUN --stages refine --images 2 --stability 1",
     "weaktr_memory": "--image_size 32 --batch 1 --repeats 1 --full",
 }

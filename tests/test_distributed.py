@@ -32,6 +32,8 @@ from semples.stages.guided import count_pairs, with_pairs
 from semples.training.checkpoints import EpochSums
 from toy_training import IMAGES, STEPS, Items, Toy, train, weights
 
+pytestmark = pytest.mark.whole
+
 HERE = Path(__file__).parent
 TWO_RANKS = [{"RANK": "0", "WORLD_SIZE": "2"}, {"RANK": "1", "WORLD_SIZE": "2"}]
 

@@ -25,7 +25,6 @@ from semples.method.losses import (
     total,
 )
 
-torch.set_num_threads(1)
 COSINE = MatchScore()
 
 

@@ -25,7 +25,6 @@ from semples.method.masks import (
     with_background,
 )
 
-torch.set_num_threads(1)
 HALVES = [torch.float16, torch.bfloat16]
 
 

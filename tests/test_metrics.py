@@ -17,7 +17,6 @@ from references import early_stopping_best, label_map
 from semples.errors import DataError
 from semples.method.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
 
-torch.set_num_threads(1)
 Array = npt.NDArray[Any]
 
 

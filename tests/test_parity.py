@@ -17,8 +17,6 @@ from parity import Check, Golden, all_outputs, compare, main, run_checks
 from semples.models.generators.weaktr.generator import WeakTrGenerator, WeakTrOptions
 from weaktr_support import GOLDEN_NAMES, build_weaktr
 
-torch.set_num_threads(1)
-
 
 def expected_names() -> list[str]:
     folder = find_shared_data()

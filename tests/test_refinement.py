@@ -17,8 +17,6 @@ from semples.method.refinement.dense_crf.refine import dense_crf
 from semples.method.refinement.pixel_adaptive import refine
 from semples.method.refinement.pixel_adaptive.refine import pixel_adaptive_refinement
 
-torch.set_num_threads(1)
-
 RECIPE: dict[str, Any] = {
     "iterations": 10,
     "label_confidence": 0.7,

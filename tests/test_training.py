@@ -21,8 +21,6 @@ from semples.training.loop import StepResult, TrainingOptions, fit
 from semples.training.progress import TrainingLog
 from semples.training.schedule import learning_rate_factor, polynomial_decay
 
-torch.set_num_threads(1)
-
 
 class Numbers(torch.utils.data.Dataset[dict[str, Tensor]]):
     epoch = -1

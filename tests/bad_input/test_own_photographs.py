@@ -13,6 +13,8 @@ from matching import assert_mentions
 from semples.cli import main
 from semples.data.images import read_image
 
+pytestmark = pytest.mark.whole
+
 
 def make_folder(root: Path) -> Path:
     """Four small photographs with tags and masks."""

@@ -21,6 +21,8 @@ from semples.html_report import write_report
 from .case import OUT, run
 from .files import SEGMENTATION, encoded, noise, photos, predict, run_of
 
+pytestmark = pytest.mark.whole
+
 UNGUIDED = ("--guidance.enabled", "false")
 SPOKEN = ("--skip-bad-images", *UNGUIDED)
 

@@ -17,6 +17,8 @@ from conftest import REPOSITORY
 from semples.config import Config
 from semples.config.loading import load_config
 
+pytestmark = pytest.mark.whole
+
 TRAINED = ("classify", "match", "prompts", "refine", "segment")
 SIZES = {"mask_generator.image_size": 32, "segment.image_size": 64, "data.workers": 0, "device": "cpu"}
 

@@ -315,7 +315,7 @@ def test_yaml_round_trip(settings_file: Path) -> None:
         "--match.learning_rate=6e-5",
         "--cams.scales=[1]",
     ]
-    config = load_config(overrides=[*words, "--data.val_split=null", "--vision_language.template=a: {} #1"])
+    config = load_config(overrides=[*words, "--prompts.words=null", "--vision_language.template=a: {} #1"])
     assert load_config(write(settings_file, config_to_yaml(config))) == config
     assert load_config(overrides=config.to_dict()) == config
 

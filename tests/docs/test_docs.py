@@ -27,6 +27,8 @@ from semples.data.custom import read_own
 from semples.errors import ConfigError
 from semples.models.vision_language.loading import KINDS, load_vision_language_model
 
+pytestmark = pytest.mark.whole
+
 SOURCE = REPOSITORY / "src" / "semples"
 EXTENDING = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
 

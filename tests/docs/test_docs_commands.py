@@ -19,6 +19,8 @@ from conftest import REPOSITORY
 from matching import mentions
 from semples.cli import main
 
+pytestmark = pytest.mark.whole
+
 TINY = {
     "device": "cpu",
     "guidance.enabled": "false",

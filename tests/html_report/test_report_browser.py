@@ -16,6 +16,8 @@ from safetensors.numpy import save_file
 from matching import assert_mentions
 from semples.html_report import write_report
 
+pytestmark = pytest.mark.whole
+
 pytestmark = pytest.mark.slow
 
 PIXELS = """

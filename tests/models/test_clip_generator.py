@@ -20,7 +20,6 @@ from semples.models.vision_language.loading import load_vision_language_model
 from semples.models.vision_language.model import VisionLanguageModel
 from tiny import MEAN, STD, VISION_LANGUAGE, save_clip, save_siglip
 
-torch.set_num_threads(1)
 NAMES, BACKGROUNDS = ("cat", "boat"), ("water", "grass")
 
 

@@ -18,8 +18,6 @@ from semples.models.generators.cam.generator import CamGenerator
 from semples.models.generators.cam.settings import CamConfig
 from tiny import BACKBONES, save_backbone
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module", params=sorted(BACKBONES))
 def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]:

@@ -31,7 +31,6 @@ from semples.training.loop import TrainingOptions, fit
 from semples.training.progress import TrainingLog
 from tiny_segmenters import CONFIGS
 
-torch.set_num_threads(1)
 NAMES = ("boat", "cat")
 
 

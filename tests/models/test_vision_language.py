@@ -16,7 +16,6 @@ from semples.models.vision_language.loading import load_vision_language_model
 from semples.models.vision_language.model import VisionLanguageModel
 from tiny import MEAN, STD, VISION_LANGUAGE, save_backbone, save_clip, save_naflex, save_siglip
 
-torch.set_num_threads(1)
 TEXTS = ["a photo of cat.", "a photo of sailing boat."]
 
 

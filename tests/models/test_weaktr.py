@@ -19,7 +19,6 @@ from semples.models.generators.weaktr.transformer import ClassTokenTransformer
 from tiny import MEAN, STD, save_backbone
 from weaktr_support import build_weaktr, trace
 
-torch.set_num_threads(1)
 CLASSES, SIDE, PATCH = 3, 32, 8
 
 

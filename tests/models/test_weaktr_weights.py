@@ -21,7 +21,6 @@ from semples.models.generators.weaktr.weights import load_weaktr_checkpoint
 from tiny import save_backbone
 from weaktr_support import build_weaktr
 
-torch.set_num_threads(1)
 CLASSES, WIDTH, DEPTH, HEADS, MLP, PATCHES = 3, 16, 2, 2, 32, 16
 MAPS, HIDDEN, SQUEEZED = DEPTH * HEADS, 2, 1
 AAF = "adaptive_attention_fusion"

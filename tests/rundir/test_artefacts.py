@@ -17,6 +17,8 @@ from conftest import REPOSITORY
 from semples.cli import main
 from semples.rundir.layout import STAGES
 
+pytestmark = pytest.mark.whole
+
 PAGE = (REPOSITORY / "docs" / "artefacts.md").read_text(encoding="utf-8")
 WILD = {"ID": ".+", "DIGEST": "[0-9a-f]+", "STEP": r"\w+"}
 KNOWN_ELSEWHERE = {"4-pseudo-masks/after-STEP/ID.png", "skipped.json"}

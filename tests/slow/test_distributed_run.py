@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from PIL import Image
 from safetensors.numpy import load_file
@@ -21,8 +20,6 @@ from run_files import SMALL, artefacts, metrics, running, stages
 from semples.config.loading import load_config
 from semples.runtime.setup import open_run
 from semples.stages.evaluation import evaluate
-
-torch.set_num_threads(1)
 
 SETTINGS = {**SMALL, "data.train_size": 8, **{f"{key}": 3 for key in SMALL if key.endswith(".batch_size")}}
 """Batches of 3, 3 and 2 images: shares of 2 and 1, 2 and 1, 1 and 1."""

@@ -9,12 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from run_files import SMALL, artefacts, metrics
 from semples.cli import main
-
-torch.set_num_threads(1)
 
 
 def remount(folder: Path, options: str) -> None:

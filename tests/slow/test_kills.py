@@ -70,7 +70,8 @@ def statuses(out: Path) -> dict[str, str]:
 def kill_in(target: str, seconds: float, process: subprocess.Popen[str], out: Path, rng: random.Random) -> str | None:
     """Kill the process at a random moment after it reaches the target; return its place, or None if it ended before."""
     while process.poll() is None and not (is_at_work(process, out) and place(out) == target):
-        if place(out) in PLACES and PLACES.index(place(out)) > PLACES.index(target):
+        here = place(out)
+        if here in PLACES and PLACES.index(here) > PLACES.index(target):
             break  # it was too quick
         time.sleep(0.001)
     time.sleep(rng.uniform(0, seconds))

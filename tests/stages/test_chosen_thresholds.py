@@ -28,6 +28,8 @@ from semples.runtime.context import Run
 from semples.runtime.setup import open_run
 from semples.runtime.threshold_choice import choose_for_masks, choose_threshold, criterion_of, judged_maps
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture(scope="module")
 def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:

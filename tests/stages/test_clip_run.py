@@ -18,6 +18,8 @@ from semples.errors import ConfigError
 from semples.models.vision_language.model import VisionLanguageModel
 from tiny import save_clip
 
+pytestmark = pytest.mark.whole
+
 CLIP = {
     **TINY,
     "data.val_size": 2,

@@ -14,6 +14,8 @@ from coco_json import edit, json_path, strip_segmentations, write_coco
 from run_files import TINY, config_from
 from semples.config import Config
 
+pytestmark = pytest.mark.whole
+
 COCO = {**TINY, "data.reader": "coco", "cams.flip": False, "prompts.length": 2, "pseudo_masks.threshold": 0.3}
 
 

@@ -22,6 +22,8 @@ from semples.rundir.layout import RunDirectory
 from semples.rundir.manifest import Manifest
 from semples.stages.pipeline import STAGES
 
+pytestmark = pytest.mark.whole
+
 THREE_CLASSES = {
     **TINY,
     "data.train_size": 10,

@@ -26,6 +26,8 @@ from semples.errors import ConfigError, RunError
 from semples.inference.cutting import band_ends, refined_label_maps
 from semples.method.refinement.pixel_adaptive.refine import pixel_adaptive_refinement
 
+pytestmark = pytest.mark.whole
+
 NO_GUIDANCE = {"guidance__enabled": False, "data__val_size": 2}
 
 

@@ -26,6 +26,8 @@ from semples.stages.stage_warnings import stage_warnings
 from semples.stages.updates import StageUpdate
 from semples.training.checkpoints import TrainingState
 
+pytestmark = pytest.mark.whole
+
 
 class KilledError(BaseException):
     """What stands for the end of the process."""

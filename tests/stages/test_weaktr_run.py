@@ -17,6 +17,8 @@ from semples.method import masks
 from semples.stages import guided, prompt_learning
 from tiny import save_backbone
 
+pytestmark = pytest.mark.whole
+
 
 def test_it_runs_through_the_guided_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     divided: list[bool] = []

@@ -22,6 +22,8 @@ from semples.runtime.cam_files import read_cams
 from semples.stages.updates import StageUpdate
 from semples.verbs import pipelines
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture(scope="module")
 def generator(tiny_run: Path) -> MaskGenerator:

@@ -22,6 +22,8 @@ from semples.models.segmentation import load_segmentation_network
 from semples.verbs.onnx_export import average_windows, export_onnx, pad_same
 from tiny_segmenters import make_segmenter
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (6, 6), (None, 2), (5, None)])
 def test_average_windows_is_adaptive_pooling(size: tuple[int | None, int | None]) -> None:

@@ -19,6 +19,8 @@ from semples.runtime.setup import open_run
 from semples.verbs.comparison import paired_difference
 from semples.verbs.comparison.ablations import Variant, judge_variants
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
