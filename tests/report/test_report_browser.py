@@ -143,7 +143,7 @@ def test_the_slider_changes_the_pixels(page: Page) -> None:
     assert (page.pixels() == before).all()
 
 
-def test_colours_are_those_of_the_overlays_in_python(page: Page) -> None:
+def test_colors_are_those_of_the_overlays_in_python(page: Page) -> None:
     page.open_first()
     page.find("[data-choose=pseudo]").click()
     page.settle()

@@ -39,7 +39,7 @@ def image(run: Path, alt: str) -> dict[str, str | None]:
 
 def test_heat_overlay_by_hand() -> None:
     photograph = np.full((1, 2, 3), 100, dtype=np.uint8)
-    # The grey is 0.8 * 100. A cold pixel takes 0.2 of (0, 0, 4), a hot one 0.85 of (252, 255, 164).
+    # The gray is 0.8 * 100. A cold pixel takes 0.2 of (0, 0, 4), a hot one 0.85 of (252, 255, 164).
     heat = np.array([[0, 255]], dtype=np.uint8)
     expected = [[64, 64, 65], [226, 229, 151]]
     assert heat_overlay(photograph, heat)[0].tolist() == expected
@@ -100,7 +100,7 @@ def test_damaged_pictures_are_none_wherever_they_are_cut(tmp_path: Path, name: s
         assert pictures.read_mask(path, frame) is None
 
 
-def test_mask_pictures_keep_every_pixel_in_its_colour_with_a_palette_of_those_that_occur() -> None:
+def test_mask_pictures_keep_every_pixel_in_its_color_with_a_palette_of_those_that_occur() -> None:
     mask = np.array([[0, 1, 255], [20, 1, 0]], dtype=np.uint8)
     source = pictures.mask_uri(mask)
     # VOC palette: 1 is (128, 0, 0), 20 is (0, 64, 128), 255 is (224, 224, 192)

@@ -86,7 +86,7 @@ def _run_verb(words: list[str]) -> None:
     name = next((word for word in words if not word.startswith("-")), None)
     if name is not None and name not in verbs:
         nearest = did_you_mean(name, verbs)
-        raise ConfigError(f'there is no verb "{name}", expected one of {", ".join(verbs)}.{nearest}')
+        raise ConfigError(f'verb: "{name}" does not exist; expected one of {", ".join(verbs)}{nearest}')
     if name not in (None, "run", "demo") and launched_processes() > 1:
         raise ConfigError(f"semples {name} works in one process: start it without torchrun")
     parser = main_parser if name is None else verbs[name]
@@ -109,7 +109,7 @@ def _check_options(words: Sequence[str], parser: Parser) -> None:
     options = [word.removeprefix("--").partition("=")[0] for word in given if word.startswith("--")]
     unknown = [option for option in options if option not in known and not (parser.takes_settings and "." in option)]
     if unknown:
-        problems = [f"there is no option --{option}.{did_you_mean(option, known)}" for option in unknown]
+        problems = [f"there is no option --{option}{did_you_mean(option, known)}" for option in unknown]
         raise ConfigError("; ".join(problems))
 
 

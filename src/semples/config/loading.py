@@ -255,13 +255,12 @@ def _unknown(given: _Given) -> str:
     section, _, name = given.key.partition(".")
     if section not in _SECTIONS:
         nearest = did_you_mean(given.key, [*SETTING_KEYS, *_SECTIONS])
-        hint = nearest and f".{nearest}"
-        return f"{given.place} is not a setting{hint or ', expected one of those that run --print_config lists'}"
+        return f"{given.place} is not a setting{nearest or '; expected one of those that run --print_config lists'}"
     names = list(get_type_hints(_SECTIONS[section]))
     if not name:
         return f"{given.place} is a section, expected one of its settings: {', '.join(names)}"
-    nearest = did_you_mean(name, names) or f" It has: {', '.join(names)}"
-    return f'{given.place} is not a setting of section "{section}".{nearest}'
+    nearest = did_you_mean(name, names) or f"; expected one of {', '.join(names)}"
+    return f'{given.place} is not a setting of section "{section}"{nearest}'
 
 
 def _parse(text: str, hint: Any) -> Any:

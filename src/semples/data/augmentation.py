@@ -1,4 +1,4 @@
-"""Augmentation of training crops: RandAugment, colour jitter, random erasing (``docs/method.md``, Augmentation).
+"""Augmentation of training crops: RandAugment, color jitter, random erasing (``docs/method.md``, Augmentation).
 
 Every random number comes from the generator that is passed in, and every sum is made on one thread, so that a crop is
 the same in any process and with any number of workers.
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Matrix = NDArray[np.float64]
-"""Affine map [3, 3] from (x, y, 1) in the crop to (x, y, 1) in the augmented crop, in pixels, centres at integers."""
+"""Affine map [3, 3] from (x, y, 1) in the crop to (x, y, 1) in the augmented crop, in pixels, centers at integers."""
 
 
 class Augmented(NamedTuple):
@@ -32,7 +32,7 @@ class Augmented(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """RandAugment, then colour jitter, then random erasing. All off unless told otherwise.
+    """RandAugment, then color jitter, then random erasing. All off unless told otherwise.
 
     Stages 1 and 3 mask the augmented crop itself, by the CAMs of that crop, so that nothing else has to be moved.
 
@@ -40,7 +40,7 @@ class Augmentation:
         randaugment_operations: Operations for each crop, drawn with replacement.
         randaugment_magnitude: Their severity, 0 to 10; each grows with it.
         color_jitter: Brightness, contrast and saturation are multiplied by 1 - j to 1 + j each, in random order.
-        random_erasing: Probability that a rectangle is painted over in the crop's mean colour.
+        random_erasing: Probability that a rectangle is painted over in the crop's mean color.
     """
 
     randaugment_operations: int = 0
@@ -76,7 +76,7 @@ def operate(pixels: Tensor, name: str, strength: float) -> Augmented:
     """
     if name in _COLORS:
         return Augmented(_COLORS[name](pixels, strength).clamp(0, 1), np.eye(3))
-    matrix = _about_centre(_MOVES[name](strength, pixels.shape[-1]), pixels.shape[-1])
+    matrix = _about_center(_MOVES[name](strength, pixels.shape[-1]), pixels.shape[-1])
     filled = torch.from_numpy(_mean_color(pixels))
     return Augmented(warp(pixels, matrix, "bilinear", filled).clamp(0, 1), matrix)
 
@@ -106,7 +106,7 @@ def jitter_colors(pixels: Tensor, strength: float, rng: np.random.Generator) -> 
 
 
 def erase(pixels: Tensor, rng: np.random.Generator) -> Tensor:
-    """Paint a rectangle of [3, S, S] in the crop's mean colour, which needs no model's and is an extreme for none.
+    """Paint a rectangle of [3, S, S] in the crop's mean color, which needs no model's and is an extreme for none.
 
     Its share of the area is 0.02 to 1/3 and its aspect 0.3 to 3.3 (arXiv 1708.04896). Of ten draws the first that fits
     is taken, and where none does the crop stays as it is.
@@ -163,7 +163,7 @@ _COLORS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "color": lambda pixels, strength: _blend(pixels, rgb_to_grayscale(pixels), 1 + 0.9 * strength),
     "sharpness": lambda pixels, strength: sharpness(pixels, 1 + 0.9 * strength),
 }
-"""Operations on colours: (pixels, strength in [-1, 1]) -> pixels."""
+"""Operations on colors: (pixels, strength in [-1, 1]) -> pixels."""
 
 
 def _rotation(strength: float, _: int) -> Matrix:
@@ -179,13 +179,13 @@ _MOVES: dict[str, Callable[[float, int], Matrix]] = {
     "translate_x": lambda strength, side: np.array([[1, 0, 0.45 * strength * side], [0, 1, 0], [0, 0, 1]]),
     "translate_y": lambda strength, side: np.array([[1, 0, 0], [0, 1, 0.45 * strength * side], [0, 0, 1]]),
 }
-"""Operations on places: (strength in [-1, 1], side S) -> affine map about the centre."""
+"""Operations on places: (strength in [-1, 1], side S) -> affine map about the center."""
 
 
-def _about_centre(matrix: Matrix, side: int) -> Matrix:
-    centre = np.eye(3)
-    centre[:2, 2] = (side - 1) / 2
-    return centre @ matrix @ np.linalg.inv(centre)
+def _about_center(matrix: Matrix, side: int) -> Matrix:
+    center = np.eye(3)
+    center[:2, 2] = (side - 1) / 2
+    return center @ matrix @ np.linalg.inv(center)
 
 
 OPERATIONS = (*_COLORS, *_MOVES)

@@ -1,4 +1,4 @@
-"""Class names of the usual data sets, the words that a VLM (e.g. CLIP) knows them by, and mask colours."""
+"""Class names of the usual data sets, the words that a VLM (e.g. CLIP) knows them by, and mask colors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _COCO_PROMPT_NAMES = {
     "orange": "orange fruit",
     "hair drier": "hair dryer",
 }
-"""Words without the animal, the colour, the verb or the rare spelling that the name alone can be read as."""
+"""Words without the animal, the color, the verb or the rare spelling that the name alone can be read as."""
 
 _COCO_IDS_WITHOUT_CLASS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 
@@ -67,7 +67,7 @@ def catalogue_from_names(
             raise ConfigError('class "background": background is always there, as value 0; leave it out')
     for key, words in aliases.items():
         if key not in names:
-            raise ConfigError(f'prompt name for "{key}": there is no such class.{did_you_mean(key, names)}')
+            raise ConfigError(f'prompt name for "{key}": there is no such class{did_you_mean(key, names)}')
         if not words.strip():
             raise ConfigError(f'prompt name for "{key}" is blank: give words, or leave the entry out')
     try:
@@ -78,16 +78,16 @@ def catalogue_from_names(
 
 
 def voc_palette() -> list[int]:
-    """Return the colour map of PASCAL VOC as 768 values, R, G and B of index 0, then of index 1, and so on.
+    """Return the color map of PASCAL VOC as 768 values, R, G and B of index 0, then of index 1, and so on.
 
     The bits of an index are dealt in turn to red, green and blue, the lowest ones to the highest bits of the
-    colour (VOC development kit, ``VOCcolormap``). Index 0 is black and index 255, ignore, is (224, 224, 192).
+    color (VOC development kit, ``VOCcolormap``). Index 0 is black and index 255, ignore, is (224, 224, 192).
     """
     return [_spread_bits(index >> channel) for index in range(256) for channel in range(3)]
 
 
 def _spread_bits(bits: int) -> int:
-    """Put bits 0, 3 and 6 of an index at bits 7, 6 and 5 of a colour."""
+    """Put bits 0, 3 and 6 of an index at bits 7, 6 and 5 of a color."""
     return (bits & 1) << 7 | (bits >> 3 & 1) << 6 | (bits >> 6 & 1) << 5
 
 
@@ -97,4 +97,4 @@ VOC = catalogue_from_names(_VOC_NAMES, _VOC_PROMPT_NAMES)
 COCO = catalogue_from_names(
     _COCO_NAMES, _COCO_PROMPT_NAMES, [number for number in range(1, 91) if number not in _COCO_IDS_WITHOUT_CLASS]
 )
-"""The 80 classes of MS COCO, in the order of their category ids; prompt names are ours. Masks have VOC's colours."""
+"""The 80 classes of MS COCO, in the order of their category ids; prompt names are ours. Masks have VOC's colors."""

@@ -95,7 +95,7 @@ def _find(root: Path, name: str, where: str) -> Path:
             return folder / name
     folder = root / "images" if (root / "images").is_dir() else root
     hint = did_you_mean(name, (path.name for path in folder.iterdir()))
-    raise DataError(f"{where}: there is no such file in {folder}; add it or remove the line.{hint}")
+    raise DataError(f"{where}: there is no such file in {folder}; add it or remove the line{hint}")
 
 
 def _from_class_folders(root: Path) -> _Tagged:

@@ -39,11 +39,11 @@ _UPRIGHT = {
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
     """Read a photograph as RGB, uint8 [H, W, 3], upright after its EXIF orientation.
 
-    Transparent parts become white, 16-bit grey is scaled to 8 bits, an animation gives its first frame.
+    Transparent parts become white, 16-bit gray is scaled to 8 bits, an animation gives its first frame.
 
     Raises:
         DataError: If the file is missing, empty, truncated, no JPEG, PNG, WebP, BMP, TIFF or GIF image,
-            too large to be a photograph, or of a kind without a fixed range (32-bit and float grey).
+            too large to be a photograph, or of a kind without a fixed range (32-bit and float gray).
     """
     with _opened(path, _PHOTO_FORMATS, _PHOTO_FIX) as image:
         orientation = _orientation(image)
@@ -74,7 +74,7 @@ def read_mask(
     """Read a mask, ground truth or pseudo, as uint8 [H, W] in {0..num_classes, 255}.
 
     Args:
-        path: A palette or 8-bit grey PNG; its values are taken as indices and never as colours.
+        path: A palette or 8-bit gray PNG; its values are taken as indices and never as colors.
         size: Height and width that the mask must have; None takes any.
         num_classes: Number of object classes K, without background.
         map_values: Value in the file -> value in the result; values that are no key stay as they are.
@@ -114,7 +114,7 @@ def write_mask(path: Path, mask: npt.NDArray[np.uint8]) -> None:
 
 
 def write_confidence(path: Path, confidence: npt.NDArray[np.uint8]) -> None:
-    """Write the confidence of a mask, uint8 [H, W] with 255 for 1, as a grey PNG, as a whole or not at all."""
+    """Write the confidence of a mask, uint8 [H, W] with 255 for 1, as a gray PNG, as a whole or not at all."""
     with replacing(path) as temporary:
         Image.fromarray(confidence).save(temporary, format="PNG")
 
@@ -123,7 +123,7 @@ def read_confidence(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Read what :func:`write_confidence` wrote for an image of a height and width.
 
     Raises:
-        DataError: If the file is missing, damaged, no 8-bit grey PNG, or of another size.
+        DataError: If the file is missing, damaged, no 8-bit gray PNG, or of another size.
     """
     with _opened(path, ("PNG",), _MASK_FIX) as image:
         mode, confidence = image.mode, np.array(image)
@@ -144,19 +144,19 @@ def write_image(path: Path, rgb: npt.NDArray[np.uint8]) -> None:
         Image.fromarray(rgb).save(temporary, format=formats[path.suffix.lower()], quality=95)
 
 
-def indices_from_voc_colours(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Turn colours of the VOC palette, uint8 [H, W, 3], back into indices, uint8 [H, W].
+def indices_from_voc_colors(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Turn colors of the VOC palette, uint8 [H, W, 3], back into indices, uint8 [H, W].
 
     Raises:
-        ValueError: If a colour is not of the palette.
+        ValueError: If a color is not of the palette.
     """
-    colours = np.array(voc_palette(), dtype=np.uint8).reshape(256, 3)
-    codes = colours.astype(np.int64) @ [1 << 16, 1 << 8, 1]
+    colors = np.array(voc_palette(), dtype=np.uint8).reshape(256, 3)
+    codes = colors.astype(np.int64) @ [1 << 16, 1 << 8, 1]
     wanted = rgb.astype(np.int64) @ [1 << 16, 1 << 8, 1]
     order = np.argsort(codes)
     indices: npt.NDArray[np.intp] = order[np.searchsorted(codes[order], wanted).clip(max=255)]
     if not np.array_equal(codes[indices], wanted):
-        raise ValueError("some colours are not of the VOC palette")
+        raise ValueError("some colors are not of the VOC palette")
     return indices.astype(np.uint8)
 
 
@@ -193,10 +193,10 @@ def _orientation(image: Image.Image) -> int:
 
 def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG"):
-        grey = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+        gray = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
+        return Image.fromarray(gray.astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        raise DataError(f"{path}: 32-bit grey has no fixed range; save the image with 8 or 16 bits")
+        raise DataError(f"{path}: 32-bit gray has no fixed range; save the image with 8 or 16 bits")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
@@ -204,18 +204,18 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
 
 
 def _why_no_index_mask(image: Image.Image) -> str:
-    expected = "expected a palette or 8-bit grey PNG whose values are class indices"
-    if image.mode not in ("RGB", "RGBA") or not _has_voc_colours(image):
+    expected = "expected a palette or 8-bit gray PNG whose values are class indices"
+    if image.mode not in ("RGB", "RGBA") or not _has_voc_colors(image):
         return f"a mask of mode {image.mode}, {expected}"
     return (
-        f"an RGB mask in the colours of VOC, {expected}; convert it with semples.data.images: "
-        "write_mask(path, indices_from_voc_colours(read_image(path)))"
+        f"an RGB mask in the colors of VOC, {expected}; convert it with semples.data.images: "
+        "write_mask(path, indices_from_voc_colors(read_image(path)))"
     )
 
 
-def _has_voc_colours(image: Image.Image) -> bool:
+def _has_voc_colors(image: Image.Image) -> bool:
     try:
-        indices_from_voc_colours(np.array(image.convert("RGB")))
+        indices_from_voc_colors(np.array(image.convert("RGB")))
     except ValueError:
         return False
     return True

@@ -33,7 +33,7 @@ class MaskedCrops(Dataset[dict[str, Tensor]]):
         size: S, side of the crops in pixels.
         scales: Smallest and largest random scale, relative to the scale at which the image's short side is S.
         seed: Seed of the crops.
-        augmentation: What happens to the colours after that; None for nothing.
+        augmentation: What happens to the colors after that; None for nothing.
         read_weights: Gives the confidence uint8 [H, W] of a sample's mask, 255 for 1; None for no weights.
     """
 
@@ -77,7 +77,7 @@ def random_crop(
 ) -> list[NDArray[np.uint8]]:
     """Scale and take a square of side ``size`` of an image, its mask and, where there is one, its confidence.
 
-    What lies outside of the image is mid-grey, ignored and of no weight.
+    What lies outside of the image is mid-gray, ignored and of no weight.
     """
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     top = int(rng.integers(min(0, height - size), max(0, height - size) + 1))

@@ -65,8 +65,8 @@ def tag_indices(tags: Iterable[str], catalogue: ClassCatalogue, where: str) -> t
     found = set()
     for tag in tags:
         if tag not in indices:
-            hint = did_you_mean(tag, catalogue.names) or f" Expected any of {', '.join(catalogue.names)}."
-            raise DataError(f'{where}: tag "{tag}" is no class.{hint}')
+            hint = did_you_mean(tag, catalogue.names) or f"; expected any of {', '.join(catalogue.names)}"
+            raise DataError(f'{where}: tag "{tag}" is not a class{hint}')
         found.add(indices[tag])
     return tuple(sorted(found))
 

@@ -87,8 +87,8 @@ def _split_ids(root: Path, split: str) -> list[str]:
     path = root / _SPLITS / f"{split}.txt"
     if not path.is_file():
         known = sorted(other.stem for other in path.parent.glob("*.txt"))
-        there = f"the splits there are {', '.join(known)}" if known else "expected a list of ids, one a line"
-        raise DataError(f'{path}: there is no split "{split}"; {there}.{did_you_mean(split, known)}')
+        expected = f"expected one of {', '.join(known)}" if known else "expected a list of ids, one a line"
+        raise DataError(f'{path}: there is no split "{split}"; {expected}{did_you_mean(split, known)}')
     lines: dict[str, int] = {}
     for number, line in enumerate(read_utf8(path, "image ids").splitlines(), start=1):
         if not line.strip():
@@ -128,7 +128,8 @@ def _labels(root: Path, source: str, catalogue: ClassCatalogue) -> Labels:
             files = ", ".join(files for _, files in readers.values())
             raise DataError(f"{root}: there are no image-level labels; expected one of {files}")
     if source not in readers:
-        raise ConfigError(f'labels "{source}": expected auto, tags, xml or npy.{did_you_mean(source, readers)}')
+        hint = did_you_mean(source, readers)
+        raise ConfigError(f'data.labels: "{source}" does not exist; expected auto, tags, xml or npy{hint}')
     return readers[source][0](root, catalogue)
 
 

@@ -19,7 +19,7 @@ from semples.files import write_text
 from semples.html_report import charts, findings, gallery, tables
 from semples.html_report.collect import CollectedRun, collect
 from semples.html_report.gallery import Shot
-from semples.html_report.pictures import class_colour, mask_colour
+from semples.html_report.pictures import class_color, mask_color
 from semples.records import IGNORE_INDEX
 from semples.rundir.layout import RunDirectory
 
@@ -58,8 +58,8 @@ def render(run: CollectedRun) -> str:
         .render(
             run=run,
             shots=shots,
-            legend=[(name, class_colour(index)) for index, name in enumerate(run.classes)],
-            ignore_colour=mask_colour(IGNORE_INDEX),
+            legend=[(name, class_color(index)) for index, name in enumerate(run.classes)],
+            ignore_color=mask_color(IGNORE_INDEX),
             layers=[layer for layer in gallery.LAYERS if any(layer in shot.layers for shot in shots)],
             viewer=viewer_data(run, shots),
             script=Markup(script),  # our own files, which hold no closing tag
@@ -86,7 +86,7 @@ def viewer_data(run: CollectedRun, shots: Sequence[Shot]) -> dict[str, Any]:
         "threshold": run.threshold,
         "ignore": PALETTE[IGNORE_INDEX].tolist(),
         "classes": [
-            {"name": name, "colour": PALETTE[index + 1].tolist(), "words": gallery.nearest_words(run, index)}
+            {"name": name, "color": PALETTE[index + 1].tolist(), "words": gallery.nearest_words(run, index)}
             for index, name in enumerate(run.classes)
         ],
         "shots": [

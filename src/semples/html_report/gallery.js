@@ -25,9 +25,9 @@ class Gallery {
   constructor({ threshold, classes, ignore, shots }) {
     Object.assign(this, { classes, shots, chosen: threshold });
     this.state = { split: shots[0].split, layer: "photograph", threshold, heat: false, only: null, open: null };
-    this.colours = { 255: ignore };
-    classes.forEach(({ colour }, index) => (this.colours[index + 1] = colour));
-    this.values = new Map(Object.entries(this.colours).map(([value, [r, g, b]]) => [(r << 16) | (g << 8) | b, +value]));
+    this.colors = { 255: ignore };
+    classes.forEach(({ color }, index) => (this.colors[index + 1] = color));
+    this.values = new Map(Object.entries(this.colors).map(([value, [r, g, b]]) => [(r << 16) | (g << 8) | b, +value]));
     this.find = Object.fromEntries([...document.querySelectorAll("#gallery [id]")].map((node) => [node.id, node]));
     this.layers = [...document.querySelectorAll("[data-choose]")];
     this.kinds = Object.fromEntries(this.layers.map(({ dataset }) => [dataset.choose, dataset.kind]));
@@ -188,7 +188,7 @@ class Gallery {
     if (maps && (heat || isHeat)) {
       const chosen = [...maps].filter(([tag]) => only === null || tag === only).map(([, map]) => map);
       image = paintHeat(decoded, chosen, isHeat ? labels.fill(0) : labels);
-    } else if (labels) image = paintLabels(decoded, labels, this.colours);
+    } else if (labels) image = paintLabels(decoded, labels, this.colors);
     [canvas.width, canvas.height] = decoded.size;
     canvas.getContext("2d").putImageData(image, 0, 0);
     return labels !== null;
@@ -242,11 +242,11 @@ class Gallery {
 
   /** A class of the open image: a button that shows it alone, its IoU, and the words of its prompt. */
   makeRow(tag) {
-    const { name, colour, words } = this.classes[tag];
+    const { name, color, words } = this.classes[tag];
     const kinds = ["li", "button", "span", "span", "span"];
     const [row, button, swatch, told, learned] = kinds.map((kind) => document.createElement(kind));
     swatch.className = "swatch";
-    swatch.style.background = `rgb(${colour})`;
+    swatch.style.background = `rgb(${color})`;
     button.type = "button";
     button.title = "Show this class alone";
     button.append(swatch, name);

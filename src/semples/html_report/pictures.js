@@ -1,6 +1,6 @@
 "use strict";
 // Pictures of the gallery. They are the page's own <img> elements, which it shows as they are without scripts:
-// photographs, one grey map for each CAM and class, masks in the classes' colours. They are decoded when first looked
+// photographs, one gray map for each CAM and class, masks in the classes' colors. They are decoded when first looked
 // at, and all that is seen is composed from them on canvases.
 
 const HEAT = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]];
@@ -21,13 +21,13 @@ async function decode(element, [width, height], smooth) {
 }
 
 /** Decode all pictures of an image: {size, photograph, maps: {layer: Map(class -> bytes)}, masks: {layer: bytes}}. */
-async function decodeShot(shot, element, valueOfColour) {
+async function decodeShot(shot, element, valueOfColor) {
   const decoded = { size: shot.size, photograph: null, maps: {}, masks: {} };
   const pictures = [...element.querySelectorAll("img")].map(async (image) => {
     const { layer, tag } = image.dataset;
     const rgba = await decode(image, shot.size, layer !== "photograph" && tag !== undefined);
     if (layer === "photograph") decoded.photograph = rgba;
-    else if (tag === undefined) decoded.masks[layer] = byPixel(rgba, valueOfColour);
+    else if (tag === undefined) decoded.masks[layer] = byPixel(rgba, valueOfColor);
     else (decoded.maps[layer] ??= new Map()).set(Number(tag), byPixel(rgba, (red) => red));
   });
   await Promise.all(pictures);
@@ -41,7 +41,7 @@ function byPixel(rgba, valueOf) {
   return values;
 }
 
-// ---------------------------------------------------------------- from arrays to labels, colours and scores
+// ---------------------------------------------------------------- from arrays to labels, colors and scores
 
 /** Labels of a layer: masks as they are, maps cut at the threshold (the highest one above it wins); null without. */
 function labelsOf(decoded, layer, threshold) {
@@ -62,40 +62,40 @@ function labelsOf(decoded, layer, threshold) {
   return labels;
 }
 
-/** Whether a pixel has a neighbour with another label. */
+/** Whether a pixel has a neighbor with another label. */
 function isEdge(labels, i, width) {
   const x = i % width;
   const differs = (j) => j >= 0 && j < labels.length && labels[j] !== labels[i];
   return differs(i - width) || differs(i + width) || (x > 0 && differs(i - 1)) || (x < width - 1 && differs(i + 1));
 }
 
-/** Mix labels in their colours over the photograph, with a lighter outline. */
-function paintLabels({ photograph, size }, labels, colours) {
+/** Mix labels in their colors over the photograph, with a lighter outline. */
+function paintLabels({ photograph, size }, labels, colors) {
   const image = new ImageData(photograph.slice(), ...size);
   labels.forEach((label, i) => {
     if (label === 0) return;
     const [share, base] = isEdge(labels, i, size[0]) ? [0.6, null] : [0.55, photograph];
     for (let c = 0; c < 3; c++) {
-      image.data[4 * i + c] = share * colours[label][c] + (1 - share) * (base ? base[4 * i + c] : 255);
+      image.data[4 * i + c] = share * colors[label][c] + (1 - share) * (base ? base[4 * i + c] : 255);
     }
   });
   return image;
 }
 
-/** Paint the highest of some maps as heat over the greyed photograph; a white line runs where it is cut. */
+/** Paint the highest of some maps as heat over the grayed photograph; a white line runs where it is cut. */
 function paintHeat({ photograph, size }, maps, labels) {
   const image = new ImageData(...size);
   for (let i = 0; i < labels.length; i++) {
     let heat = 0;
     for (const map of maps) heat = Math.max(heat, map[i]);
-    const grey = (0.8 * (photograph[4 * i] + photograph[4 * i + 1] + photograph[4 * i + 2])) / 3;
+    const gray = (0.8 * (photograph[4 * i] + photograph[4 * i + 1] + photograph[4 * i + 2])) / 3;
     const strength = 0.2 + (0.65 * heat) / 255;
     const step = Math.min(3, Math.floor(heat / 63.75));
     const within = heat / 63.75 - step;
     const onLine = labels[i] !== 0 && isEdge(labels, i, size[0]);
     for (let c = 0; c < 3; c++) {
-      const colour = (1 - within) * HEAT[step][c] + within * HEAT[step + 1][c];
-      image.data[4 * i + c] = onLine ? 255 : (1 - strength) * grey + strength * colour;
+      const color = (1 - within) * HEAT[step][c] + within * HEAT[step + 1][c];
+      image.data[4 * i + c] = onLine ? 255 : (1 - strength) * gray + strength * color;
     }
     image.data[4 * i + 3] = 255;
   }

@@ -90,12 +90,12 @@ def photograph_uri(pixels: Pixels, frame: Frame) -> str:
 
 
 def map_uri(cam: Pixels) -> str:
-    """Encode a map [h,w] as a grey PNG."""
+    """Encode a map [h,w] as a gray PNG."""
     return _data_uri(Image.fromarray(cam), "PNG", optimize=True)
 
 
 def mask_uri(mask: Pixels) -> str:
-    """Encode a mask [h,w] as a PNG whose palette holds only the colours of the values that occur."""
+    """Encode a mask [h,w] as a PNG whose palette holds only the colors of the values that occur."""
     values, indices = np.unique(mask, return_inverse=True)
     image = Image.fromarray(indices.reshape(mask.shape).astype(np.uint8), mode="L").copy()
     image.putpalette(PALETTE[values].tobytes())
@@ -108,12 +108,12 @@ def _data_uri(image: Image.Image, kind: str, **options: int) -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
-def class_colour(index: int) -> str:
-    """Return the CSS colour of a class (0-based), the one it has in masks."""
-    return mask_colour((index + 1) % 256)
+def class_color(index: int) -> str:
+    """Return the CSS color of a class (0-based), the one it has in masks."""
+    return mask_color((index + 1) % 256)
 
 
-def mask_colour(value: int) -> str:
-    """Return the CSS colour of a mask value."""
+def mask_color(value: int) -> str:
+    """Return the CSS color of a mask value."""
     red, green, blue = PALETTE[value].tolist()
     return f"rgb({red} {green} {blue})"

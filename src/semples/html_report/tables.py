@@ -10,7 +10,7 @@ from typing import Any
 from semples.config import Config
 from semples.html_report.charts import Chart, word_chart
 from semples.html_report.collect import CollectedRun
-from semples.html_report.pictures import class_colour
+from semples.html_report.pictures import class_color
 from semples.rundir.evaluation import Score
 from semples.rundir.manifest import StageEntry
 from semples.rundir.words import LearnedWords
@@ -30,10 +30,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """IoU of one class under every score; ``colour`` is None for background."""
+    """IoU of one class under every score; ``color`` is None for background."""
 
     name: str
-    colour: str | None
+    color: str | None
     values: tuple[float | None, ...]
 
 
@@ -60,7 +60,7 @@ class ClassWords:
     """What one class's prompt learned."""
 
     name: str
-    colour: str | None
+    color: str | None
     bars: tuple[WordBar, ...]
     history: tuple[Spell, ...]
     chart: Chart | None
@@ -101,7 +101,7 @@ def class_rows(found: Sequence[Score], classes: tuple[str, ...]) -> list[ClassRo
     """List the IoU per class, background first."""
     known = dict.fromkeys(name for score in found for name in score.iou)
     names = [name for name in ("background", *classes) if name in known]
-    return [ClassRow(name, colour_of(name, classes), tuple(score.iou.get(name) for score in found)) for name in names]
+    return [ClassRow(name, color_of(name, classes), tuple(score.iou.get(name) for score in found)) for name in names]
 
 
 def class_words(run: CollectedRun) -> list[ClassWords]:
@@ -119,9 +119,9 @@ def nearest_word(words: LearnedWords, name: str) -> list[tuple[int, str]]:
     return [(epoch, nearest[0][0]) for epoch, nearest in pairs if nearest]
 
 
-def colour_of(name: str, classes: tuple[str, ...]) -> str | None:
-    """Return the CSS colour of a class, or None for background and unknown names."""
-    return class_colour(classes.index(name)) if name in classes else None
+def color_of(name: str, classes: tuple[str, ...]) -> str | None:
+    """Return the CSS color of a class, or None for background and unknown names."""
+    return class_color(classes.index(name)) if name in classes else None
 
 
 def cost(entries: Sequence[StageEntry | None]) -> Cost:
@@ -160,7 +160,7 @@ def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _class_words(words: LearnedWords, name: str, classes: tuple[str, ...]) -> ClassWords:
     history = _history(nearest_word(words, name))
-    return ClassWords(name, colour_of(name, classes), _bars(words, name), history, word_chart(words, name))
+    return ClassWords(name, color_of(name, classes), _bars(words, name), history, word_chart(words, name))
 
 
 def _bars(words: LearnedWords, name: str) -> tuple[WordBar, ...]:

@@ -111,7 +111,7 @@ def _annotations(
 def export_voc(run: Path, with_images: bool = False) -> Path:
     """Write ``RUN/export/voc/``: masks as PASCAL VOC lays them out, which CVAT calls "Segmentation mask 1.1".
 
-    ``SegmentationClass/ID.png`` (palette PNG, 255 = ignore), ``labelmap.txt`` (names and colours) and, last of
+    ``SegmentationClass/ID.png`` (palette PNG, 255 = ignore), ``labelmap.txt`` (names and colors) and, last of
     all, the list of ids ``ImageSets/Segmentation/default.txt``. An earlier export is replaced.
 
     Args:

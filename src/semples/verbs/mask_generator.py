@@ -115,8 +115,10 @@ class MaskGenerator:
             raise DataError(f"tags are {tags!r}, expected a list with at least one of {', '.join(self.classes)}")
         unknown = next((tag for tag in tags if tag not in self.classes), None)
         if unknown is not None:
-            near = did_you_mean(unknown, self.classes)
-            raise DataError(f'"{unknown}" is no class of this run, expected any of {", ".join(self.classes)}.{near}')
+            nearest = did_you_mean(unknown, self.classes)
+            raise DataError(
+                f'tags: "{unknown}" is not a class of this run; expected any of {", ".join(self.classes)}{nearest}'
+            )
         return [self.classes.index(tag) for tag in tags]
 
 

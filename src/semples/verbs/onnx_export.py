@@ -26,7 +26,7 @@ _NEEDED = ("onnx", "onnxscript")
 def export_onnx(run: Path) -> Path:
     """Write ``RUN/export/onnx/model.onnx`` and, beside it, ``labels.json``.
 
-    Input ``pixels`` float32 [batch, 3, height, width], RGB in [0, 1], of any size: normalisation is inside.
+    Input ``pixels`` float32 [batch, 3, height, width], RGB in [0, 1], of any size: normalization is inside.
     Output ``logits`` float32 [batch, K + 1, height, width]; channel 0 is background, argmax gives the mask.
     ``labels.json`` holds ``{"labels": [names, background first], "short_side": pixels}``: images should come
     with their short side scaled to that length, as in training.

@@ -44,7 +44,7 @@ def predict(
     Args:
         model: A run directory, or the model folder inside it.
         images: Image files, folders of them, or patterns such as ``photos/*.jpg`` (``**`` goes into folders).
-            EXIF orientation is honoured. An image that is given twice is predicted once.
+            EXIF orientation is honored. An image that is given twice is predicted once.
         out: Folder for the results.
         overlays: Write the overlays too.
         quiet: Nothing on standard error.

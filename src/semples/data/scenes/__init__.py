@@ -5,11 +5,11 @@ from __future__ import annotations
 from semples.data.scenes.compose import GROUND, Look, Placement, Scene, draw_scene
 from semples.data.scenes.contexts import CONTEXTS
 from semples.data.scenes.objects import OBJECTS
-from semples.data.scenes.palette import COLOURS, PATTERNS
+from semples.data.scenes.palette import COLORS, PATTERNS
 from semples.data.scenes.reader import SceneSettings, read_scenes, sample_placements
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "CONTEXTS",
     "GROUND",
     "OBJECTS",

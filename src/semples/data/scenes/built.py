@@ -90,7 +90,7 @@ def road(rng: np.random.Generator, area: Area) -> Image.Image:
 
 
 def tiles(rng: np.random.Generator, area: Area) -> Image.Image:
-    """Paint a glossy ceramic grid in one or two pastel colours."""
+    """Paint a glossy ceramic grid in one or two pastel colors."""
     x, y = turned(area, 45 if rng.random() < 0.25 else between(rng, -4, 4))
     side = between(rng, 0.11, 0.2)
     column, run = split(x / side + rng.random())

@@ -11,12 +11,12 @@ from PIL import Image, ImageDraw
 
 from semples.data.scenes.contexts import PAINTERS
 from semples.data.scenes.objects import SKETCHERS
-from semples.data.scenes.paint import MARGIN, Paint, choose_paint, posed, rasterise
+from semples.data.scenes.paint import MARGIN, Paint, choose_paint, posed, rasterize
 from semples.data.scenes.palette import RGB, between
 from semples.data.scenes.texture import Area
 
 GROUND: RGB = (128, 128, 128)
-"""Colour of a placement without a context."""
+"""Color of a placement without a context."""
 
 _ALONE, _TOGETHER = (0.38, 0.65), (0.30, 0.45)
 _SMALL_BELOW, _LARGE_FROM = 0.38, 0.52
@@ -30,7 +30,7 @@ class Placement:
 
     Attributes:
         object: A name of OBJECTS, or None to draw the context only.
-        context: A name of CONTEXTS, or None for a plain mid-grey ground.
+        context: A name of CONTEXTS, or None for a plain mid-gray ground.
     """
 
     object: str | None
@@ -41,7 +41,7 @@ class Placement:
 class Look:
     """The words for how an object was drawn; ``size`` is "small", "large" or None for in between."""
 
-    colour: str
+    color: str
     pattern: str
     size: str | None
 
@@ -88,7 +88,7 @@ def draw_scene(rng: np.random.Generator, size: int, placements: Sequence[Placeme
         share = between(rng, *(_ALONE if len(placements) == 1 else _TOGETHER))
         paint, alpha = _stand(rng, canvas, placement.object, region, share)
         mask[np.asarray(alpha.reduce(factor)) > 127] = value
-        looks.append(Look(paint.colour, paint.pattern, _size_word(share)))
+        looks.append(Look(paint.color, paint.pattern, _size_word(share)))
     return Scene(_lit(rng, np.asarray(canvas.reduce(factor))), mask, tuple(looks))
 
 
@@ -160,7 +160,7 @@ def _stand(
     box = (max(0, left), max(0, top), left + round(extent[0]), top + round(extent[1]))
     surroundings = np.asarray(canvas.crop(box).resize((1, 1), Image.Resampling.BOX), dtype=np.float64)[0, 0]
     paint = choose_paint(rng, surroundings)
-    tile = rasterise(rng, sketch, paint)
+    tile = rasterize(rng, sketch, paint)
     alpha = Image.new("L", canvas.size)
     corner = (left - MARGIN, top - MARGIN)
     alpha.paste(tile.getchannel("A"), corner)

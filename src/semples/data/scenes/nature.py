@@ -159,28 +159,28 @@ def _trunk(
 
 
 def rocks(rng: np.random.Generator, area: Area) -> Image.Image:
-    """Paint grey to brown polygonal stones lying close together."""
+    """Paint gray to brown polygonal stones lying close together."""
     base = jitter(rng, mix((128, 128, 130), (146, 124, 98), rng.random()), 18)
     image = ramp(speckle(rng, area), [mix(base, BLACK, 0.8), mix(base, BLACK, 0.65)])
     draw = ImageDraw.Draw(image)
     side = between(rng, 0.12, 0.22) * area.unit
     rows, columns = int(area.height / side) + 2, int(area.width / side) + 3
     row, column = np.divmod(np.arange(rows * columns), columns)
-    centres = np.stack([column - 0.5 + 0.5 * (row % 2), row], axis=1) + rng.uniform(-0.12, 0.12, (len(row), 2))
+    centers = np.stack([column - 0.5 + 0.5 * (row % 2), row], axis=1) + rng.uniform(-0.12, 0.12, (len(row), 2))
     corners = rng.integers(5, 8, len(row))
     angles = rng.uniform(-0.3, 0.3, (len(row), 7)) + np.arange(7) * (2 * np.pi / corners[:, None])
     reach = rng.uniform(0.5, 0.62, (len(row), 7))
     spokes = reach[..., None] * np.stack([np.cos(angles), np.sin(angles)], axis=2) * side
-    for centre, spoke, count in zip(centres * side, spokes, corners, strict=True):
+    for center, spoke, count in zip(centers * side, spokes, corners, strict=True):
         tone = mix(base, WHITE if rng.random() < 0.5 else (30, 22, 14), between(rng, 0, 0.28))
-        _stone(draw, centre, spoke[:count], tone)
+        _stone(draw, center, spoke[:count], tone)
     image.paste(mix(base, (40, 36, 32), 0.7), mask=stencil(0.28 * speckle(rng, area)))
     return image
 
 
-def _stone(draw: ImageDraw.ImageDraw, centre: FloatArray, spokes: FloatArray, tone: RGB) -> None:
+def _stone(draw: ImageDraw.ImageDraw, center: FloatArray, spokes: FloatArray, tone: RGB) -> None:
     side = float(np.abs(spokes).max())
     dark, darker = mix(tone, BLACK, 0.32), mix(tone, BLACK, 0.75)
-    draw.polygon((centre + spokes).ravel().tolist(), fill=dark, outline=darker)
-    draw.polygon((centre - 0.1 * side + 0.74 * spokes).ravel().tolist(), fill=tone)
-    draw.polygon((centre - 0.17 * side + 0.4 * spokes).ravel().tolist(), fill=mix(tone, WHITE, 0.22))
+    draw.polygon((center + spokes).ravel().tolist(), fill=dark, outline=darker)
+    draw.polygon((center - 0.1 * side + 0.74 * spokes).ravel().tolist(), fill=tone)
+    draw.polygon((center - 0.17 * side + 0.4 * spokes).ravel().tolist(), fill=mix(tone, WHITE, 0.22))

@@ -76,7 +76,7 @@ class SceneSettings:
 def _check_word(kind: str, word: str, known: tuple[str, ...]) -> None:
     if word not in known:
         raise ConfigError(
-            f'data.pairs has the unknown {kind} "{word}", expected one of {", ".join(known)}.'
+            f'data.pairs: the {kind} "{word}" does not exist; expected one of {", ".join(known)}'
             + did_you_mean(word, known)
         )
 
@@ -171,7 +171,7 @@ def _draw(name: str, settings: SceneSettings) -> tuple[tuple[Placement, ...], Sc
 
 
 def _describe(placement: Placement, look: Look | None) -> str:
-    words = (look.size, look.colour, look.pattern) if look else ()
+    words = (look.size, look.color, look.pattern) if look else ()
     words = (*words, placement.object, "in", placement.context)
     return " ".join(word for word in words if word)
 

@@ -1,4 +1,4 @@
-"""A vector sketch: shapes in free coordinates (x to the right, y down), before any size, pose or colour."""
+"""A vector sketch: shapes in free coordinates (x to the right, y down), before any size, pose or color."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Points = Sequence[tuple[float, float]]
 FloatArray = npt.NDArray[np.float64]
 
 Fill = RGB | Literal["body", "shade", "tint"]
-"""A fixed colour, the object's patterned body colour, or a darker or lighter plain tone of it."""
+"""A fixed color, the object's patterned body color, or a darker or lighter plain tone of it."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Shape:
 
     Attributes:
         points: Corners, float64 [N, 2] as x, y.
-        fill: Its colour.
+        fill: Its color.
         width: Line width in sketch coordinates; 0 for a filled polygon.
         outlined: Whether a filled polygon gets the object's outline.
     """

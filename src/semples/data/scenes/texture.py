@@ -1,4 +1,4 @@
-"""Building blocks of the procedural contexts: coordinates, noise, colour ramps and stencils."""
+"""Building blocks of the procedural contexts: coordinates, noise, color ramps and stencils."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Area(NamedTuple):
 
 
 def grid(area: Area) -> tuple[FloatArray, FloatArray]:
-    """Return x [1, W] and y [H, 1] in scene sides, 0 at the area's centre."""
+    """Return x [1, W] and y [H, 1] in scene sides, 0 at the area's center."""
     x = (np.arange(area.width, dtype=np.float32) - area.width / 2) / area.unit
     y = (np.arange(area.height, dtype=np.float32) - area.height / 2) / area.unit
     return x[None, :], y[:, None]
@@ -81,10 +81,10 @@ def scatter(rng: np.random.Generator, area: Area, density: float) -> list[tuple[
     return [(x, y) for x, y in points.tolist()]
 
 
-def ramp(values: FloatArray, colours: Sequence[RGB]) -> Image.Image:
-    """Colour values [H, W] (clipped to 0..1) along evenly spaced colours."""
-    positions = np.linspace(0, len(colours) - 1, 256)
-    channels = [np.interp(positions, np.arange(len(colours)), channel) for channel in zip(*colours, strict=True)]
+def ramp(values: FloatArray, colors: Sequence[RGB]) -> Image.Image:
+    """Color values [H, W] (clipped to 0..1) along evenly spaced colors."""
+    positions = np.linspace(0, len(colors) - 1, 256)
+    channels = [np.interp(positions, np.arange(len(colors)), channel) for channel in zip(*colors, strict=True)]
     image = Image.fromarray(np.clip(values * 255, 0, 255).astype(np.uint8))
     image.putpalette(np.stack(channels, axis=1).astype(np.uint8).tobytes())
     return image.convert("RGB")

@@ -22,7 +22,7 @@ MIOU, BOUND, ERRORS = "#4a7fb5", "#9aa5b1", ("#d0743c", "#8e6bb0")
 TEXT, SMALL = 19, 16
 
 Bars = Sequence[tuple[str, Sequence[float]]]
-"""The bars of one row: colour, and a value in [0, 1] for each run."""
+"""The bars of one row: color, and a value in [0, 1] for each run."""
 
 
 def draw_comparison(result: Mapping[str, Any], path: Path) -> None:
@@ -68,8 +68,8 @@ def _panel(
         draw.line(_scaled(x_of(tick / 100), TOP - 6, x_of(tick / 100), bottom), GRID, SCALE)
         _write(draw, (x_of(tick / 100), bottom + 8), str(tick), SMALL, FAINT, "mt")
     position = left
-    for title, colour in titles:
-        _write(draw, (position, TOP - 22), title, SMALL, colour, "lm")
+    for title, color in titles:
+        _write(draw, (position, TOP - 22), title, SMALL, color, "lm")
         position += _width(draw, title, SMALL) + 20
     for index, bars in enumerate(rows):
         _bars(draw, TOP + index * ROW, x_of, bars)
@@ -78,28 +78,28 @@ def _panel(
 def _bars(draw: ImageDraw.ImageDraw, top: float, x_of: Any, bars: Bars) -> None:
     """Draw the bars of one row under each other, with a point for each run and the mean beside it."""
     height = (ROW - 14) / len(bars)
-    for index, (colour, values) in enumerate(bars):
+    for index, (color, values) in enumerate(bars):
         start = top + 7 + index * height
-        centre = start + height / 2
-        draw.rectangle(_scaled(x_of(0), start + 1, x_of(fmean(values)), start + height - 1), _light(colour))
+        center = start + height / 2
+        draw.rectangle(_scaled(x_of(0), start + 1, x_of(fmean(values)), start + height - 1), _light(color))
         radius = min(4.5, height / 4)
         for value in values:
-            box = _scaled(x_of(value) - radius, centre - radius, x_of(value) + radius, centre + radius)
-            draw.ellipse(box, colour, "white", SCALE)
+            box = _scaled(x_of(value) - radius, center - radius, x_of(value) + radius, center + radius)
+            draw.ellipse(box, color, "white", SCALE)
         furthest = max(x_of(value) for value in (*values, fmean(values)))
         size = TEXT if len(bars) == 1 else SMALL - 1
-        _write(draw, (furthest + 10, centre), percent(values), size, INK, "lm")
+        _write(draw, (furthest + 10, center), percent(values), size, INK, "lm")
 
 
-def _light(colour: str) -> tuple[int, ...]:
-    """Mix a colour with as much white."""
-    return tuple((int(colour[i : i + 2], 16) + 255) // 2 for i in (1, 3, 5))
+def _light(color: str) -> tuple[int, ...]:
+    """Mix a color with as much white."""
+    return tuple((int(color[i : i + 2], 16) + 255) // 2 for i in (1, 3, 5))
 
 
 def _write(
-    draw: ImageDraw.ImageDraw, where: tuple[float, float], text: str, size: int, colour: str, anchor: str
+    draw: ImageDraw.ImageDraw, where: tuple[float, float], text: str, size: int, color: str, anchor: str
 ) -> None:
-    draw.text((where[0] * SCALE, where[1] * SCALE), text, colour, ImageFont.load_default(size * SCALE), anchor)
+    draw.text((where[0] * SCALE, where[1] * SCALE), text, color, ImageFont.load_default(size * SCALE), anchor)
 
 
 def _width(draw: ImageDraw.ImageDraw, text: str, size: int) -> float:

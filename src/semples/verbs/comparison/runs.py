@@ -115,7 +115,7 @@ def _check(config: Config, methods: Sequence[str] | None, ablation: str | None, 
 def _check_name(kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise ConfigError(
-            f'there is no {kind} "{name}", expected one of {", ".join(known)}.{did_you_mean(name, known)}'
+            f'{kind}: "{name}" does not exist; expected one of {", ".join(known)}{did_you_mean(name, known)}'
         )
 
 
