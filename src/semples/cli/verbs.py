@@ -118,10 +118,10 @@ def _evaluate_arguments(parser: Parser) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     import semples
-    from semples.cli import tables
+    from semples.cli import terminal_tables
 
     evaluation = semples.evaluate(predictions=arguments.predictions, truth=arguments.truth, classes=arguments.classes)
-    _show(evaluation, tables.scores_table, arguments)
+    _show(evaluation, terminal_tables.scores_table, arguments)
 
 
 def _prompts_arguments(parser: Parser) -> None:
@@ -131,9 +131,9 @@ def _prompts_arguments(parser: Parser) -> None:
 
 def _prompts(arguments: argparse.Namespace) -> None:
     import semples
-    from semples.cli import tables
+    from semples.cli import terminal_tables
 
-    _show(semples.prompts(run=arguments.run), tables.words_table, arguments)
+    _show(semples.prompts(run=arguments.run), terminal_tables.words_table, arguments)
 
 
 def _export_arguments(parser: Parser) -> None:
@@ -188,7 +188,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     config = load_config(overrides=arguments.settings)
     pairings = None if arguments.pairings is None else read_pairings(arguments.pairings)
     import semples
-    from semples.cli import tables
+    from semples.cli import terminal_tables
 
     result = semples.compare(
         config=config,
@@ -202,7 +202,7 @@ def _compare(arguments: argparse.Namespace) -> None:
         quiet=arguments.quiet,
     )
     if not arguments.json:
-        _print_table(tables.comparison_table(result))
+        _print_table(terminal_tables.comparison_table(result))
     _print_json(result)
 
 
@@ -215,10 +215,10 @@ def _doctor_arguments(parser: Parser) -> None:
 def _doctor(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config, arguments.settings)
     import semples
-    from semples.cli import tables
+    from semples.cli import terminal_tables
 
     findings = semples.doctor(config=config, out=arguments.out)
-    _show([asdict(finding) for finding in findings], tables.findings_table, arguments)
+    _show([asdict(finding) for finding in findings], terminal_tables.findings_table, arguments)
     problems = sum(finding.state == "problem" for finding in findings)
     if problems:
         raise ConfigError(f"{problems} problem{'s' * (problems > 1)}: do what is advised")
@@ -288,7 +288,7 @@ def _show_run(run: Path, arguments: argparse.Namespace) -> None:
     """Print the scores of a run or, where it has none, its stages, and where its report is."""
     if not is_first_launched():
         return
-    from semples.cli import tables
+    from semples.cli import terminal_tables
     from semples.rundir.evaluation import read_evaluation
     from semples.rundir.results import RunResult
 
@@ -299,9 +299,9 @@ def _show_run(run: Path, arguments: argparse.Namespace) -> None:
         _print_json({"event": "result", "run": run, "report": report, "evaluation": result.evaluation})
     elif not arguments.quiet:
         if scores is not None:
-            _print_table(tables.evaluation_table(scores))
+            _print_table(terminal_tables.evaluation_table(scores))
         elif result.stages:
-            _print_table(tables.stages_table(result.stages))
+            _print_table(terminal_tables.stages_table(result.stages))
         print(f"report: {report}" if report else f"run directory: {run}")
 
 

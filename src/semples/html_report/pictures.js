@@ -1,11 +1,11 @@
 "use strict";
-// Pictures of the gallery. They are the page's own <img> elements, which it shows as they are without scripts:
-// photographs, one gray map for each CAM and class, masks in the classes' colors. They are decoded when first looked
-// at, and all that is seen is composed from them on canvases.
+// Pictures of the gallery. They are the page's own <img> elements (shown as they are if scripts are off): photographs,
+// one gray map per CAM and class, and masks in the classes' colors. They are decoded when first needed, and the gallery
+// composes everything it shows from them on canvases.
 
 const HEAT = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]];
 
-/** Decode an <img> to RGBA at [width, height]; maps are stored smaller and enlarged smoothly. */
+/** Decode an <img> to RGBA at [width, height]; maps are stored smaller, so they are enlarged smoothly. */
 async function decode(element, [width, height], smooth) {
   const image = new Image();
   image.src = element.src;
@@ -21,17 +21,17 @@ async function decode(element, [width, height], smooth) {
 }
 
 /** Decode all pictures of an image: {size, photograph, maps: {layer: Map(class -> bytes)}, masks: {layer: bytes}}. */
-async function decodeShot(shot, element, valueOfColor) {
-  const decoded = { size: shot.size, photograph: null, maps: {}, masks: {} };
+async function decodePictures({ size }, element, maskValue) {
+  const decoded = { size, photograph: null, maps: {}, masks: {} };
   const pictures = [...element.querySelectorAll("img")].map(async (image) => {
     const { layer, tag } = image.dataset;
-    const rgba = await decode(image, shot.size, layer !== "photograph" && tag !== undefined);
+    const rgba = await decode(image, size, layer !== "photograph" && tag !== undefined);
     if (layer === "photograph") decoded.photograph = rgba;
-    else if (tag === undefined) decoded.masks[layer] = byPixel(rgba, valueOfColor);
+    else if (tag === undefined) decoded.masks[layer] = byPixel(rgba, maskValue);
     else (decoded.maps[layer] ??= new Map()).set(Number(tag), byPixel(rgba, (red) => red));
   });
   await Promise.all(pictures);
-  decoded.photograph ??= new Uint8ClampedArray(4 * shot.size[0] * shot.size[1]).fill(128);
+  decoded.photograph ??= new Uint8ClampedArray(4 * size[0] * size[1]).fill(128);
   return decoded;
 }
 
@@ -43,7 +43,7 @@ function byPixel(rgba, valueOf) {
 
 // ---------------------------------------------------------------- from arrays to labels, colors and scores
 
-/** Labels of a layer: masks as they are, maps cut at the threshold (the highest one above it wins); null without. */
+/** Labels of a layer: masks as they are, maps thresholded (the highest map above it wins); null if it is missing. */
 function labelsOf(decoded, layer, threshold) {
   if (decoded.masks[layer]) return decoded.masks[layer];
   const maps = decoded.maps[layer];
@@ -62,14 +62,14 @@ function labelsOf(decoded, layer, threshold) {
   return labels;
 }
 
-/** Whether a pixel has a neighbor with another label. */
+/** Whether a pixel has a neighbor with a different label. */
 function isEdge(labels, i, width) {
   const x = i % width;
   const differs = (j) => j >= 0 && j < labels.length && labels[j] !== labels[i];
   return differs(i - width) || differs(i + width) || (x > 0 && differs(i - 1)) || (x < width - 1 && differs(i + 1));
 }
 
-/** Mix labels in their colors over the photograph, with a lighter outline. */
+/** Blend labels in their colors over the photograph, with a lighter outline. */
 function paintLabels({ photograph, size }, labels, colors) {
   const image = new ImageData(photograph.slice(), ...size);
   labels.forEach((label, i) => {
@@ -82,7 +82,7 @@ function paintLabels({ photograph, size }, labels, colors) {
   return image;
 }
 
-/** Paint the highest of some maps as heat over the grayed photograph; a white line runs where it is cut. */
+/** Paint the pixelwise maximum of maps as heat over the grayed photograph; a white line marks the threshold. */
 function paintHeat({ photograph, size }, maps, labels) {
   const image = new ImageData(...size);
   for (let i = 0; i < labels.length; i++) {
@@ -102,7 +102,7 @@ function paintHeat({ photograph, size }, maps, labels) {
   return image;
 }
 
-/** IoU by label of what occurs in one image, background included; pixels that the truth ignores (255) are left out. */
+/** IoU by label of the labels that occur in one image, background included; ignored pixels (255) are left out. */
 function ious(labels, truth) {
   const both = new Map();
   const either = new Map();

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from semples.files import replacing
 from semples.rundir.labels import SUPERVISED_BOUND
-from semples.verbs.comparison.table import bounds_of, percent, rows_of
+from semples.verbs.comparison.rows import bounds_of, percent, rows_of
 
 SCALE = 3
 """Drawn so many times larger and scaled down, because Pillow's own edges are not smooth."""

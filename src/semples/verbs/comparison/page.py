@@ -15,7 +15,7 @@ from semples.files import write_json, write_text
 from semples.rundir.labels import SUPERVISED_BOUND
 from semples.runtime.environment import package_versions, source_commit
 from semples.verbs.comparison.figure import draw_comparison
-from semples.verbs.comparison.table import Row, bounds_of, percent, rows_of, runs_of
+from semples.verbs.comparison.rows import Row, bounds_of, percent, rows_of, runs_of
 
 _HEADERS = ("mIoU %, best threshold", "mIoU %, chosen threshold", "false positives %", "false negatives %")
 _FIGURES = ("oracle_miou", "miou", "false_positive", "false_negative")
