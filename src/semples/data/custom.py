@@ -1,4 +1,4 @@
-"""A reader of the user's own, named by its import path."""
+"""Calls a user's own reader, given by its import path."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from semples.records import Dataset
 
 
 def read_own(import_path: str, root: Path, prompt_names: Mapping[str, str] | None = None) -> Dataset:
-    """Call a user's function and take the data set that it returns.
+    """Call a user's function and return its data set.
 
     Args:
         import_path: ``module.function``; it is called with ``root`` (``docs/extending.md``).
         root: Folder of the images.
-        prompt_names: Class name -> the word to give the vision-language model, where the reader's is not wanted.
+        prompt_names: Class name -> word for the vision-language model, in place of the reader's own.
 
     Raises:
-        ConfigError: There is no such function, or it returned something else.
+        ConfigError: The function does not exist, or it returned something else.
     """
     module, _, name = import_path.rpartition(".")
     try:
         read = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"data.reader: cannot import {import_path}: {error}") from error
+        raise ConfigError(
+            f"data.reader: cannot import {import_path} ({error}); correct the name or PYTHONPATH"
+        ) from error
     dataset = read(root)
     if not isinstance(dataset, Dataset):
         raise ConfigError(
             f"data.reader: {import_path} returned a {type(dataset).__name__}, expected a semples.records.Dataset"
         )
-    own = dataset.catalogue
-    words = {**dict(zip(own.names, own.prompt_names, strict=True)), **(prompt_names or {})}
-    return replace(dataset, catalogue=catalogue_from_names(own.names, words, own.category_ids))
+    catalogue = dataset.catalogue
+    words = {**dict(zip(catalogue.names, catalogue.prompt_names, strict=True)), **(prompt_names or {})}
+    return replace(dataset, catalogue=catalogue_from_names(catalogue.names, words, catalogue.category_ids))

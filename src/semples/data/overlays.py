@@ -1,4 +1,4 @@
-"""Masks and heat maps drawn over photographs, in the classes' palette colors."""
+"""Draws masks and heat maps over photographs, in the classes' palette colors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ HEAT_COLORS = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255
 """Colors of the heat maps at 0, 1/4, 1/2, 3/4 and 1 (matplotlib's "inferno", sampled)."""
 
 _MASK_SHARE = 0.55
-_BAND = 256
-"""Rows that are mixed at a time, so that large photographs need little memory."""
+_ROWS_AT_A_TIME = 256
+"""Rows blended at a time, so that large photographs need little memory."""
 
 
 def heat_overlay(photograph: Pixels, heat: Pixels) -> Pixels:
-    """Mix a [h,w] map (255 = 1.0) over a [h,w,3] photograph: the hotter, the more color."""
+    """Blend a [h,w] map (255 = 1.0) over a [h,w,3] photograph: the hotter, the more color."""
     share = heat[..., None] / 255
     steps = np.linspace(0, 255, len(HEAT_COLORS))
     anchors = np.array(HEAT_COLORS)
@@ -32,16 +32,16 @@ def heat_overlay(photograph: Pixels, heat: Pixels) -> Pixels:
 
 
 def mask_overlay(photograph: Pixels, mask: Pixels) -> Pixels:
-    """Mix a [h,w] mask in the classes' colors over a [h,w,3] photograph; regions get a lighter outline."""
+    """Blend a [h,w] mask in the classes' colors over a [h,w,3] photograph; regions get a lighter outline."""
     outline = _outline(mask)
     result = np.empty_like(photograph)
-    for start in range(0, len(mask), _BAND):
-        rows = slice(start, start + _BAND)
-        result[rows] = _mix(photograph[rows], mask[rows], outline[rows])
+    for start in range(0, len(mask), _ROWS_AT_A_TIME):
+        rows = slice(start, start + _ROWS_AT_A_TIME)
+        result[rows] = _blend(photograph[rows], mask[rows], outline[rows])
     return result
 
 
-def _mix(photograph: Pixels, mask: Pixels, outline: npt.NDArray[np.bool_]) -> Pixels:
+def _blend(photograph: Pixels, mask: Pixels, outline: npt.NDArray[np.bool_]) -> Pixels:
     colors = PALETTE[mask].astype(np.float64)
     mixed = (1 - _MASK_SHARE) * photograph + _MASK_SHARE * colors
     outlined = np.where(outline[..., None], 0.6 * colors + 0.4 * 255, mixed)
@@ -49,6 +49,7 @@ def _mix(photograph: Pixels, mask: Pixels, outline: npt.NDArray[np.bool_]) -> Pi
 
 
 def _outline(mask: Pixels) -> npt.NDArray[np.bool_]:
+    # A pixel on either side of a boundary between two labels is an edge.
     edges = np.zeros(mask.shape, dtype=bool)
     vertical = mask[1:] != mask[:-1]
     horizontal = mask[:, 1:] != mask[:, :-1]
