@@ -104,9 +104,9 @@ def draw_captioned(seed: int, size: int, styled: float = 0.25) -> tuple[NDArray[
     placements = random_placements(rng)
     scene = draw_scene(rng, size, placements)
     facts = np.full((2, len(FIELDS)), UNSAID, np.int8)
-    for row, placement, look in zip(facts, placements, scene.looks, strict=False):
-        looks = (look.color, look.pattern) if look else ()
-        said = {placement.object, placement.context, *looks}
+    for row, placement, appearance in zip(facts, placements, scene.appearances, strict=False):
+        words = (appearance.color, appearance.pattern) if appearance else ()
+        said = {placement.object, placement.context, *words}
         for column, field in enumerate(FIELDS):
             row[column] = next((i for i, word in enumerate(field) if word in said), UNSAID)
     style = int(rng.integers(len(STYLES))) if rng.random() < styled else UNSAID

@@ -78,7 +78,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not() -> None:
     first, again, other = draw(5, 96, *placements), draw(5, 96, *placements), draw(6, 96, *placements)
     assert first.image.tobytes() == again.image.tobytes()
     assert first.mask.tobytes() == again.mask.tobytes()
-    assert first.looks == again.looks
+    assert first.appearances == again.appearances
     assert first.image.tobytes() != other.image.tobytes()
 
 
@@ -106,7 +106,7 @@ def test_ball_covers_pi_quarters_of_its_box() -> None:
 def test_context_alone_has_an_empty_mask_and_no_look() -> None:
     scene = draw(0, 64, Placement(None, "city"))
     assert not scene.mask.any()
-    assert scene.looks == (None,)
+    assert scene.appearances == (None,)
 
 
 @pytest.mark.usefixtures("plain_contexts")
@@ -149,7 +149,7 @@ def test_equal_contexts_are_one_filling(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_second_object_lies_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compose, "_offset", lambda _rng, _low, _high, extent, side: (side - extent) / 2)
+    monkeypatch.setattr(compose, "_draw_offset", lambda _rng, _low, _high, extent, side: (side - extent) / 2)
     mask = draw(0, 64, Placement("house", None), Placement("ball", None)).mask
     assert mask[32, 32] == 2
     assert (mask == 2).sum() == pytest.approx(np.pi / 4 * np.prod(np.ptp(np.argwhere(mask == 2), axis=0) + 1), rel=0.06)
@@ -159,13 +159,13 @@ def test_size_words_follow_the_drawn_size() -> None:
     areas: dict[str | None, list[int]] = {"small": [], None: [], "large": []}
     for seed in range(60):
         scene = draw(seed, 48, Placement("ball", None))
-        look = scene.looks[0]
+        look = scene.appearances[0]
         assert look is not None
         areas[look.size].append(int(scene.mask.sum()))
     assert np.median(areas[None]) < np.median(areas["large"])
     for seed in range(60):
         scene = draw(seed, 48, Placement("ball", None), Placement("ball", None))
-        for value, look in enumerate(scene.looks, start=1):
+        for value, look in enumerate(scene.appearances, start=1):
             assert look is not None
             areas[look.size].append(int((scene.mask == value).sum()))
     assert np.median(areas["small"]) < np.median(areas[None])
@@ -196,7 +196,7 @@ def test_without_a_visible_color_the_farthest_is_taken(monkeypatch: pytest.Monke
 def test_posed_sketch_starts_at_zero_and_has_the_asked_size() -> None:
     square = Sketch([Shape(np.array([(3.0, 3.0), (5.0, 3.0), (5.0, 5.0), (3.0, 5.0)]), "body")])
     for seed in range(5):
-        points = paint.posed(np.random.default_rng(seed), square, 80.0).shapes[0].points
+        points = paint.pose(np.random.default_rng(seed), square, 80.0).shapes[0].points
         np.testing.assert_allclose(points.min(axis=0), 0, atol=1e-9)
         extent = points.max(axis=0)
         assert 0.75 * extent.max() + 0.25 * extent.min() == pytest.approx(80)

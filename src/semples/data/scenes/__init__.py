@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from semples.data.scenes.compose import GROUND, Look, Placement, Scene, draw_scene
+from semples.data.scenes.compose import GROUND, Appearance, Placement, Scene, draw_scene
 from semples.data.scenes.contexts import CONTEXTS
 from semples.data.scenes.objects import OBJECTS
 from semples.data.scenes.palette import COLORS, PATTERNS
@@ -14,7 +14,7 @@ __all__ = [
     "GROUND",
     "OBJECTS",
     "PATTERNS",
-    "Look",
+    "Appearance",
     "Placement",
     "Scene",
     "SceneSettings",

@@ -1,4 +1,4 @@
-"""Contexts found outdoors. Each fills the whole area with an RGB texture of random hue, scale and phase."""
+"""Paints natural contexts. Each fills the area with an RGB texture of random hue, scale and phase."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from semples.data.scenes.palette import BLACK, RGB, WHITE, between, jitter, mix
 from semples.data.scenes.texture import (
     Area,
     FloatArray,
-    descent,
     grid,
     noise,
     ramp,
     scatter,
     speckle,
-    split,
     stencil,
+    vertical_gradient,
     waves,
+    whole_and_fraction,
 )
 
 
@@ -46,7 +46,7 @@ def water(rng: np.random.Generator, area: Area) -> Image.Image:
 def sky(rng: np.random.Generator, area: Area) -> Image.Image:
     """Paint a blue gradient with white clouds."""
     top = jitter(rng, mix((40, 110, 215), (95, 170, 240), rng.random()), 15)
-    image = ramp(descent(area), [top, mix(top, (225, 240, 252), between(rng, 0.4, 0.8))])
+    image = ramp(vertical_gradient(area), [top, mix(top, (225, 240, 252), between(rng, 0.4, 0.8))])
     size = between(rng, 0.2, 0.42)
     puffs = 0.62 * noise(rng, area, size, size * 0.55) + 0.38 * noise(rng, area, size / 3, size / 4.5)
     clouds = ramp(puffs * 3 - 1.3, [mix((205, 214, 228), WHITE, rng.random()), WHITE])
@@ -73,7 +73,7 @@ def snow(rng: np.random.Generator, area: Area) -> Image.Image:
     """Paint white to bluish drifts with falling flakes."""
     x, y = grid(area)
     slopes = between(rng, 2, 4.5) * (y + between(rng, -0.25, 0.25) * x)
-    _, drift = split(slopes + between(rng, 0.6, 1.2) * noise(rng, area, 0.45, 0.3) + rng.random())
+    _, drift = whole_and_fraction(slopes + between(rng, 0.6, 1.2) * noise(rng, area, 0.45, 0.3) + rng.random())
     shadow = jitter(rng, mix((160, 186, 224), (196, 212, 236), rng.random()), 8)
     values = drift ** between(rng, 1.5, 3) + 0.12 * speckle(rng, area) - 0.06
     image = ramp(values, [(250, 252, 255), (238, 244, 252), shadow])
@@ -99,7 +99,7 @@ def night(rng: np.random.Generator, area: Area) -> Image.Image:
     """Paint a dark blue sky with stars and sometimes a moon."""
     dark = jitter(rng, mix((6, 8, 30), (20, 16, 52), rng.random()), 6)
     glow = mix(dark, (50, 60, 130), between(rng, 0.3, 0.8))
-    image = ramp(descent(area) + 0.5 * (noise(rng, area, 0.4) - 0.5), [dark, glow])
+    image = ramp(vertical_gradient(area) + 0.5 * (noise(rng, area, 0.4) - 0.5), [dark, glow])
     draw = ImageDraw.Draw(image)
     for left, top in scatter(rng, area, between(rng, 40, 75)):
         tone = mix((255, 244, 200), (215, 228, 255), rng.random())

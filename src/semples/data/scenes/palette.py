@@ -1,4 +1,4 @@
-"""Color words and the small color arithmetic of the built-in scenes."""
+"""Color words and color arithmetic of the built-in scenes."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def between(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def mix(first: RGB, second: RGB, share: float) -> RGB:
-    """Return the color that lies ``share`` (0 to 1) of the way from the first to the second."""
+    """Return the color at ``share`` (0 to 1) of the way from the first to the second."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
 def jitter(rng: np.random.Generator, color: RGB, amount: float) -> RGB:
-    """Return the color with brightness and each channel moved by up to ``amount`` levels."""
+    """Return the color with its brightness and each channel shifted by random levels up to ``amount``."""
     moved = np.asarray(color) + rng.uniform(-amount, amount) + rng.uniform(-amount, amount, 3) / 2
     red, green, blue = np.clip(moved, 0, 255).astype(int).tolist()
     return red, green, blue

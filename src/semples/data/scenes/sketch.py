@@ -1,4 +1,4 @@
-"""A vector sketch: shapes in free coordinates (x to the right, y down), before any size, pose or color."""
+"""Vector sketches: shapes in free coordinates (x to the right, y down), without size, pose or color."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def arc(
 
 
 def rounded(points: Points, rounds: int = 2) -> FloatArray:
-    """Cut the corners of a closed polygon (Chaikin's algorithm), four times as many points for two rounds."""
+    """Cut the corners of a closed polygon (Chaikin's algorithm); every round doubles the number of points."""
     corners = np.asarray(points, dtype=np.float64)
     for _ in range(rounds):
         following = np.roll(corners, -1, axis=0)
