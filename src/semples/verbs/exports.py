@@ -1,4 +1,4 @@
-"""``semples export``: what a run learned, for other tools."""
+"""``semples export``: the results of a run for other tools."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from semples.verbs.onnx_export import export_onnx
 
 
 def export(run: Path | str, format: Literal["coco", "voc", "onnx"], with_images: bool = False) -> Path:
-    """Write the pseudo masks of a run for other tools, or its segmentation network, below ``RUN/export/``.
+    """Export the pseudo masks of a run, or its segmentation network, for other tools into ``RUN/export/``.
 
     Args:
         run: A run directory.
@@ -22,8 +22,8 @@ def export(run: Path | str, format: Literal["coco", "voc", "onnx"], with_images:
         ``coco/annotations.json``, the folder ``voc``, or ``onnx/model.onnx``.
 
     Raises:
-        ConfigError: There is no such format, or ONNX is not installed.
-        DataError: That is no run directory, or the stage whose result is wanted is not done.
+        ConfigError: The format does not exist, or ONNX is not installed.
+        DataError: ``run`` is not a run directory, or the required stage is not done.
     """
     run = Path(run)
     if format == "coco":
@@ -32,4 +32,4 @@ def export(run: Path | str, format: Literal["coco", "voc", "onnx"], with_images:
         return export_voc(run, with_images)
     if format == "onnx":
         return export_onnx(run)
-    raise ConfigError(f'there is no format "{format}", expected coco, voc or onnx')
+    raise ConfigError(f'format: "{format}" does not exist; expected coco, voc or onnx')
