@@ -24,7 +24,7 @@ from semples.models.generators.base import MaskGeneratorOutput
 from semples.stages.guided import GuidedStep, with_pairs
 from semples.verbs.comparison.ablations import ABLATIONS, reference_of
 from semples.verbs.comparison.figure import MIOU, _light, draw_comparison
-from semples.verbs.comparison.methods import METHODS, changed
+from semples.verbs.comparison.methods import METHODS, with_settings
 from semples.verbs.comparison.page import machine_kind, write_page
 from semples.verbs.comparison.pairings import random_pairings
 from semples.verbs.comparison.statistics import Rows, differences, paired_difference, pooled, spread
@@ -101,12 +101,12 @@ def test_the_command_line_knows_every_method_and_ablation() -> None:
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_every_variant_can_be_set_and_the_default_is_one_of_them(name: str) -> None:
-    configs = [changed(Config(), variant.settings) for variant in ABLATIONS[name].values()]
+    configs = [with_settings(Config(), variant.settings) for variant in ABLATIONS[name].values()]
     assert sum(config == Config() for config in configs) == (3 if name == "losses" else 1)
     reference = reference_of(ABLATIONS[name], Config())
     assert reference is not None
     assert ABLATIONS[name][reference].stage == "refine"
-    assert reference_of(ABLATIONS["lambda-text"], changed(Config(), {"prompts.lambda_text": 0.3})) is None
+    assert reference_of(ABLATIONS["lambda-text"], with_settings(Config(), {"prompts.lambda_text": 0.3})) is None
 
 
 def test_the_loss_of_several_words_is_the_mean_over_them() -> None:

@@ -1,4 +1,4 @@
-"""Ablations: tables of settings, each row a run; rows share all stages that their settings leave alone."""
+"""Runs ablations, tables of settings with one run per row; rows share all stages that their settings do not affect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from semples.config import Config
 from semples.runtime.run import Run
 from semples.runtime.setup import open_run
 from semples.stages.pipeline import STAGES, open_manifest, run_stages
-from semples.verbs.comparison.methods import Judged, changed, contexts_named, learned_words, score_stage
+from semples.verbs.comparison.methods import RunScores, contexts_named, learned_words, score_stage, with_settings
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Variant:
     """One row of an ablation.
 
     Attributes:
-        settings: Values by dotted name that differ from the run's.
-        stage: The stage whose CAMs it is judged by.
+        settings: Values by dotted name that differ from the base run's.
+        stage: The stage whose CAMs are scored.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -51,43 +51,43 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
     "lambda-suppress": _sweep((0.0, 0.05, 0.2, 0.5, 1.0, 2.0), "refine.lambda_suppress"),
     "lambda-background": _sweep((0.0, 0.25, 0.5, 1.0, 2.4), "match.lambda_background", "refine.lambda_background"),
 }
-"""Name -> its variants by label, as in the paper's tables. A sweep's values hold the default."""
+"""Name -> variants by label, as in the paper's tables. The values of a sweep include the default."""
 
 
 def reference_of(variants: Mapping[str, Variant], config: Config) -> str | None:
-    """Name of the last variant that is the full method with the settings as given, or None."""
+    """Return the name of the last variant that equals the full method with the given settings, or None."""
     same = [
         name
         for name, variant in variants.items()
-        if variant.stage == "refine" and changed(config, variant.settings) == config
+        if variant.stage == "refine" and with_settings(config, variant.settings) == config
     ]
     return same[-1] if same else None
 
 
-def judge_variants(base: Run, tell: Callable[[object], None], variants: Mapping[str, Variant]) -> Judged:
-    """Run or reuse every variant of one run; prompts longer than the model's text encoder takes are left out."""
-    run_stages(base, until="refine", listener=tell)
+def score_variants(base: Run, report_progress: Callable[[object], None], variants: Mapping[str, Variant]) -> RunScores:
+    """Run or reuse every variant of one run; prompts too long for the model's text encoder are left out."""
+    run_stages(base, until="refine", listener=report_progress)
     rows, found, remarks = {}, {}, []
     longest = base.models.vision_language.longest_prompt
     for label, variant in variants.items():
         if variant.settings.get("prompts.length", 0) > longest:
             remarks.append(f"{label} is left out: the text encoder has room for {longest} vectors")
             continue
-        tell(label)
+        report_progress(label)
         run = variant_run(base, variant)
         if run is not base:
             share_stages(base, run)
-            # Thresholds are chosen by prompts, in rows that train without them too.
-            run_stages(run, until="refine" if variant.stage == "refine" else "prompts", listener=tell)
+            # Thresholds are chosen by prompts even in rows that train without them.
+            run_stages(run, until="refine" if variant.stage == "refine" else "prompts", listener=report_progress)
         rows[label] = score_stage(run, variant.stage, with_prompts=True)
         if variant.stage == "refine":
             found[label] = contexts_named(run, learned_words(run))
-    return Judged(rows, words_found=found, remarks=tuple(remarks))
+    return RunScores(rows, words_found=found, remarks=tuple(remarks))
 
 
 def variant_run(base: Run, variant: Variant) -> Run:
-    """Open the run of a variant, on the images of its base; the base itself where the settings are the same."""
-    config = changed(base.config, variant.settings)
+    """Open the run of a variant on the images of its base; return the base itself if the settings are equal."""
+    config = with_settings(base.config, variant.settings)
     if config == base.config:
         return base
     name = ",".join(f"{key}={value:g}" for key, value in variant.settings.items())
@@ -97,19 +97,19 @@ def variant_run(base: Run, variant: Variant) -> Run:
 
 
 def share_stages(source: Run, target: Run) -> None:
-    """Copy the results of all stages that have the same digest in two runs, unless they are there; note the skipped."""
-    theirs, own = open_manifest(source), open_manifest(target)
+    """Copy results from ``source`` for all stages with the same digest that ``target`` lacks; record skipped stages."""
+    source_manifest, target_manifest = open_manifest(source), open_manifest(target)
     for stage in STAGES:
-        digest = stage.digest(target, own)
-        entry = theirs.entry(stage.name)
+        digest = stage.digest(target, target_manifest)
+        entry = source_manifest.entry(stage.name)
         if entry is None or entry.digest != digest:
             continue
         if entry.status == "skipped":
-            own.record(stage.name, entry)
-        if own.is_done(stage.name, digest) or not theirs.is_done(stage.name, digest):
+            target_manifest.record(stage.name, entry)
+        if target_manifest.is_done(stage.name, digest) or not source_manifest.is_done(stage.name, digest):
             continue
-        own.invalidate(stage.name)
+        target_manifest.invalidate(stage.name)
         folder = target.directory.folder(stage.name)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(source.directory.folder(stage.name), folder)
-        own.record(stage.name, entry)
+        target_manifest.record(stage.name, entry)
