@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from semples.errors import ConfigError, did_you_mean
 from semples.records import ClassCatalogue
 
@@ -90,6 +92,9 @@ def _spread_bits(bits: int) -> int:
     """Move bits 0, 3 and 6 of an index to bits 7, 6 and 5 of a color."""
     return (bits & 1) << 7 | (bits >> 3 & 1) << 6 | (bits >> 6 & 1) << 5
 
+
+PALETTE = np.array(voc_palette(), dtype=np.uint8).reshape(256, 3)
+"""Color [256, 3] of each mask value."""
 
 VOC = catalogue_from_names(_VOC_NAMES, _VOC_PROMPT_NAMES)
 """The 20 classes of PASCAL VOC 2012, in its order; prompt names as in the paper (docs/method.md)."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
-from semples.data.catalogues import voc_palette
+from semples.data.catalogues import PALETTE, voc_palette
 from semples.errors import DataError
 from semples.files import replacing
 from semples.records import IGNORE_INDEX
@@ -151,9 +151,8 @@ def indices_from_voc_colors(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]
     Raises:
         ValueError: A color is not in the palette.
     """
-    colors = np.array(voc_palette(), dtype=np.uint8).reshape(256, 3)
     # A color is one number, 0xRRGGBB; a binary search in the sorted palette finds the index of each pixel.
-    codes = colors.astype(np.int64) @ [1 << 16, 1 << 8, 1]
+    codes = PALETTE.astype(np.int64) @ [1 << 16, 1 << 8, 1]
     wanted = rgb.astype(np.int64) @ [1 << 16, 1 << 8, 1]
     order = np.argsort(codes)
     indices: npt.NDArray[np.intp] = order[np.searchsorted(codes[order], wanted).clip(max=255)]

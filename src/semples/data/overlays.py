@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from semples.data.catalogues import voc_palette
+from semples.data.catalogues import PALETTE
 
 Pixels = npt.NDArray[np.uint8]
-
-PALETTE = np.array(voc_palette(), dtype=np.uint8).reshape(256, 3)
-"""Color [256, 3] of each mask value."""
 
 HEAT_COLORS = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
 """Colors of the heat maps at 0, 1/4, 1/2, 3/4 and 1 (matplotlib's "inferno", sampled)."""

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from semples.data.overlays import PALETTE
+from semples.data.catalogues import PALETTE
 from semples.files import write_text
 from semples.html_report import charts, findings, gallery, summaries
 from semples.html_report.collect import CollectedRun, collect

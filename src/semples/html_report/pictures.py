@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from semples.data.overlays import PALETTE
+from semples.data.catalogues import PALETTE
 from semples.rundir.maps import DAMAGED_MAPS, read_maps
 
 Pixels = npt.NDArray[np.uint8]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from semples.data.catalogues import voc_palette
+from semples.data.catalogues import PALETTE
 from semples.data.images import read_mask, write_mask
 from semples.errors import DataError
 from semples.files import replacing, write_text
@@ -145,9 +145,8 @@ def _label_map(classes: Sequence[str]) -> str:
     for name in classes:
         if ":" in name or name.startswith("#") or name == IGNORED:
             raise DataError(f'class "{name}": labelmap.txt cannot contain this name; export with --format coco')
-    palette = voc_palette()
     names = {0: "background", **dict(enumerate(classes, start=1)), IGNORE_INDEX: IGNORED}
-    lines = [f"{name}:{','.join(map(str, palette[3 * value : 3 * value + 3]))}::" for value, name in names.items()]
+    lines = [f"{name}:{','.join(map(str, PALETTE[value]))}::" for value, name in names.items()]
     return "\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n"
 
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from semples.data.catalogues import catalogue_from_names, voc_palette
+from semples.data.catalogues import catalogue_from_names
+from semples.data.images import write_image, write_mask
 from semples.data.scenes.compose import Appearance, Placement, Scene, draw_scene
 from semples.data.scenes.contexts import CONTEXTS
 from semples.data.scenes.objects import OBJECTS
 from semples.data.tags import read_tags_csv, tag_indices
 from semples.errors import ConfigError, DataError, did_you_mean
-from semples.files import read_json, replacing, write_json, write_text
+from semples.files import read_json, write_json, write_text
 from semples.records import ClassCatalogue, Dataset, Sample
 
 RENDERER_VERSION = 1
@@ -184,11 +184,8 @@ def _write_images(
     for value, placement in enumerate(placements, start=1):
         table[value] = classes.index(str(placement.object)) + 1
     class_mask: npt.NDArray[np.uint8] = table[scene.mask]
-    palette_image = Image.fromarray(class_mask, mode="P")
-    palette_image.putpalette(voc_palette())
-    for folder, image in (("images", Image.fromarray(scene.image)), ("masks", palette_image)):
-        with replacing(root / folder / f"{name}.png") as temporary:
-            image.save(temporary, format="PNG")
+    write_image(root / "images" / f"{name}.png", scene.image)
+    write_mask(root / "masks" / f"{name}.png", class_mask)
     return class_mask
 
 
