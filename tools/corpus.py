@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semples.data.scenes import COLOURS, CONTEXTS, OBJECTS, PATTERNS, Placement, draw_scene
+from semples.data.scenes import COLORS, CONTEXTS, OBJECTS, PATTERNS, Placement, draw_scene
 
 STYLES = ("bright", "blurry", "noisy")
 SYNONYMS = {
@@ -24,17 +24,17 @@ FUNCTION_WORDS = ("a", "photo", "of", "on", "and")
 
 FIELDS: tuple[tuple[str, ...], ...] = (
     OBJECTS,
-    tuple(COLOURS),
+    tuple(COLORS),
     PATTERNS,
     CONTEXTS,
 )
-"""What can be said of one placement: object, colour, pattern, context."""
-OBJECT, COLOUR, PATTERN, CONTEXT = range(4)
+"""What can be said of one placement: object, color, pattern, context."""
+OBJECT, COLOR, PATTERN, CONTEXT = range(4)
 
 WORDS: tuple[str, ...] = (
-    *OBJECTS, *CONTEXTS, *COLOURS, *PATTERNS, *STYLES, *SYNONYMS, *FUNCTION_WORDS,
+    *OBJECTS, *CONTEXTS, *COLORS, *PATTERNS, *STYLES, *SYNONYMS, *FUNCTION_WORDS,
 )  # fmt: skip
-"""Every word a caption can hold. None of them says what masking does to a picture (grey, dim, nothing, faded)."""
+"""Every word a caption can hold. None of them says what masking does to a picture (gray, dim, nothing, faded)."""
 
 UNSAID = -1
 
@@ -104,9 +104,9 @@ def draw_captioned(seed: int, size: int, styled: float = 0.25) -> tuple[NDArray[
     placements = random_placements(rng)
     scene = draw_scene(rng, size, placements)
     facts = np.full((2, len(FIELDS)), UNSAID, np.int8)
-    for row, placement, look in zip(facts, placements, scene.looks, strict=False):
-        looks = (look.colour, look.pattern) if look else ()
-        said = {placement.object, placement.context, *looks}
+    for row, placement, appearance in zip(facts, placements, scene.appearances, strict=False):
+        words = (appearance.color, appearance.pattern) if appearance else ()
+        said = {placement.object, placement.context, *words}
         for column, field in enumerate(FIELDS):
             row[column] = next((i for i, word in enumerate(field) if word in said), UNSAID)
     style = int(rng.integers(len(STYLES))) if rng.random() < styled else UNSAID
@@ -156,7 +156,7 @@ def _kept_columns(rng: np.random.Generator, row: NDArray[np.int8]) -> list[int]:
 
 def _phrase(rng: np.random.Generator, facts: dict[int, int]) -> str:
     words = {column: FIELDS[column][index] for column, index in facts.items()}
-    parts = [words[column] for column in (PATTERN, COLOUR) if column in words]
+    parts = [words[column] for column in (PATTERN, COLOR) if column in words]
     if OBJECT in words:
         synonyms = [synonym for synonym, meaning in SYNONYMS.items() if meaning == words[OBJECT]]
         parts.append(synonyms[0] if synonyms and rng.random() < 0.25 else words[OBJECT])

@@ -96,7 +96,7 @@ CASES = [
         "RGB",
         "VOC",
         "palette",
-        "indices_from_voc_colours",
+        "indices_from_voc_colors",
     ),
     _mask("RGBA", _image(Image.new("RGBA", SIZE[::-1], (1, 2, 3, 4))), "RGBA", "palette"),
     _mask("grey with alpha", _image(Image.new("LA", SIZE[::-1])), "LA", "palette"),

@@ -117,7 +117,7 @@ class TestOperations:
             ("sharpness", 0.9, lambda image: ImageEnhance.Sharpness(image).enhance(1.81), 2),
         ],
     )
-    def test_colours_are_those_of_pillow(self, name: str, strength: float, reference: Any, levels: int) -> None:
+    def test_colors_are_those_of_pillow(self, name: str, strength: float, reference: Any, levels: int) -> None:
         """Pillow's operations are those of the paper; it rounds to whole levels in between."""
         narrow = (noise() * 200 + 20).floor() / 255
         expected = as_pixels(reference(as_image(narrow)))
@@ -129,12 +129,12 @@ class TestOperations:
         assert torch.equal(operate(flat, "autocontrast", 1.0).pixels, flat)
 
     def test_places_by_hand(self) -> None:
-        """Side 21, centre (10, 10), a dot 6 columns right of it and 4 rows up: (row 6, column 16)."""
+        """Side 21, center (10, 10), a dot 6 columns right of it and 4 rows up: (row 6, column 16)."""
         marked = dot(21, 6, 16).expand(3, 21, 21)
         moved = {
             ("translate_x", -1.0): (6, 16 - 9),  # 0.45 * 21 = 9.45
             ("translate_y", 1.0): (6 + 9, 16),
-            ("shear_x", 1.0): (6, 15),  # x + 0.3 * y = 6 - 1.2 = 4.8 right of the centre
+            ("shear_x", 1.0): (6, 15),  # x + 0.3 * y = 6 - 1.2 = 4.8 right of the center
             ("shear_y", 1.0): (8, 16),  # y + 0.3 * x = -4 + 1.8 = -2.2
             ("rotate", 1.0): (9, 17),  # by 30 degrees: x = 6 * 0.866 + 4 * 0.5 = 7.2, y = 6 * 0.5 - 4 * 0.866 = -0.46
         }
@@ -142,7 +142,7 @@ class TestOperations:
             row, column = place(operate(marked, name, strength).pixels[:1])
             assert abs(row - expected[0]) + abs(column - expected[1]) <= 1, name
 
-    def test_what_comes_in_has_the_mean_colour(self) -> None:
+    def test_what_comes_in_has_the_mean_color(self) -> None:
         pixels = torch.zeros(3, 20, 20)
         pixels[0, :, :10] = 1.0
         pixels[2] = 0.25
@@ -164,12 +164,12 @@ def test_maps_move_with_the_crop() -> None:
         assert set(labels.unique().tolist()) <= {0.0, 3.0, 255.0}
         torch.testing.assert_close(cam[0], pixels[0])
         assert ((labels[0] == 3) != (cam[0] > 0.5)).sum() <= 6  # pixels on the border
-        centre = matrix @ [29.5, 22.5, 1]
+        center = matrix @ [29.5, 22.5, 1]
         if cam.sum() > 30:
             rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
             weights = cam[0] / cam.sum()
-            assert float((weights * columns).sum()) == pytest.approx(centre[0], abs=0.3)
-            assert float((weights * rows).sum()) == pytest.approx(centre[1], abs=0.3)
+            assert float((weights * columns).sum()) == pytest.approx(center[0], abs=0.3)
+            assert float((weights * rows).sum()) == pytest.approx(center[1], abs=0.3)
             back = warp(cam, np.linalg.inv(matrix))
             assert ((back > 0.5) != (spot > 0.5)).sum() <= 10
             moved += not np.allclose(matrix, np.eye(3))
@@ -205,15 +205,15 @@ class TestDistributions:
         assert abs(sum(sign for _, sign in drawn)) < 4 * np.sqrt(2800)
 
     def test_jitter_of_a_grey_crop_is_its_brightness(self) -> None:
-        """Contrast and saturation cannot change one grey: 0.5 times a factor, even in [0.6, 1.4]."""
-        grey = torch.full((3, 4, 4), 0.5)
-        values = [float(jitter_colors(grey, 0.4, np.random.default_rng(seed))[0, 0, 0]) for seed in range(400)]
+        """Contrast and saturation cannot change one gray: 0.5 times a factor, even in [0.6, 1.4]."""
+        gray = torch.full((3, 4, 4), 0.5)
+        values = [float(jitter_colors(gray, 0.4, np.random.default_rng(seed))[0, 0, 0]) for seed in range(400)]
         assert 0.3 - 1e-6 <= min(values) < 0.31
         assert 0.69 < max(values) <= 0.7 + 1e-6
         # Deviation of the mean: 0.5 * 0.8 / sqrt(12) / sqrt(400) = 0.0058.
         assert np.mean(values) == pytest.approx(0.5, abs=4 * 0.0058)
 
-    def test_a_quarter_is_erased_by_a_rectangle_of_mean_colour(self) -> None:
+    def test_a_quarter_is_erased_by_a_rectangle_of_mean_color(self) -> None:
         pixels, augment = noise(32), Augmentation(random_erasing=0.25)
         mean = pixels.mean((1, 2))
         erased = 0

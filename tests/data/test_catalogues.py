@@ -1,4 +1,4 @@
-"""Class catalogues and the VOC colour map."""
+"""Class catalogues and the VOC color map."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_coco_names_hold_those_of_real_annotations(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "colour"),
+    ("index", "color"),
     [
         (0, (0, 0, 0)),
         (1, (128, 0, 0)),
@@ -93,11 +93,11 @@ def test_coco_names_hold_those_of_real_annotations(shared_data: Path) -> None:
         (255, (224, 224, 192)),
     ],
 )
-def test_voc_palette_has_the_published_colours(index: int, colour: tuple[int, int, int]) -> None:
-    assert tuple(voc_palette()[3 * index : 3 * index + 3]) == colour
+def test_voc_palette_has_the_published_colors(index: int, color: tuple[int, int, int]) -> None:
+    assert tuple(voc_palette()[3 * index : 3 * index + 3]) == color
 
 
-def test_voc_palette_has_256_distinct_colours() -> None:
+def test_voc_palette_has_256_distinct_colors() -> None:
     palette = voc_palette()
     assert len(palette) == 768
     assert len(set(zip(palette[0::3], palette[1::3], palette[2::3], strict=True))) == 256

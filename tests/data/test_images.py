@@ -23,7 +23,7 @@ RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
 def tagged_rows() -> npt.NDArray[np.uint8]:
-    """Two rows and three columns, each pixel another colour."""
+    """Two rows and three columns, each pixel another color."""
     return np.array([[RED, GREEN, BLUE], [WHITE, (9, 9, 9), (255, 255, 0)]], dtype=np.uint8)
 
 
@@ -103,7 +103,7 @@ def test_grey_with_alpha_is_composited_on_white(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(saved(tmp_path / "a.png", image)), [[(224, 224, 224)]])
 
 
-def test_transparent_colour_key_is_white(tmp_path: Path) -> None:
+def test_transparent_color_key_is_white(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.fromarray(np.array([[RED, BLUE]], dtype=np.uint8)), transparency=BLUE)
     np.testing.assert_array_equal(read_image(path), [[RED, WHITE]])
 
@@ -118,7 +118,7 @@ def test_cmyk_is_converted_and_not_inverted(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
 def test_animation_gives_its_first_frame(tmp_path: Path, name: str) -> None:
-    frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, GREEN, BLUE)]
+    frames = [Image.new("RGB", (4, 4), color) for color in (RED, GREEN, BLUE)]
     options = {"lossless": True} if name == "a.webp" else {}
     path = saved(tmp_path / name, frames[0], save_all=True, append_images=frames[1:], **options)
     np.testing.assert_array_equal(read_image(path), np.broadcast_to(RED, (4, 4, 3)))
@@ -174,13 +174,13 @@ UPRIGHT = {
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif", "packed.tif"])
 @pytest.mark.parametrize("orientation", UPRIGHT)
 def test_exif_orientation_is_applied(tmp_path: Path, name: str, orientation: int) -> None:
-    colours = dict(zip("abcdef", tagged_rows().reshape(6, 3), strict=True))
+    colors = dict(zip("abcdef", tagged_rows().reshape(6, 3), strict=True))
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     options: dict[str, Any] = {"lossless": True} if name == "a.webp" else {}
     options |= {"compression": "tiff_deflate"} if name == "packed.tif" else {}
     path = saved(tmp_path / name, Image.fromarray(tagged_rows()), exif=exif, **options)
-    expected = np.array([[colours[letter] for letter in row] for row in UPRIGHT[orientation]])
+    expected = np.array([[colors[letter] for letter in row] for row in UPRIGHT[orientation]])
     np.testing.assert_array_equal(read_image(path), expected)
     assert image_size(path) == expected.shape[:2]
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from matching import assert_mentions, mentions, refusal
 from semples.data.catalogues import voc_palette
-from semples.data.images import image_size, indices_from_voc_colours, read_image, read_mask, write_mask
+from semples.data.images import image_size, indices_from_voc_colors, read_image, read_mask, write_mask
 from semples.errors import RunError
 
 
@@ -90,7 +90,7 @@ def test_wrong_size_names_both(tmp_path: Path) -> None:
     assert_mentions(text, "a.png", "1 x 3", "3 x 1")
 
 
-def test_rgb_mask_in_voc_colours_says_how_to_convert(tmp_path: Path) -> None:
+def test_rgb_mask_in_voc_colors_says_how_to_convert(tmp_path: Path) -> None:
     mask = mask_of([0, 1, 20, 255])
     write_mask(tmp_path / "a.png", mask)
     with Image.open(tmp_path / "a.png") as image:
@@ -98,8 +98,8 @@ def test_rgb_mask_in_voc_colours_says_how_to_convert(tmp_path: Path) -> None:
     text = refusal(lambda: read_mask(path, (1, 4), 20))
     assert_mentions(text, path, "RGB", "VOC", "palette")
     # The advice works.
-    assert "write_mask(path, indices_from_voc_colours(read_image(path)))" in text
-    write_mask(path, indices_from_voc_colours(read_image(path)))
+    assert "write_mask(path, indices_from_voc_colors(read_image(path)))" in text
+    write_mask(path, indices_from_voc_colors(read_image(path)))
     np.testing.assert_array_equal(read_mask(path, (1, 4), 20), mask)
 
 
@@ -109,16 +109,16 @@ def test_other_modes_are_no_masks(tmp_path: Path, mode: str) -> None:
     assert_mentions(refusal(lambda: read_mask(path, None, 9)), path, mode, "palette")
 
 
-def test_colours_of_no_palette_are_no_indices() -> None:
+def test_colors_of_no_palette_are_no_indices() -> None:
     with pytest.raises(ValueError, match="VOC palette"):
-        indices_from_voc_colours(np.array([[(1, 2, 3)]], dtype=np.uint8))
+        indices_from_voc_colors(np.array([[(1, 2, 3)]], dtype=np.uint8))
     with pytest.raises(ValueError, match="VOC palette"):
-        indices_from_voc_colours(np.array([[(255, 255, 255)]], dtype=np.uint8))
+        indices_from_voc_colors(np.array([[(255, 255, 255)]], dtype=np.uint8))
 
 
-def test_all_voc_colours_are_indices() -> None:
-    colours = np.array(voc_palette(), dtype=np.uint8).reshape(16, 16, 3)
-    np.testing.assert_array_equal(indices_from_voc_colours(colours), np.arange(256).reshape(16, 16))
+def test_all_voc_colors_are_indices() -> None:
+    colors = np.array(voc_palette(), dtype=np.uint8).reshape(16, 16, 3)
+    np.testing.assert_array_equal(indices_from_voc_colors(colors), np.arange(256).reshape(16, 16))
 
 
 def test_lossy_or_missing_masks_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from matching import mentions
 from semples.data.scenes import (
-    COLOURS,
+    COLORS,
     CONTEXTS,
     OBJECTS,
     PATTERNS,
@@ -31,15 +31,15 @@ def draw(seed: int, size: int, *placements: Placement) -> Scene:
 
 
 def grown(mask: BoolArray) -> BoolArray:
-    """Also the eight neighbours of every pixel."""
+    """Also the eight neighbors of every pixel."""
     padded = np.pad(mask, 1)
     height, width = mask.shape
     result: BoolArray = np.any([padded[y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0)
     return result
 
 
-def filled(colour: tuple[int, int, int]) -> Callable[[np.random.Generator, Area], Image.Image]:
-    return lambda _rng, area: Image.new("RGB", (area.width, area.height), colour)
+def filled(color: tuple[int, int, int]) -> Callable[[np.random.Generator, Area], Image.Image]:
+    return lambda _rng, area: Image.new("RGB", (area.width, area.height), color)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_names_are_the_promised_ones() -> None:
     expected_contexts = "water rails sky grass snow sand night wall road forest tiles wood city rocks"
     assert expected_objects.split() == list(OBJECTS)
     assert expected_contexts.split() == list(CONTEXTS)
-    assert len({*OBJECTS, *CONTEXTS, *COLOURS, *PATTERNS}) == 14 + 14 + 10 + 4
+    assert len({*OBJECTS, *CONTEXTS, *COLORS, *PATTERNS}) == 14 + 14 + 10 + 4
 
 
 @pytest.mark.parametrize("size", [32, 64, 96, 128])
@@ -78,7 +78,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not() -> None:
     first, again, other = draw(5, 96, *placements), draw(5, 96, *placements), draw(6, 96, *placements)
     assert first.image.tobytes() == again.image.tobytes()
     assert first.mask.tobytes() == again.mask.tobytes()
-    assert first.looks == again.looks
+    assert first.appearances == again.appearances
     assert first.image.tobytes() != other.image.tobytes()
 
 
@@ -91,7 +91,7 @@ def test_outside_the_mask_there_is_nothing_but_ground(thing: str) -> None:
         # Noise has a standard deviation of at most 4 and a border pixel may be half covered. Beyond the
         # border only hair-thin lines (whiskers, ropes) that cover no half pixel may stay outside the mask.
         assert (away[~grown(scene.mask == 1)] >= 24).mean() < 0.002
-        # Pale or dark tones of a pattern may come near the ground's grey.
+        # Pale or dark tones of a pattern may come near the ground's gray.
         assert (away[scene.mask == 1] >= 16).mean() > 0.5
 
 
@@ -106,7 +106,7 @@ def test_ball_covers_pi_quarters_of_its_box() -> None:
 def test_context_alone_has_an_empty_mask_and_no_look() -> None:
     scene = draw(0, 64, Placement(None, "city"))
     assert not scene.mask.any()
-    assert scene.looks == (None,)
+    assert scene.appearances == (None,)
 
 
 @pytest.mark.usefixtures("plain_contexts")
@@ -149,7 +149,7 @@ def test_equal_contexts_are_one_filling(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_second_object_lies_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compose, "_offset", lambda _rng, _low, _high, extent, side: (side - extent) / 2)
+    monkeypatch.setattr(compose, "_draw_offset", lambda _rng, _low, _high, extent, side: (side - extent) / 2)
     mask = draw(0, 64, Placement("house", None), Placement("ball", None)).mask
     assert mask[32, 32] == 2
     assert (mask == 2).sum() == pytest.approx(np.pi / 4 * np.prod(np.ptp(np.argwhere(mask == 2), axis=0) + 1), rel=0.06)
@@ -159,44 +159,44 @@ def test_size_words_follow_the_drawn_size() -> None:
     areas: dict[str | None, list[int]] = {"small": [], None: [], "large": []}
     for seed in range(60):
         scene = draw(seed, 48, Placement("ball", None))
-        look = scene.looks[0]
+        look = scene.appearances[0]
         assert look is not None
         areas[look.size].append(int(scene.mask.sum()))
     assert np.median(areas[None]) < np.median(areas["large"])
     for seed in range(60):
         scene = draw(seed, 48, Placement("ball", None), Placement("ball", None))
-        for value, look in enumerate(scene.looks, start=1):
+        for value, look in enumerate(scene.appearances, start=1):
             assert look is not None
             areas[look.size].append(int((scene.mask == value).sum()))
     assert np.median(areas["small"]) < np.median(areas[None])
 
 
-def test_every_colour_and_pattern_comes_up_and_colours_look_like_their_words() -> None:
+def test_every_color_and_pattern_comes_up_and_colors_look_like_their_words() -> None:
     looks, rng = set(), np.random.default_rng(0)
     for _ in range(300):
         chosen = paint.choose_paint(rng, np.array([128.0, 128.0, 128.0]))
-        looks |= {chosen.colour, chosen.pattern}
-        assert np.abs(np.subtract(chosen.body, COLOURS[chosen.colour])).max() <= 15
-    assert looks == {*COLOURS, *PATTERNS} - {
-        word for word, rgb in COLOURS.items() if np.linalg.norm(np.subtract(rgb, 128)) < 110
+        looks |= {chosen.color, chosen.pattern}
+        assert np.abs(np.subtract(chosen.body, COLORS[chosen.color])).max() <= 15
+    assert looks == {*COLORS, *PATTERNS} - {
+        word for word, rgb in COLORS.items() if np.linalg.norm(np.subtract(rgb, 128)) < 110
     }
 
 
 @pytest.mark.parametrize(("ground", "never"), [((240, 240, 240), "white"), ((36, 36, 42), "black")])
-def test_colour_differs_from_the_surroundings(ground: tuple[int, int, int], never: str) -> None:
+def test_color_differs_from_the_surroundings(ground: tuple[int, int, int], never: str) -> None:
     rng = np.random.default_rng(0)
-    assert never not in {paint.choose_paint(rng, np.array(ground, dtype=float)).colour for _ in range(100)}
+    assert never not in {paint.choose_paint(rng, np.array(ground, dtype=float)).color for _ in range(100)}
 
 
-def test_without_a_visible_colour_the_farthest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paint, "COLOURS", {"black": (36, 36, 42), "brown": (122, 76, 42)})
-    assert paint.choose_paint(np.random.default_rng(0), np.array([60.0, 50.0, 42.0])).colour == "brown"
+def test_without_a_visible_color_the_farthest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paint, "COLORS", {"black": (36, 36, 42), "brown": (122, 76, 42)})
+    assert paint.choose_paint(np.random.default_rng(0), np.array([60.0, 50.0, 42.0])).color == "brown"
 
 
 def test_posed_sketch_starts_at_zero_and_has_the_asked_size() -> None:
     square = Sketch([Shape(np.array([(3.0, 3.0), (5.0, 3.0), (5.0, 5.0), (3.0, 5.0)]), "body")])
     for seed in range(5):
-        points = paint.posed(np.random.default_rng(seed), square, 80.0).shapes[0].points
+        points = paint.pose(np.random.default_rng(seed), square, 80.0).shapes[0].points
         np.testing.assert_allclose(points.min(axis=0), 0, atol=1e-9)
         extent = points.max(axis=0)
         assert 0.75 * extent.max() + 0.25 * extent.min() == pytest.approx(80)
@@ -210,7 +210,7 @@ def test_rounded_cuts_a_square_into_sixteen_corners() -> None:
     assert points.min() == 0
 
 
-def test_ramp_goes_through_its_colours() -> None:
+def test_ramp_goes_through_its_colors() -> None:
     image = np.asarray(ramp(np.array([[-1.0, 0.0, 0.5, 1.0, 7.0]], dtype=np.float32), [(0, 0, 0), (200, 100, 0)]))
     assert image[0, :, 0].tolist() == [0, 0, pytest.approx(100, abs=1), 200, 200]
     assert image[0, 3].tolist() == [200, 100, 0]

@@ -84,7 +84,7 @@ def test_tags_masks_and_descriptions_agree(tmp_path: Path) -> None:
 def test_hidden_object_is_no_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def only_last(*arguments: Any) -> Scene:
         scene = draw_scene(*arguments)
-        return replace(scene, mask=np.where(scene.mask == len(scene.looks), scene.mask, 0).astype(np.uint8))
+        return replace(scene, mask=np.where(scene.mask == len(scene.appearances), scene.mask, 0).astype(np.uint8))
 
     monkeypatch.setattr(reader, "draw_scene", only_last)
     assert {len(sample.tags) for sample in read_scenes(tmp_path, SETTINGS).train} == {1}

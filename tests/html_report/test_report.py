@@ -180,10 +180,10 @@ def test_samples_are_spread_evenly_where_none_are_chosen(run: Path) -> None:
     put_json(run / "dataset.json", dataset)
     (run / "config.yaml").write_text("report: {images: 12}\n")
     expected = ["0", "2", "5", "7", "10", "12", "15", "17", "20", "22", "25", "27"]
-    assert list(collect(run).shown["train"]) == expected
+    assert list(collect(run).shown_ids["train"]) == expected
     (run / "config.yaml").write_text("report: {images: many}\n")
-    assert len(collect(run).shown["train"]) == 24  # the default
-    assert list(collect(run).shown["val"]) == ["held"]
+    assert len(collect(run).shown_ids["train"]) == 24  # the default
+    assert list(collect(run).shown_ids["val"]) == ["held"]
 
 
 def test_an_id_that_leaves_the_run_directory_is_refused(run: Path) -> None:

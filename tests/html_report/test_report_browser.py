@@ -87,14 +87,14 @@ class Page:
         return np.array(self.script(PIXELS, canvas)).reshape(6, 8, 4)[..., :3]
 
     def open_first(self) -> None:
-        self.find(".tile-shot").click()
+        self.find(".gallery-tile").click()
         self.settle()
 
     def captions(self) -> list[str]:
-        return [tile.text for tile in self.all(".tile-shot")]
+        return [tile.text for tile in self.all(".gallery-tile")]
 
     def ids(self) -> list[str]:
-        return [str(tile.get_attribute("aria-label")).split(":")[0] for tile in self.all(".tile-shot")]
+        return [str(tile.get_attribute("aria-label")).split(":")[0] for tile in self.all(".gallery-tile")]
 
     def pressed(self) -> str:
         return str(self.find("[data-choose][aria-pressed=true]").get_attribute("data-choose"))
@@ -119,7 +119,7 @@ def page(browser: Any, run: Path) -> Iterator[Page]:
 
 
 def test_it_shows_the_gallery_instead_of_the_static_pictures(page: Page) -> None:
-    assert len(page.all(".tile-shot")) == 3
+    assert len(page.all(".gallery-tile")) == 3
     assert not page.find(".static").is_displayed()
     assert page.pressed() == "refined"
     assert page.find("#count").text == "3 of 3 images"
@@ -139,13 +139,13 @@ def test_the_slider_changes_the_pixels(page: Page) -> None:
     for pixels, threshold in ((before, 0.4), (after, 0.6)):
         # the photograph is (100, 100, 100), the class (128, 0, 0), its outline lighter
         assert ((pixels[..., 0] > pixels[..., 1] + 40) == (ramp > 255 * threshold)).all()
-    page.find("#chosen").click()
+    page.find("#reset-threshold").click()
     page.settle()
     assert page.find("#value").text == "0.40"
     assert (page.pixels() == before).all()
 
 
-def test_colours_are_those_of_the_overlays_in_python(page: Page) -> None:
+def test_colors_are_those_of_the_overlays_in_python(page: Page) -> None:
     page.open_first()
     page.find("[data-choose=pseudo]").click()
     page.settle()
@@ -176,7 +176,7 @@ def test_prompt_maps_are_heat_whatever_the_threshold(browser: Any, run: Path) ->
     page.script("const s = document.querySelector('#threshold'); s.value = 0.9; s.dispatchEvent(new Event('input'))")
     page.settle()
     assert (page.pixels() == pixels).all()
-    assert page.find("#told").text == "Prompt"
+    assert page.find("#caption").text == "Prompt"
 
 
 def test_a_foreign_script_does_not_run(browser: Any, run: Path) -> None:
@@ -210,7 +210,7 @@ def test_orders_by_result_and_by_change(browser: Any, run: Path) -> None:
 
 
 def test_the_keyboard_is_enough(page: Page) -> None:
-    page.script("document.querySelector('.tile-shot').focus()")
+    page.script("document.querySelector('.gallery-tile').focus()")
     page.press("\ue014")
     assert page.script("return document.activeElement.dataset.index") == "1"
     page.press("2")
@@ -229,19 +229,19 @@ def test_the_keyboard_is_enough(page: Page) -> None:
 
 
 def test_the_viewer_shows_classes_with_their_words_and_scores(page: Page) -> None:
-    page.all(".tile-shot")[1].click()
+    page.all(".gallery-tile")[1].click()
     page.settle()
     page.find("[data-choose=prediction]").click()
     page.settle()
-    rows = [row.text.replace("\n", " ") for row in page.all("#present li")]
+    rows = [row.text.replace("\n", " ") for row in page.all("#present-classes li")]
     assert rows == ["cat IoU 100.0 background learned: sofa, rug", f"{HOSTILE} background learned: sea"]
-    assert_mentions(page.find("#told").text, "Prediction", "mIoU", "100.0")
-    assert "Refined CAM 28.7" in page.find("#by-layer").text.replace("\n", " ")
+    assert_mentions(page.find("#caption").text, "Prediction", "mIoU", "100.0")
+    assert "CAM + full 28.7" in page.find("#by-layer").text.replace("\n", " ")
     all_classes = page.pixels()
-    page.all("#present button")[1].click()
+    page.all("#present-classes button")[1].click()
     page.settle()
     assert (page.pixels() == 100).all()  # nothing of that class
-    page.all("#present button")[1].click()
+    page.all("#present-classes button")[1].click()
     page.settle()
     assert (page.pixels() == all_classes).all()
 
@@ -252,7 +252,7 @@ def test_a_missing_picture_is_said(browser: Any, run: Path) -> None:
     page.open_first()
     page.find("[data-choose=pseudo]").click()
     page.settle()
-    assert_mentions(page.find("#told").text, "Pseudo mask", "missing")
+    assert_mentions(page.find("#caption").text, "Pseudo mask", "missing")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

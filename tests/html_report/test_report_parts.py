@@ -14,7 +14,7 @@ from fake_run import (
 )
 
 from matching import assert_mentions
-from semples.html_report import build, charts, findings, tables
+from semples.html_report import build, charts, findings, summaries
 from semples.html_report.collect import collect
 from semples.rundir.evaluation import parse_evaluation
 from semples.rundir.metrics import EpochMetrics
@@ -27,7 +27,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_headline_gains_are_over_the_first_cam() -> None:
-    found = tables.tiles(parse_evaluation(json.dumps(EVALUATION)).scores)
+    found = summaries.headlines(parse_evaluation(json.dumps(EVALUATION)).scores)
     assert [tile.label for tile in found] == ["CAM", "CAM + full", "Pseudo masks", "Segmentation, held out"]
     assert [tile.gain for tile in found] == [None, *map(pytest.approx, (0.112, 0.15, 0.18))]
 
@@ -44,7 +44,7 @@ def test_warnings_of_the_stages_are_passed_on(run: Path) -> None:
 
 
 def test_words_show_bars_and_their_history(run: Path) -> None:
-    cat, _ = tables.class_words(collect(run))
+    cat, _ = summaries.class_words(collect(run))
     assert [(bar.word, bar.score, bar.length) for bar in cat.bars] == [("sofa", 0.8, 0.8), ("rug", 0.4, 0.4)]
     text = re.sub(r"\s+", " ", report(run).text)
     assert_mentions(text, "epoch", "cat 1 → sofa 2", "epoch", "sea 1–2")
@@ -54,10 +54,10 @@ def test_long_histories_keep_both_ends(run: Path) -> None:
     epochs = list(range(1, 21))
     words = {"cat": [[[f"w{epoch}", 0.5]] for epoch in epochs]}
     put_json(run / "2-prompts/words.json", {"epochs": epochs, "words": words})
-    history = tables.class_words(collect(run))[0].history
-    spells = [(spell.word, spell.first, spell.last) for spell in history]
-    assert spells[:4] == [("w1", 1, 1), ("w2", 2, 2), ("w3", 3, 3), (None, 4, 16)]
-    assert spells[4:] == [(f"w{epoch}", epoch, epoch) for epoch in (17, 18, 19, 20)]
+    history = summaries.class_words(collect(run))[0].history
+    periods = [(period.word, period.first, period.last) for period in history]
+    assert periods[:4] == [("w1", 1, 1), ("w2", 2, 2), ("w3", 3, 3), (None, 4, 16)]
+    assert periods[4:] == [(f"w{epoch}", epoch, epoch) for epoch in (17, 18, 19, 20)]
 
 
 def test_words_are_followed_over_the_epochs_where_they_were_near() -> None:
@@ -72,7 +72,7 @@ def test_words_are_followed_over_the_epochs_where_they_were_near() -> None:
 def test_negative_scores_have_no_bar_and_large_ones_share_the_scale(run: Path) -> None:
     words = {"cat": [[["far", 2.0], ["near", 1.0], ["against", -0.5]]]}
     put_json(run / "2-prompts/words.json", {"epochs": [1], "words": words})
-    assert [bar.length for bar in tables.class_words(collect(run))[0].bars] == [1.0, 0.5, 0.0]
+    assert [bar.length for bar in summaries.class_words(collect(run))[0].bars] == [1.0, 0.5, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def image(run: Path, alt: str) -> dict[str, str | None]:
 
 def test_heat_overlay_by_hand() -> None:
     photograph = np.full((1, 2, 3), 100, dtype=np.uint8)
-    # The grey is 0.8 * 100. A cold pixel takes 0.2 of (0, 0, 4), a hot one 0.85 of (252, 255, 164).
+    # The gray is 0.8 * 100. A cold pixel takes 0.2 of (0, 0, 4), a hot one 0.85 of (252, 255, 164).
     heat = np.array([[0, 255]], dtype=np.uint8)
     expected = [[64, 64, 65], [226, 229, 151]]
     assert heat_overlay(photograph, heat)[0].tolist() == expected
@@ -56,7 +56,7 @@ def test_heat_overlay_by_hand() -> None:
     ],
 )
 def test_frames(size: tuple[int, int], stored: tuple[int, int], maps: tuple[int, int], pixelated: bool) -> None:
-    frame = pictures.fit(*size, 320)
+    frame = pictures.fit_frame(*size, 320)
     assert (frame.size, frame.maps, frame.pixelated) == (stored, maps, pixelated)
 
 
@@ -64,7 +64,7 @@ def test_real_photographs_become_small_jpegs(shared_data: Path) -> None:
     path = shared_data / "data/voc2012-animals/JPEGImages/2007_000032.jpg"
     with Image.open(path) as photograph:
         width, height = photograph.size
-    frame = pictures.fit(height, width, 320)
+    frame = pictures.fit_frame(height, width, 320)
     pixels = pictures.read_photograph(path, frame)
     assert pixels is not None
     source = pictures.photograph_uri(pixels, frame)
@@ -81,7 +81,7 @@ def test_photographs_are_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # "rotate by 90 degrees clockwise to show": the left half becomes the top
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    upright = pictures.read_photograph(tmp_path / "turned.png", pictures.fit(6, 8, 320))
+    upright = pictures.read_photograph(tmp_path / "turned.png", pictures.fit_frame(6, 8, 320))
     assert upright is not None
     assert upright[:3].min() == 255
     assert upright[3:].max() == 0
@@ -92,15 +92,15 @@ def test_damaged_pictures_are_none_wherever_they_are_cut(tmp_path: Path, name: s
     path = tmp_path / name
     Image.fromarray(np.arange(48, dtype=np.uint8).reshape(SIZE)).save(path)
     whole = path.read_bytes()
-    frame = pictures.fit(*SIZE, 320)
+    frame = pictures.fit_frame(*SIZE, 320)
     assert pictures.read_photograph(path, frame) is not None
     for length in range(0, len(whole) // 2, 3):
         path.write_bytes(whole[:length])
         assert pictures.read_photograph(path, frame) is None
-        assert pictures.read_mask(path, frame) is None
+        assert pictures.read_thumbnail_mask(path, frame) is None
 
 
-def test_mask_pictures_keep_every_pixel_in_its_colour_with_a_palette_of_those_that_occur() -> None:
+def test_mask_pictures_keep_every_pixel_in_its_color_with_a_palette_of_those_that_occur() -> None:
     mask = np.array([[0, 1, 255], [20, 1, 0]], dtype=np.uint8)
     source = pictures.mask_uri(mask)
     # VOC palette: 1 is (128, 0, 0), 20 is (0, 64, 128), 255 is (224, 224, 192)
@@ -124,8 +124,8 @@ def test_cut_takes_the_highest_map_above_the_threshold_and_the_first_of_equals()
         0: np.array([[0, 0, 200, 201]], dtype=np.uint8),
     }
     # 127 / 255 is below one half, 128 / 255 above
-    assert quality.cut(maps, 0.5, (1, 4)).tolist() == [[0, 5, 5, 1]]
-    assert quality.cut({}, 0.5, (1, 2)).tolist() == [[0, 0]]
+    assert quality.cut_maps(maps, 0.5, (1, 4)).tolist() == [[0, 5, 5, 1]]
+    assert quality.cut_maps({}, 0.5, (1, 2)).tolist() == [[0, 0]]
 
 
 def test_mean_iou_of_one_image_by_hand() -> None:
@@ -135,20 +135,20 @@ def test_mean_iou_of_one_image_by_hand() -> None:
     assert quality.mean_iou(found, truth) == pytest.approx(1 / 3)
     assert quality.mean_iou(truth, truth) == 1
     assert quality.mean_iou(found, np.full_like(truth, 255)) is None
-    assert quality.changed(truth, found) == pytest.approx(3 / 5)
+    assert quality.changed_share(truth, found) == pytest.approx(3 / 5)
 
 
 def test_viewer_is_told_score_and_change_of_each_image(run: Path) -> None:
-    shots = {shot["id"]: shot for shot in viewer_data(run)["shots"]}
-    assert shots["a"]["score"] == shots["held"]["score"] == 1  # predictions equal the truth
-    assert shots["a"]["change"] == 0  # the CAMs of all stages are the same
-    assert shots["held"]["change"] is None
+    images = {image["id"]: image for image in viewer_data(run)["images"]}
+    assert images["a"]["score"] == images["held"]["score"] == 1  # predictions equal the truth
+    assert images["a"]["change"] == 0  # the CAMs of all stages are the same
+    assert images["held"]["change"] is None
     put_mask(run / "6-evaluate/predictions/a.png", np.zeros(SIZE, dtype=np.uint8))
     save_file(
         {"cams": np.zeros((1, *SIZE), np.uint8), "classes": np.zeros(1, np.int64)},
         run / "3-refine/cams/a.safetensors",
     )
-    changed = {shot["id"]: shot for shot in viewer_data(run)["shots"]}["a"]
+    changed = {image["id"]: image for image in viewer_data(run)["images"]}["a"]
     # Background has 27 of 47 known pixels right (one is ignored), the class none of 20.
     assert changed["score"] == pytest.approx((27 / 47 + 0) / 2)
     # Of the 48 values of the ramp those above the threshold of evaluation.json, 0.4, were the class.
@@ -218,9 +218,9 @@ def test_masks_after_a_refinement_step_that_is_not_the_last_can_be_looked_at(run
 
 
 def test_prompt_maps_are_looked_at_and_count_for_nothing(run: Path) -> None:
-    before = viewer_data(run)["shots"][0]
+    before = viewer_data(run)["images"][0]
     put_cams(run / "2-prompt-maps/a.safetensors", [0])
-    after = viewer_data(run)["shots"][0]
+    after = viewer_data(run)["images"][0]
     assert after.pop("layers") == ["cam", "matched", "prompt", "refined", "pseudo", "prediction", "truth"]
     del before["layers"]
     assert after == before
@@ -242,11 +242,11 @@ def test_many_images_are_stored_smaller(run: Path, monkeypatch: pytest.MonkeyPat
         Image.fromarray(noise).save(entry["path"])
         entry |= {"height": 400, "width": 400}
     put_json(run / "dataset.json", dataset)
-    assert {shot.frame.size for shot in gallery.shots(collect(run))} == {(320, 320)}
+    assert {image.frame.size for image in gallery.gallery_images(collect(run))} == {(320, 320)}
     monkeypatch.setattr(gallery, "BUDGET", 150_000)
-    found = gallery.shots(collect(run))
-    assert {shot.frame.size for shot in found} == {(200, 200)}
-    assert sum(shot.length for shot in found) <= 150_000
+    found = gallery.gallery_images(collect(run))
+    assert {image.frame.size for image in found} == {(200, 200)}
+    assert sum(image.length for image in found) <= 150_000
 
 
 def test_evenly_spread_samples() -> None:

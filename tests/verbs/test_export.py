@@ -101,8 +101,8 @@ def test_voc_layout(tmp_path: Path) -> None:
     ]
 
 
-def test_voc_pixels_as_indices_and_as_colours(tmp_path: Path) -> None:
-    """FiftyOne reads the indices; CVAT decodes the palette and looks its colours up in labelmap.txt."""
+def test_voc_pixels_as_indices_and_as_colors(tmp_path: Path) -> None:
+    """FiftyOne reads the indices; CVAT decodes the palette and looks its colors up in labelmap.txt."""
     folder = export(make_run(tmp_path), "voc")
     lines = [line.split(":") for line in (folder / "labelmap.txt").read_text().splitlines()[1:]]
     values = dict(zip((tuple(map(int, line[1].split(","))) for line in lines), (0, 1, 2, 255), strict=True))
@@ -110,8 +110,8 @@ def test_voc_pixels_as_indices_and_as_colours(tmp_path: Path) -> None:
         image = Image.open(folder / "SegmentationClass" / f"{name}.png")
         assert image.mode == "P"
         np.testing.assert_array_equal(np.asarray(image), rows)
-        colours = np.asarray(image.convert("RGB"))
-        assert [[values[tuple(map(int, pixel))] for pixel in row] for row in colours] == rows
+        colors = np.asarray(image.convert("RGB"))
+        assert [[values[tuple(map(int, pixel))] for pixel in row] for row in colors] == rows
 
 
 def test_a_second_export_leaves_nothing_of_the_first(tmp_path: Path) -> None:

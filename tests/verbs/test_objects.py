@@ -81,7 +81,7 @@ def test_another_stage_has_other_maps(tiny_run: Path, generator: MaskGenerator) 
         ),
         (np.zeros((8, 8, 3), np.uint8), [], ("tags", "[]", "boat", "ball")),
         (np.zeros((8, 8, 3), np.uint8), "boat", ("tags", "'boat'", "list")),
-        (np.zeros((8, 8), np.uint8), ["boat"], ("uint8 [H, W, 3]", "uint8 [8, 8]")),
+        (np.zeros((8, 8), np.uint8), ["boat"], ("uint8 [8, 8]", "uint8 [H, W, 3]")),
         (Path("nowhere.jpg"), ["boat"], ("nowhere.jpg",)),
     ],
 )

@@ -1,6 +1,6 @@
-"""The command line: words in, one call of the package, tables and paths out.
+"""The command line: parses words, calls one function of the package, and prints tables and paths.
 
-Whatever is heavy is imported inside the verbs, so that ``--help`` answers at once.
+Heavy modules are imported inside the verbs, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _DESCRIPTION = "From photographs with image-level tags to pixel masks and a trai
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; a problem is told in one line on stderr.
+    """Run one verb; problems are reported in one line on standard error.
 
     Args:
-        argv: Words after the program's name; those of the process if None.
+        argv: Words after the program's name; the process's own if None.
 
     Returns:
-        The exit status: 0 done, 2 wrong usage or bad input, 1 a failure, 130 interrupted.
+        The exit status: 0 for success, 2 for wrong usage or bad input, 1 for a failure, 130 if interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     keep_freed_memory()
@@ -64,7 +64,7 @@ def _noted_settings() -> Iterator[None]:
 
 
 def _fail(error: BaseException, debug: bool) -> int:
-    """Tell of an error, of several processes in the first that met one, and return the exit status."""
+    """Print an error, among several processes only in the first that failed, and return the exit status."""
     line, status = _explain(error)
     is_mine, are_several = True, launched_processes() > 1
     if are_several:
@@ -81,22 +81,22 @@ def _fail(error: BaseException, debug: bool) -> int:
 
 
 def _explain(error: BaseException) -> tuple[str, int]:
-    """Return one line for people, and the exit status."""
+    """Return a one-line message for people, and the exit status."""
     text = " ".join(_without_worker(str(error)).split())
     if isinstance(error, KeyboardInterrupt):
-        return "semples: stopped; the same command continues", 130
+        return "semples: stopped; run the same command again to resume", 130
     if isinstance(error, SemplesError):
         return f"semples: error: {text}", error.exit_status
     if isinstance(error, OSError) and error.filename:
-        return f"semples: error: {error.filename}: {error.strerror}; mend that, the same command continues", 1
+        return f"semples: error: {error.filename}: {error.strerror}; fix the cause, then run the same command again", 1
     return (
-        f"semples: error: {type(error).__name__}: {text} (run again with --debug for the traceback)",
+        f"semples: error: {type(error).__name__}: {text}; run again with --debug for the traceback",
         1,
     )
 
 
 def _without_worker(text: str) -> str:
-    """Take the last line of the traceback that a data-loading process puts around the text of an error."""
+    """Return the error's own text without the traceback that a data-loading process wraps around it."""
     if not (text.startswith("Caught ") and "Original Traceback" in text):
         return text
     return text.strip().splitlines()[-1].partition(": ")[2]
@@ -107,23 +107,23 @@ def _run_verb(words: list[str]) -> None:
     name = next((word for word in words if not word.startswith("-")), None)
     if name is not None and name not in verbs:
         nearest = did_you_mean(name, verbs)
-        raise ConfigError(f'there is no verb "{name}", expected one of {", ".join(verbs)}.{nearest}')
+        raise ConfigError(f'verb: "{name}" does not exist; expected one of {", ".join(verbs)}{nearest}')
     if name not in (None, "run", "demo") and launched_processes() > 1:
-        raise ConfigError(f"semples {name} works in one process: start it without torchrun")
+        raise ConfigError(f"semples {name}: works in one process only; start it without torchrun")
     parser = main_parser if name is None else verbs[name]
     start = len(words) if name is None else words.index(name)
     _check_options(words[:start], main_parser)
     _check_options(words[start:], parser)
     arguments, rest = main_parser.parse_known_args(words)
     if rest and not parser.takes_settings:
-        raise ConfigError(f'unexpected argument "{rest[0]}" (see `{parser.prog} --help`)')
+        raise ConfigError(f'"{rest[0]}" is an unexpected argument; see `{parser.prog} --help`')
     arguments.settings = rest
     arguments.words = words
     parser.do(arguments)
 
 
 def _check_options(words: Sequence[str], parser: Parser) -> None:
-    """Raise ConfigError for unknown options; what looks like a section's setting is left to the settings."""
+    """Raise ConfigError for unknown options; options that look like settings are left to the settings' own checks."""
     known = [option.removeprefix("--") for option in parser.long_options]
     given = takewhile(lambda word: word != "--", words)
     options = [word.removeprefix("--").partition("=")[0] for word in given if word.startswith("--")]
@@ -131,12 +131,12 @@ def _check_options(words: Sequence[str], parser: Parser) -> None:
         known += setting_keys()
     unknown = [option for option in options if option not in known and not (parser.takes_settings and "." in option)]
     if unknown:
-        problems = [f"there is no option --{option}.{did_you_mean(option, known)}" for option in unknown]
-        raise ConfigError("; ".join(problems))
+        problems = [f"--{option} is not an option{did_you_mean(option, known)}" for option in unknown]
+        raise ConfigError("; ".join([*problems, f"see `{parser.prog} --help`"]))
 
 
 def _parsers() -> tuple[Parser, dict[str, Parser]]:
-    """Return the main parser and those of the verbs."""
+    """Return the main parser, and the parser of each verb by name."""
     main_parser = Parser(prog="semples", description=_DESCRIPTION)
     main_parser.add_argument("--version", action="version", version=f"semples {__version__}")
     group = main_parser.add_subparsers(metavar="VERB", title="verbs")

@@ -1,4 +1,4 @@
-"""Parsers of words, and of what stands behind an option, whose errors are one line."""
+"""Parsers of the command line and of option values, with one-line errors."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ ABLATIONS = ("losses", "prompt-length", "lambda-text", "lambda-suppress", "lambd
 """Ablations of ``semples compare``."""
 
 _SETTINGS_HELP = """settings:
-  Every setting can be given as --section.key VALUE or --section.key=VALUE, for example
+  Any setting can be given as --section.key VALUE or --section.key=VALUE, for example
   --seed 1, --data.bias 0.8, --data.pairs.boat sand, --cams.scales '[1.0, 1.5]'.
-  `semples run --print_config` lists all of them with their values."""
+  `semples run --print_config` lists all settings with their values."""
 _MOST_CLASSES = 254
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that knows its long options and raises ConfigError where argparse prints usage and exits.
+    """A parser that knows its long options and raises ConfigError instead of printing usage and exiting.
 
     Attributes:
-        long_options: Options such as ``--out``, in the order in which they were added.
+        long_options: Options such as ``--out``, in the order they were added.
         do: Called with the parsed arguments.
-        takes_settings: Whether unknown options are settings, left for :func:`semples.config.loading.load_config`.
+        takes_settings: Whether unknown options are settings, passed on to :func:`semples.config.loading.load_config`.
     """
 
     def __init__(
@@ -53,38 +53,38 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
-        """Add an argument as argparse does, and note its long options."""
+        """Add an argument as argparse does, and record its long options."""
         self.long_options += [name for name in names if name.startswith("--")]
         return super().add_argument(*names, **options)
 
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError with the message."""
-        raise ConfigError(f"{message} (see `{self.prog} --help`)")
+        raise ConfigError(f"{message}; see `{self.prog} --help`")
 
 
 def launched_processes() -> int:
-    """Number of processes that torchrun started with this one."""
+    """Return the number of processes that torchrun started, including this one."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first_launched() -> bool:
-    """Whether this is the one of them that prints results."""
+    """Whether this is the process that prints results."""
     return launched_processes() == 1 or os.environ.get("RANK") == "0"
 
 
 def one_of(kind: str, known: Collection[str]) -> Callable[[str], str]:
-    """Make a function that takes one of the known names of a kind."""
+    """Return a function that accepts one of the known names of a kind."""
 
     def name(text: str) -> str:
         if text not in known:
-            raise argparse.ArgumentTypeError(f'there is no {kind} "{text}", expected one of {", ".join(known)}')
+            raise argparse.ArgumentTypeError(f'there is no {kind} "{text}"; expected one of {", ".join(known)}')
         return text
 
     return name
 
 
 def some_of(kind: str, known: Collection[str]) -> Callable[[str], list[str]]:
-    """Make a function that takes a comma-separated list of them."""
+    """Return a function that accepts a comma-separated list of such names."""
     one = one_of(kind, known)
 
     def names(text: str) -> list[str]:
@@ -94,14 +94,14 @@ def some_of(kind: str, known: Collection[str]) -> Callable[[str], list[str]]:
 
 
 def count(text: str) -> int:
-    """Take a whole number above 0."""
+    """Parse a whole number above 0."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'"{text}" came, expected a whole number above 0')
+        raise argparse.ArgumentTypeError(f'"{text}" is not a whole number above 0')
     return int(text)
 
 
 def class_names(text: str) -> tuple[str, ...]:
-    """Return the names in a comma-separated list or in a file; a number stands for that many names."""
+    """Return the names in a comma-separated list or in a file; a number means that many numbered names."""
     if text.isdecimal():
         names = [f"class {number}" for number in range(1, int(text) + 1)]
     elif "," not in text and (text.endswith(".txt") or Path(text).is_file()):
@@ -109,35 +109,35 @@ def class_names(text: str) -> tuple[str, ...]:
     else:
         names = [name.strip() for name in text.split(",")]
     if names and names[0] == "background":
-        raise argparse.ArgumentTypeError("background came first, expected the object classes alone")
+        raise argparse.ArgumentTypeError(f'"{text}" starts with background; give the object classes only')
     if not all(names) or len(set(names)) != len(names):
-        raise argparse.ArgumentTypeError(f'"{text}" has an empty or repeated name, expected different names')
+        raise argparse.ArgumentTypeError(f'"{text}" has an empty or repeated name; give different names')
     if not 1 <= len(names) <= _MOST_CLASSES:
-        raise argparse.ArgumentTypeError(f"{len(names)} classes came, expected 1 to {_MOST_CLASSES}")
+        raise argparse.ArgumentTypeError(f"found {len(names)} classes; expected 1 to {_MOST_CLASSES}")
     return tuple(names)
 
 
 def read_lines(file: Path) -> list[str]:
-    """Read the lines of a text file, without what is empty at its end."""
+    """Read the lines of a text file, without empty lines at its start and end."""
     try:
         return [line.strip() for line in file.read_text(encoding="utf-8").strip().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise argparse.ArgumentTypeError(f"{file} cannot be read, expected a text file of names") from error
+        raise argparse.ArgumentTypeError(f"{file}: cannot be read; expected a text file of names") from error
 
 
 def read_pairings(text: str) -> list[dict[str, str]] | int:
-    """Read a JSON file of pairings, object -> context in each; a number stands for that many drawn at random."""
+    """Read a JSON list of pairings {object: context}; a number means that many random pairings."""
     if text.isdecimal() and int(text) > 0:
         return int(text)
     file = Path(text)
     try:
         pairings = read_json(file)
     except OSError as error:
-        raise ConfigError(f"{file} cannot be read ({error.strerror}): give a JSON file of pairings") from error
+        raise ConfigError(f"{file}: cannot be read ({error.strerror}); give a JSON file of pairings") from error
     except DataError as error:
-        raise ConfigError(f"{file} is not valid JSON: {error.__cause__}") from error
+        raise ConfigError(f"{file}: not valid JSON ({error.__cause__}); correct it") from error
     if not (isinstance(pairings, list) and pairings and all(map(_is_pairing, pairings))):
-        raise ConfigError(f'{file} is not a list of pairings, expected [{{"boat": "water", ...}}, ...]')
+        raise ConfigError(f'{file}: not a list of pairings; expected [{{"boat": "water", ...}}, ...]')
     return pairings
 
 

@@ -1,4 +1,4 @@
-"""The verbs: their arguments, one call of the package, tables and paths out."""
+"""The verbs of the command line: their arguments, the function each one calls, and the output."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _run_arguments(parser: Parser) -> None:
     parser.add_argument("--until", type=one_of("stage", STAGE_NAMES), metavar="STAGE", help="stop after this stage")
     _add_run_options(parser)
     _add_skip_bad_images(parser)
-    parser.add_argument("--print_config", action="store_true", help="print the settings, defaults included, and stop")
+    parser.add_argument("--print_config", action="store_true", help="print the settings, defaults included, and exit")
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -63,7 +63,7 @@ def _run(arguments: argparse.Namespace) -> None:
         print(config_to_yaml(config) if is_first_launched() else "", end="")
         return
     if arguments.config is None:
-        raise ConfigError("run needs --config FILE (`semples run --print_config` prints one to start from)")
+        raise ConfigError("run needs --config FILE; `semples run --print_config` prints one to start from")
     import semples
 
     run = semples.run(
@@ -81,7 +81,7 @@ def _predict_arguments(parser: Parser) -> None:
         "images", type=Path, nargs="+", metavar="IMAGE", help='image files, folders, or patterns such as "photos/*.jpg"'
     )
     _add_out(parser, "folder for masks and overlays")
-    parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="write the masks alone")
+    parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="write only the masks")
     _add_skip_bad_images(parser)
     _add_output_options(parser, "no progress, only the result")
 
@@ -111,17 +111,17 @@ def _evaluate_arguments(parser: Parser) -> None:
         type=class_names,
         required=True,
         metavar="NAMES",
-        help="names in mask order without background: a,b,c, a file with one a line, or just their number",
+        help="names in mask order without background: a,b,c, a file with one per line, or only their number",
     )
     _add_json(parser)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     import semples
-    from semples.cli import tables
+    from semples.cli import terminal_tables
 
     evaluation = semples.evaluate(predictions=arguments.predictions, truth=arguments.truth, classes=arguments.classes)
-    _show(evaluation, tables.scores_table, arguments)
+    _show(evaluation, terminal_tables.scores_table, arguments)
 
 
 def _prompts_arguments(parser: Parser) -> None:
@@ -131,9 +131,9 @@ def _prompts_arguments(parser: Parser) -> None:
 
 def _prompts(arguments: argparse.Namespace) -> None:
     import semples
-    from semples.cli import tables
+    from semples.cli import terminal_tables
 
-    _show(semples.prompts(run=arguments.run), tables.words_table, arguments)
+    _show(semples.prompts(run=arguments.run), terminal_tables.words_table, arguments)
 
 
 def _export_arguments(parser: Parser) -> None:
@@ -166,7 +166,7 @@ def _compare_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--pairings",
         metavar="N|FILE",
-        help="so many random pairings of objects with contexts, or a JSON list of objects class -> context",
+        help="number of random pairings of objects with contexts, or a JSON list of {object: context}",
     )
     parser.add_argument(
         "--methods",
@@ -178,7 +178,7 @@ def _compare_arguments(parser: Parser) -> None:
         "--ablation",
         type=one_of("ablation", ABLATIONS),
         metavar="NAME",
-        help=f"a table of variants instead: {', '.join(ABLATIONS)}",
+        help=f"compare the variants of an ablation instead: {', '.join(ABLATIONS)}",
     )
     parser.add_argument("--results", type=Path, metavar="FILE.md", help="write a page with table, figure and JSON")
     _add_output_options(parser, "no progress, only the result")
@@ -188,7 +188,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     config = load_config(overrides=arguments.settings)
     pairings = None if arguments.pairings is None else read_pairings(arguments.pairings)
     import semples
-    from semples.cli import tables
+    from semples.cli import terminal_tables
 
     result = semples.compare(
         config=config,
@@ -202,26 +202,26 @@ def _compare(arguments: argparse.Namespace) -> None:
         quiet=arguments.quiet,
     )
     if not arguments.json:
-        _print_table(tables.comparison_table(result))
+        _print_table(terminal_tables.comparison_table(result))
     _print_json(result)
 
 
 def _doctor_arguments(parser: Parser) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings of the run to be, in YAML")
-    _add_out(parser, "where it would write", Path("runs"))
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings of the planned run, in YAML")
+    _add_out(parser, "where the run would write", Path("runs"))
     _add_json(parser)
 
 
 def _doctor(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config, arguments.settings)
     import semples
-    from semples.cli import tables
+    from semples.cli import terminal_tables
 
     findings = semples.doctor(config=config, out=arguments.out)
-    _show([asdict(finding) for finding in findings], tables.findings_table, arguments)
+    _show([asdict(finding) for finding in findings], terminal_tables.findings_table, arguments)
     problems = sum(finding.state == "problem" for finding in findings)
     if problems:
-        raise ConfigError(f"{problems} problem{'s' * (problems > 1)}: do what is advised")
+        raise ConfigError(f"{problems} problem{'s' * (problems > 1)} found; see the advice above")
 
 
 def _init_arguments(parser: Parser) -> None:
@@ -253,9 +253,9 @@ def _add_out(parser: Parser, what: str, default: Path | None = None) -> None:
 
 def _add_run_options(parser: Parser) -> None:
     parser.add_argument(
-        "--force", type=one_of("stage", STAGE_NAMES), metavar="STAGE", help="do this stage and those after it again"
+        "--force", type=one_of("stage", STAGE_NAMES), metavar="STAGE", help="run this stage and all later ones again"
     )
-    _add_output_options(parser, "nothing but errors")
+    _add_output_options(parser, "print errors only")
 
 
 def _add_output_options(parser: Parser, quiet: str) -> None:
@@ -268,7 +268,7 @@ def _add_json(parser: Parser) -> None:
 
 
 def _add_skip_bad_images(parser: Parser) -> None:
-    help = "read all images first, leave out those that cannot be read, and list them in skipped.json"
+    help = "read all images first, skip those that cannot be read, and list them in skipped.json"
     parser.add_argument("--skip-bad-images", action="store_true", help=help)
 
 
@@ -285,10 +285,10 @@ def _run_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _show_run(run: Path, arguments: argparse.Namespace) -> None:
-    """Print the scores of a run or, where it has none, its stages, and where its report is."""
+    """Print the scores of a run, or its stages if it has no scores, and the path of its report."""
     if not is_first_launched():
         return
-    from semples.cli import tables
+    from semples.cli import terminal_tables
     from semples.rundir.evaluation import read_evaluation
     from semples.rundir.results import RunResult
 
@@ -299,14 +299,14 @@ def _show_run(run: Path, arguments: argparse.Namespace) -> None:
         _print_json({"event": "result", "run": run, "report": report, "evaluation": result.evaluation})
     elif not arguments.quiet:
         if scores is not None:
-            _print_table(tables.evaluation_table(scores))
+            _print_table(terminal_tables.evaluation_table(scores))
         elif result.stages:
-            _print_table(tables.stages_table(result.stages))
+            _print_table(terminal_tables.stages_table(result.stages))
         print(f"report: {report}" if report else f"run directory: {run}")
 
 
 def _show(result: Result, table: Callable[[Result], Table], arguments: argparse.Namespace) -> None:
-    """Print what a verb found, as a table or as JSON."""
+    """Print the result of a verb, as a table or as JSON."""
     if arguments.json:
         _print_json(result)
     else:
@@ -320,19 +320,24 @@ def _print_table(table: Table) -> None:
 
 
 def _print_json(value: object) -> None:
-    """Print one line at once, paths as text: a program reads it while the run goes on."""
+    """Print a value as one line of JSON, paths as text, without buffering: programs read it while the run continues."""
     print(json.dumps(value, default=str), flush=True)
 
 
 VERBS: dict[str, tuple[Callable[[argparse.Namespace], None], bool, Callable[[Parser], None], str]] = {
-    "demo": (_demo, True, _demo_arguments, "the whole pipeline on built-in scenes, without any download"),
-    "run": (_run, True, _run_arguments, "the whole pipeline on your data; goes on where it stopped"),
-    "init": (_init, False, _init_arguments, "a first config for your own folder of images"),
-    "predict": (_predict, False, _predict_arguments, "masks and overlays for new images"),
-    "evaluate": (_evaluate, False, _evaluate_arguments, "scores of one folder of masks against another"),
-    "prompts": (_prompts, False, _prompts_arguments, "the learned background prompts in words"),
-    "export": (_export, False, _export_arguments, "pseudo masks for other tools (COCO, VOC), the network as ONNX"),
+    "demo": (_demo, True, _demo_arguments, "run the whole pipeline on built-in scenes, without downloads"),
+    "run": (_run, True, _run_arguments, "run the whole pipeline on your data; resumes where it stopped"),
+    "init": (_init, False, _init_arguments, "write a first config for your own folder of images"),
+    "predict": (_predict, False, _predict_arguments, "write masks and overlays for new images"),
+    "evaluate": (_evaluate, False, _evaluate_arguments, "score one folder of masks against another"),
+    "prompts": (_prompts, False, _prompts_arguments, "show the learned background prompts in words"),
+    "export": (
+        _export,
+        False,
+        _export_arguments,
+        "export pseudo masks (COCO, VOC) or the network (ONNX) for other tools",
+    ),
     "report": (_report, False, _add_run_directory, "rebuild report.html of a run"),
-    "compare": (_compare, True, _compare_arguments, "all methods on built-in scenes, over seeds"),
-    "doctor": (_doctor, True, _doctor_arguments, "what a run would find on this machine, and what to do"),
+    "compare": (_compare, True, _compare_arguments, "compare all methods on built-in scenes, over seeds"),
+    "doctor": (_doctor, True, _doctor_arguments, "check this machine, the models and the data before a run"),
 }

@@ -1,1 +1,1 @@
-"""Class catalogues, readers and transforms."""
+"""Class catalogues, readers of data sets, images and masks, and training crops."""

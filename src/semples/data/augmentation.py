@@ -1,7 +1,7 @@
-"""Augmentation of training crops: RandAugment, colour jitter, random erasing (``docs/method.md``, Augmentation).
+"""Augments training crops: RandAugment, color jitter, random erasing (``docs/method.md``, Augmentation).
 
-Every random number comes from the generator that is passed in, and every sum is made on one thread, so that a crop is
-the same in any process and with any number of workers.
+All random numbers come from the given generator, and all sums run on one thread, so that a crop is the same in any
+process and with any number of workers.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Matrix = NDArray[np.float64]
-"""Affine map [3, 3] from (x, y, 1) in the crop to (x, y, 1) in the augmented crop, in pixels, centres at integers."""
+"""Affine map [3, 3] from (x, y, 1) in the crop to (x, y, 1) in the augmented crop, in pixels, centers at integers."""
 
 
 class Augmented(NamedTuple):
-    """An augmented crop [3, S, S] in [0, 1], and where its points went: :func:`warp` moves maps along."""
+    """An augmented crop [3, S, S] in [0, 1], and the matrix by which it moved; :func:`warp` moves maps the same way."""
 
     pixels: Tensor
     matrix: Matrix
@@ -32,15 +32,15 @@ class Augmented(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """RandAugment, then colour jitter, then random erasing. All off unless told otherwise.
+    """RandAugment, then color jitter, then random erasing; all are off by default.
 
-    Stages 1 and 3 mask the augmented crop itself, by the CAMs of that crop, so that nothing else has to be moved.
+    Stages 1 and 3 mask the augmented crop itself by its own CAMs, so that nothing else has to be moved.
 
     Args:
-        randaugment_operations: Operations for each crop, drawn with replacement.
-        randaugment_magnitude: Their severity, 0 to 10; each grows with it.
+        randaugment_operations: Number of operations per crop, drawn with replacement.
+        randaugment_magnitude: Their severity, 0 to 10.
         color_jitter: Brightness, contrast and saturation are multiplied by 1 - j to 1 + j each, in random order.
-        random_erasing: Probability that a rectangle is painted over in the crop's mean colour.
+        random_erasing: Probability that a rectangle is filled with the crop's mean color.
     """
 
     randaugment_operations: int = 0
@@ -49,11 +49,11 @@ class Augmentation:
     random_erasing: float = 0.0
 
     def __call__(self, pixels: Tensor, rng: np.random.Generator) -> Augmented:
-        """Augment one crop [3, S, S] in [0, 1] by draws from ``rng``; what is off draws nothing."""
+        """Augment one crop [3, S, S] in [0, 1]; augmentations that are off draw nothing from ``rng``."""
         matrix = np.eye(3)
         for name, sign in draw_operations(rng, self.randaugment_operations):
             pixels, moved = operate(pixels, name, sign * self.randaugment_magnitude / 10)
-            matrix = moved @ matrix
+            matrix = moved @ matrix  # later moves apply to points that earlier ones have moved
         if self.color_jitter > 0:
             pixels = jitter_colors(pixels, self.color_jitter, rng)
         if self.random_erasing > 0 and rng.random() < self.random_erasing:
@@ -62,7 +62,7 @@ class Augmentation:
 
 
 def draw_operations(rng: np.random.Generator, count: int) -> list[tuple[str, int]]:
-    """Draw names from ``OPERATIONS`` with replacement, each with a sign for the operations that have two directions."""
+    """Draw names from ``OPERATIONS`` with replacement, each with a sign for operations that have two directions."""
     return [(OPERATIONS[rng.integers(len(OPERATIONS))], 1 - 2 * int(rng.integers(2))) for _ in range(count)]
 
 
@@ -72,32 +72,33 @@ def operate(pixels: Tensor, name: str, strength: float) -> Augmented:
     Args:
         pixels: A crop [3, S, S] in [0, 1].
         name: One of ``OPERATIONS``.
-        strength: -1 to 1; 0 changes nothing but in "autocontrast" and "equalize", which have no strength.
+        strength: -1 to 1; 0 changes nothing, except for "autocontrast" and "equalize", which have no strength.
     """
     if name in _COLORS:
         return Augmented(_COLORS[name](pixels, strength).clamp(0, 1), np.eye(3))
-    matrix = _about_centre(_MOVES[name](strength, pixels.shape[-1]), pixels.shape[-1])
-    filled = torch.from_numpy(_mean_color(pixels))
-    return Augmented(warp(pixels, matrix, "bilinear", filled).clamp(0, 1), matrix)
+    matrix = _about_center(_MOVES[name](strength, pixels.shape[-1]), pixels.shape[-1])
+    fill = torch.from_numpy(_mean_color(pixels))
+    return Augmented(warp(pixels, matrix, "bilinear", fill).clamp(0, 1), matrix)
 
 
 def warp(maps: Tensor, matrix: NDArray[np.floating], mode: str = "bilinear", fill: Tensor | float = 0.0) -> Tensor:
-    """Move maps [C, S, S] the way a crop was moved, and with the inverse matrix back.
+    """Move maps [C, S, S] the way a crop was moved; the inverse matrix moves them back.
 
     Args:
         maps: CAMs or pixels, or a float label map with mode "nearest".
-        matrix: Of an :class:`Augmented`.
+        matrix: The matrix of an :class:`Augmented`.
         mode: "bilinear" or "nearest".
-        fill: Value of what comes in from outside, one or one for each map: 255 for labels.
+        fill: Value of points from outside the crop, one for all maps or one per map; 255 for labels.
     """
     size = (maps.shape[-2], maps.shape[-1])
     value = torch.as_tensor(fill, dtype=maps.dtype).reshape(-1, 1, 1)
     affine = torch.from_numpy(matrix[None, :2].astype(np.float32)).to(maps.dtype)
+    # warp_affine pads with zeros: shifted by the fill value before and back afterwards, zero becomes that value.
     return warp_affine((maps - value)[None], affine, size, mode, padding_mode="zeros")[0] + value
 
 
 def jitter_colors(pixels: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    """Multiply brightness, contrast and saturation of [3, S, S] by factors in [1 - strength, 1 + strength] each."""
+    """Multiply brightness, contrast and saturation of [3, S, S], each by a factor in [1 - strength, 1 + strength]."""
     names = ("brightness", "contrast", "color")
     factors = rng.uniform(max(0.0, 1 - strength), 1 + strength, len(names))
     for index in rng.permutation(len(names)):
@@ -106,10 +107,10 @@ def jitter_colors(pixels: Tensor, strength: float, rng: np.random.Generator) -> 
 
 
 def erase(pixels: Tensor, rng: np.random.Generator) -> Tensor:
-    """Paint a rectangle of [3, S, S] in the crop's mean colour, which needs no model's and is an extreme for none.
+    """Fill a rectangle of [3, S, S] with the crop's mean color, which suits every model's normalization.
 
-    Its share of the area is 0.02 to 1/3 and its aspect 0.3 to 3.3 (arXiv 1708.04896). Of ten draws the first that fits
-    is taken, and where none does the crop stays as it is.
+    Its share of the area is 0.02 to 1/3 and its aspect ratio 0.3 to 3.3 (arXiv 1708.04896). The first of ten draws
+    that fits is taken; if none fits, the crop stays unchanged.
     """
     side = pixels.shape[-1]
     for _ in range(10):
@@ -125,12 +126,12 @@ def erase(pixels: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _blend(pixels: Tensor, dull: Tensor | float, factor: float) -> Tensor:
-    """Go from the dull image (factor 0) to the image (1) and beyond."""
+    """Interpolate from the dull image (factor 0) to the image (1), or extrapolate beyond."""
     return (dull + (pixels - dull) * factor).clamp(0, 1)
 
 
 def _mean_color(pixels: Tensor) -> NDArray[np.float32]:
-    # Not by torch, whose sums depend on the number of threads.
+    # By NumPy, because sums in torch depend on the number of threads.
     return np.asarray(pixels.numpy().mean(axis=(1, 2), dtype=np.float64), np.float32)
 
 
@@ -143,11 +144,11 @@ _DULL: dict[str, Callable[[Tensor], Tensor | float]] = {
     "contrast": _mean_gray,
     "color": rgb_to_grayscale,
 }
-"""What an image of no brightness, contrast or saturation is."""
+"""The image without any brightness, contrast or saturation, toward which :func:`_blend` fades."""
 
 
 def _autocontrast(pixels: Tensor, _: float) -> Tensor:
-    """Spread each channel over [0, 1]; a channel of one value stays."""
+    """Stretch each channel to [0, 1]; a constant channel stays unchanged."""
     low, high = pixels.amin((1, 2), keepdim=True), pixels.amax((1, 2), keepdim=True)
     return torch.where(high > low, (pixels - low) / (high - low).clamp(min=1e-6), pixels)
 
@@ -157,13 +158,14 @@ _COLORS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "autocontrast": _autocontrast,
     "equalize": lambda pixels, _: equalize(pixels),
     "posterize": lambda pixels, strength: posterize(pixels, 8 - round(4 * abs(strength))),
+    # kornia inverts values at or above the threshold: at strength 0 it must exceed 1, so that white stays white.
     "solarize": lambda pixels, strength: solarize(pixels, 256 / 255 * (1 - abs(strength))),
     "brightness": lambda pixels, strength: _blend(pixels, 0.0, 1 + 0.9 * strength),
     "contrast": lambda pixels, strength: _blend(pixels, _mean_gray(pixels), 1 + 0.9 * strength),
     "color": lambda pixels, strength: _blend(pixels, rgb_to_grayscale(pixels), 1 + 0.9 * strength),
     "sharpness": lambda pixels, strength: sharpness(pixels, 1 + 0.9 * strength),
 }
-"""Operations on colours: (pixels, strength in [-1, 1]) -> pixels."""
+"""Operations on colors: (pixels, strength in [-1, 1]) -> pixels."""
 
 
 def _rotation(strength: float, _: int) -> Matrix:
@@ -179,13 +181,14 @@ _MOVES: dict[str, Callable[[float, int], Matrix]] = {
     "translate_x": lambda strength, side: np.array([[1, 0, 0.45 * strength * side], [0, 1, 0], [0, 0, 1]]),
     "translate_y": lambda strength, side: np.array([[1, 0, 0], [0, 1, 0.45 * strength * side], [0, 0, 1]]),
 }
-"""Operations on places: (strength in [-1, 1], side S) -> affine map about the centre."""
+"""Geometric operations: (strength in [-1, 1], side S) -> affine map about the center."""
 
 
-def _about_centre(matrix: Matrix, side: int) -> Matrix:
-    centre = np.eye(3)
-    centre[:2, 2] = (side - 1) / 2
-    return centre @ matrix @ np.linalg.inv(centre)
+def _about_center(matrix: Matrix, side: int) -> Matrix:
+    """Turn a map about the origin into the same map about the center of a crop."""
+    center = np.eye(3)
+    center[:2, 2] = (side - 1) / 2
+    return center @ matrix @ np.linalg.inv(center)
 
 
 OPERATIONS = (*_COLORS, *_MOVES)

@@ -1,6 +1,6 @@
-"""MS COCO's layout: images, and instance annotations in JSON that say which classes are in them.
+"""Reads data sets in MS COCO's layout: images, and JSON instance annotations that name the classes in them.
 
-Segmentations are not looked at here; ``coco_masks`` draws them from the file when the evaluation asks for them.
+Segmentations are ignored here; ``coco_masks`` draws them when the evaluation asks for them.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ def read_coco(
     prompt_names: Mapping[str, str] | None = None,
     size_of: SizeOf = image_size,
 ) -> Dataset:
-    """Read the samples of a data set in COCO's layout; images are looked at no further than their headers.
+    """Read the samples of a data set in COCO's layout; only the headers of images are read.
 
-    Classes are the categories of the training file in ascending order of their ids, whatever gaps those have.
-    A training image without a label is left out, as nothing could be learned from it (of train2017 about 1 in 100);
-    a held-out one stays, and its truth is background.
+    Classes are the categories of the training file in ascending order of their ids, which may have gaps.
+    Training images without a label are left out, as nothing could be learned from them (about 1 in 100 of train2017);
+    held-out ones stay, and their truth is background.
 
     Args:
         root: The folder; the other paths are relative to it.
@@ -94,15 +94,15 @@ def read_coco(
         train_images: Folder of the training images; "auto": ``train2017`` for ``instances_train2017.json``, the
             same in ``images``, ``images`` itself, or the root.
         val_images: Of the held-out images.
-        labels: "auto": from the annotations. "npy": from ``cls_labels_coco.npy``, a dict of image id -> a flag for
-            each class; an image that is not in it has no label, as such files leave those out.
-        prompt_names: Class name -> words for it in prompts, where a class has better ones than in ``catalogues.COCO``.
-        size_of: Gives the size of an image; None for one to leave out (:class:`semples.data.validation.BadImages`).
+        labels: "auto": from the annotations. "npy": from ``cls_labels_coco.npy``, a dict of image id -> one flag
+            per class; an image that is not in it has no label, as such files leave unlabeled images out.
+        prompt_names: Class name -> words for it in prompts; they replace those of ``catalogues.COCO``.
+        size_of: Returns the size of an image, or None to skip it (:class:`semples.data.validation.BadImages`).
 
     Raises:
-        DataError: If a file or folder is missing, unreadable or outside its folder, an id is used twice, an
-            annotation names no image or no category, or an image's size is not that of the file.
-        ConfigError: If ``labels`` is no such word, or a prompt name is that of no class.
+        DataError: A file or folder is missing, unreadable or outside its folder; an id is used twice; an annotation
+            names an unknown image or category; or an image's size differs from its entry.
+        ConfigError: ``labels`` is another word, or a prompt name belongs to no class.
     """
     if not root.is_dir():
         raise DataError(f"{root}: there is no such folder; expected images and COCO annotations in it")
@@ -116,7 +116,7 @@ def read_coco(
     require_some(train, root)
     if not any(sample.tags for sample in train):
         raise DataError(
-            f"{train_path}: none of its images has a label (data.labels is {labels}): add annotations or give others"
+            f"{train_path}: none of its images has a label (data.labels is {labels}); add annotations, or give others"
         )
     val: tuple[Sample, ...] = ()
     if val_path is not None:
@@ -132,7 +132,7 @@ def _train_path(root: Path, given: str) -> Path:
     found = next((root / name for name in _TRAIN_FILES if (root / name).is_file()), None)
     if found is None:
         names = ", ".join(_TRAIN_FILES)
-        raise DataError(f"{root}: there are no COCO annotations, none of {names}; set data.train_annotations")
+        raise DataError(f"{root}: there are no COCO annotations (none of {names}); set data.train_annotations")
     return found
 
 
@@ -173,13 +173,15 @@ def _labels(root: Path, source: str, catalogue: ClassCatalogue) -> Labels:
         indices = {category: index for index, category in enumerate(catalogue.category_ids)}
         return lambda image: tuple(sorted(indices[category] for category in image.categories))
     if source != "npy":
-        raise ConfigError(f'labels "{source}": for COCO expected auto (the annotations) or npy ({_LABEL_FILES[0]})')
+        raise ConfigError(
+            f'data.labels: "{source}" does not exist; for COCO expected auto (annotations) or npy ({_LABEL_FILES[0]})'
+        )
     path = next((root / name for name in _LABEL_FILES if (root / name).is_file()), root / _LABEL_FILES[0])
     flags = read_class_labels(path)
 
     def labels(image: CocoImage) -> tuple[int, ...]:
         vector = flags.get(str(image.id), flags.get(PurePosixPath(image.file_name).stem))
-        return () if vector is None else flag_indices(vector, catalogue, f"{path}: image {image.id}")
+        return () if vector is None else flag_indices(vector, catalogue, f"{path}, image {image.id}")
 
     return labels
 
@@ -188,30 +190,30 @@ def _samples(
     table: CocoTable, folder: Path, catalogue: ClassCatalogue, labels_of: Labels, size_of: SizeOf
 ) -> tuple[Sample, ...]:
     values = {category: index + 1 for index, category in enumerate(catalogue.category_ids)}
-    image_ids: dict[str, int] = {}
+    image_ids: dict[str, int] = {}  # filled below; the masks look ids up when they are drawn
     masks = CocoMasks(table.path, image_ids, values)
     samples = []
     for image in table.images.values():
         where = f"{table.path}, image {image.id}"
         sample_id = PurePosixPath(image.file_name).with_suffix("").as_posix()
         if sample_id in image_ids:
-            raise DataError(f'{where}: image {image_ids[sample_id]} has the same file name, "{sample_id}"; rename one')
+            raise DataError(f'{where}: image {image_ids[sample_id]} has the same file name "{sample_id}"; rename one')
         image_ids[sample_id] = image.id
         path = folder / image.file_name
         if not _is_usable(path, folder, image.size, size_of, where):
             continue
-        truth = (table.path, masks) if table.has_masks and image.is_drawn else (None, None)
+        truth = (table.path, masks) if table.has_masks and image.has_segmentations else (None, None)
         samples.append(Sample(sample_id, path, image.size, labels_of(image), *truth))
     return tuple(samples)
 
 
 def _is_usable(path: Path, folder: Path, size: tuple[int, int], size_of: SizeOf, where: str) -> bool:
-    """Whether an image is to be taken; its file must be there and have the size that the annotations say."""
+    """Whether to use an image rather than skip it; its file must exist and have the size given by the annotations."""
     if not path.is_file():
         raise DataError(f"{where}: there is no file {path}; add it, or set the folder (data.train_images, val_images)")
     require_inside(folder, path)
-    came = size_of(path)
-    if came not in (size, None):
-        shown = " x ".join(map(str, came))
-        raise DataError(f"{where}: height x width {size[0]} x {size[1]}, but {path} has {shown}; correct one of them")
-    return came is not None
+    actual = size_of(path)
+    if actual not in (size, None):
+        found = " x ".join(map(str, actual))
+        raise DataError(f"{where}: height x width {size[0]} x {size[1]}, but {path} has {found}; correct one of them")
+    return actual is not None

@@ -1,7 +1,7 @@
-"""Ground-truth masks drawn from COCO's polygons and run lengths, when the evaluation asks for one.
+"""Draws ground-truth masks from COCO's polygons and run lengths, when the evaluation asks for them.
 
-Crowds are 255 (ignore) and lie below; objects are drawn from the largest to the smallest, so that a cup stands on
-its table. Of two of one size, the later in the file is on top. What no annotation covers is background.
+Crowds are 255 (ignore) and lie at the bottom; objects are drawn from largest to smallest, so that a cup covers its
+table. Of two objects of equal size, the later one in the file is on top. Uncovered pixels are background.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Bitmap = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class CocoMasks:
-    """The masks of one annotation file. The file is opened when the first mask is drawn.
+    """The masks of one annotation file, which is opened when the first mask is drawn.
 
     Attributes:
         path: The JSON file.
@@ -43,7 +43,7 @@ class CocoMasks:
         """Return the mask of a sample, uint8 [H, W]: 0 background, k + 1 for class k, 255 for crowds.
 
         Raises:
-            DataError: If a segmentation is neither polygons nor run lengths of the image's size.
+            DataError: A segmentation is neither polygons nor run lengths of the image's size.
         """
         layers = []
         for entry in self._annotations.get(self.image_ids[sample.id], ()):
@@ -53,6 +53,8 @@ class CocoMasks:
             value = self.values[entry["category_id"]] if is_object else IGNORE_INDEX
             layers.append((is_object, -int(bitmap.sum()), value, bitmap))
         mask = np.zeros(sample.size, np.uint8)
+        # Sorted by (is_object, -area): crowds first, then large before small. The sort is stable, so that of equals
+        # the later one in the file is painted last.
         for _, _, value, bitmap in sorted(layers, key=lambda layer: layer[:2]):
             mask[bitmap] = value
         return mask
@@ -71,10 +73,10 @@ def to_bitmap(segmentation: Any, size: tuple[int, int], where: str) -> Bitmap:
     Args:
         segmentation: The value in the JSON file.
         size: Height and width of the image.
-        where: What to name in an error.
+        where: Place named in an error.
 
     Raises:
-        DataError: If it is something else, or does not fit the image. Nothing unchecked reaches C code.
+        DataError: It is something else, or does not fit the image. Nothing unchecked reaches C code.
     """
     from pycocotools import mask as coco  # slow to import, and only the evaluation needs it
 
@@ -90,48 +92,52 @@ def to_bitmap(segmentation: Any, size: tuple[int, int], where: str) -> Bitmap:
 
 def _checked_polygons(polygons: Any, size: tuple[int, int], where: str) -> list[list[float]]:
     if not isinstance(polygons, list) or not polygons or not all(isinstance(polygon, list) for polygon in polygons):
-        raise DataError(f"{where}: no segmentation of COCO; expected a list of polygons, or run lengths (RLE)")
-    reach = 2 * max(size)
+        raise DataError(f"{where}: not a COCO segmentation; expected a list of polygons, or run lengths (RLE)")
+    reach = 2 * max(size)  # annotations leave their image by a few pixels; far outside, drawing would take forever
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2 or not all(isinstance(number, (int, float)) for number in polygon):
-            raise DataError(f"{where}: a polygon of {len(polygon)} values, expected x1, y1, x2, y2, x3, y3, ...")
+            raise DataError(f"{where}: a polygon has {len(polygon)} values; expected x1, y1, x2, y2, x3, y3, ...")
         if not all(math.isfinite(number) and abs(number) <= reach for number in polygon):
-            raise DataError(f"{where}: a polygon leaves the image of {size[0]} x {size[1]} pixels by far")
+            raise DataError(
+                f"{where}: a polygon is far outside the image of {size[0]} x {size[1]} pixels; correct or remove it"
+            )
     return polygons
 
 
 def _checked_runs(rle: Mapping[str, Any], size: tuple[int, int], where: str) -> Sequence[int]:
     if rle.get("size") != list(size):
-        raise DataError(f"{where}: run lengths for size {rle.get('size')}, but the image has {list(size)}")
+        raise DataError(
+            f"{where}: run lengths for size {rle.get('size')}, but the image has {list(size)}; correct one of them"
+        )
     counts = rle.get("counts")
     try:
         runs = _uncompressed(counts) if isinstance(counts, str) else counts
         if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
-            raise ValueError("they are no list of whole numbers from 0")
+            raise ValueError("not a list of whole numbers from 0")
         if sum(runs) != size[0] * size[1]:
-            raise ValueError(f"they cover {sum(runs)} pixels of {size[0] * size[1]}")
+            raise ValueError(f"{sum(runs)} of {size[0] * size[1]} pixels covered")
     except ValueError as error:
-        raise DataError(f"{where}: damaged run lengths, {error}; download or export the file again") from error
+        raise DataError(f"{where}: damaged run lengths ({error}); download or export the file again") from error
     return runs
 
 
 def _uncompressed(text: str) -> list[int]:
     """Decode COCO's run lengths (``rleFrString`` of its mask API).
 
-    Each character holds, above 48, five bits of a number and a sixth that says that more follow, lowest first; the
-    number is signed, and from the fourth on it is the difference from the number two before.
+    Each character minus 48 holds five bits of a number, lowest first, and a sixth bit that is set if more follow.
+    Numbers are signed; from the fourth on, each is the difference from the number two places before.
     """
     runs: list[int] = []
     number = shift = 0
     for character in text:
         bits = ord(character) - 48
         if not 0 <= bits < 64:
-            raise ValueError(f"{character!r} is no character of them")
+            raise ValueError(f"invalid character {character!r}")
         number |= (bits & 31) << shift
         shift += 5
-        if bits & 32:
+        if bits & 32:  # more bits of this number follow
             continue
-        if bits & 16:
+        if bits & 16:  # the highest bit is set: the number is negative (two's complement)
             number -= 1 << shift
         runs.append(number + (runs[-2] if len(runs) > 2 else 0))
         number = shift = 0

@@ -1,4 +1,4 @@
-"""Images as tensors: the training crops, and whole images at their own size."""
+"""Training crops and whole images as tensors, and the cache of decoded images."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Box = tuple[float, float, float, float]
 
 
 class ImageCache:
-    """Decoded images, kept up to a number of megabytes; what does not fit is decoded again each time.
+    """Keeps decoded images up to a number of megabytes; the others are decoded each time.
 
-    The workers of a loader end with its epoch, and what they keep with them: they decode each image anew.
+    Worker processes of a loader keep nothing, as they end with its epoch: they decode every image.
 
     Args:
-        samples: Whose images.
+        samples: The images.
         megabytes: The limit.
-        read: Gives the array of a sample; None reads its photograph as uint8 [H, W, 3].
+        read: Returns the array of a sample; None reads its photograph as uint8 [H, W, 3].
     """
 
     def __init__(
@@ -39,38 +39,38 @@ class ImageCache:
         read: Callable[[Sample], NDArray[np.uint8]] | None = None,
     ) -> None:
         self.samples, self.megabytes = samples, megabytes
-        self._read = read or _photograph
-        self._room = megabytes * 2**20
-        self._kept: dict[int, NDArray[np.uint8]] = {}
+        self._read = read or _read_photograph
+        self._bytes_left = megabytes * 2**20
+        self._cached: dict[int, NDArray[np.uint8]] = {}
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """Array of image number ``index``."""
-        if index in self._kept:
-            return self._kept[index]
+        """Return the array of image number ``index``."""
+        if index in self._cached:
+            return self._cached[index]
         image = self._read(self.samples[index])
-        if image.nbytes <= self._room and get_worker_info() is None:
-            self._room -= image.nbytes
-            self._kept[index] = image
+        if image.nbytes <= self._bytes_left and get_worker_info() is None:
+            self._bytes_left -= image.nbytes
+            self._cached[index] = image
         return image
 
 
-def _photograph(sample: Sample) -> NDArray[np.uint8]:
+def _read_photograph(sample: Sample) -> NDArray[np.uint8]:
     return read_image(sample.path)
 
 
 class TrainingCrops(Dataset[dict[str, Tensor]]):
     """Random square crops with image-level labels; the same seed, epoch and index give the same crop.
 
-    Items: ``pixels`` float32 [3, S, S] in [0, 1], ``labels`` float32 [K] in {0, 1}, ``index`` int64 [],
-    whose name is in ``ids``.
+    Items: ``pixels`` float32 [3, S, S] in [0, 1], ``labels`` float32 [K] in {0, 1}, ``index`` int64 []
+    (position in ``ids``).
 
     Args:
         images: The decoded images of the training split.
         num_classes: K.
         size: S, side of the crops in pixels.
         crop_scale: Smallest share of the image's area that a crop keeps; 1 takes the whole image, squeezed.
-        augment: False gives whole images, not mirrored.
-        augmentation: What else happens to a crop, after cropping and mirroring; None for nothing.
+        augment: False returns whole images, not mirrored.
+        augmentation: Applied after cropping and mirroring; None for no augmentation.
         seed: Seed of the crops.
     """
 
@@ -120,7 +120,7 @@ def build_augmentation(
     color_jitter: float = 0.0,
     random_erasing: float = 0.0,
 ) -> Augmentation | None:
-    """Build an :class:`semples.data.augmentation.Augmentation`, or None where all of it is off."""
+    """Build an :class:`semples.data.augmentation.Augmentation`, or None if all of it is off."""
     if not (randaugment_operations or color_jitter or random_erasing):
         return None
     from semples.data.augmentation import Augmentation  # its library takes a second to import
@@ -129,7 +129,7 @@ def build_augmentation(
 
 
 def random_box(rng: np.random.Generator, height: int, width: int, smallest: float) -> Box:
-    """A random crop (left, top, right, bottom) that keeps ``smallest`` to 1 of the area, 3:4 to 4:3 of the aspect."""
+    """Draw a crop (left, top, right, bottom) with ``smallest`` to 1 of the area and 3:4 to 4:3 of the aspect ratio."""
     share = rng.uniform(smallest, 1.0)
     aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3))) if smallest < 1 else 1.0
     crop_height = min(height, height * np.sqrt(share / aspect))
@@ -155,7 +155,7 @@ def training_loader(
     workers: int = 0,
     collate: Callable[[Any], Any] = default_collate,
 ) -> DataLoader[Any]:
-    """Shuffle reproducibly; the last batch of an epoch may be smaller."""
+    """Build a loader that shuffles reproducibly; the last batch of an epoch may be smaller."""
     return DataLoader(
         dataset,
         batch_size=batch_size,

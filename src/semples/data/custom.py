@@ -1,4 +1,4 @@
-"""A reader of the user's own, named by its import path."""
+"""Calls a user's own reader, given by its import path."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def read_own(
     prompt_names: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """Call a user's function and take the data set that it returns.
+    """Call a user's function and return its data set.
 
     Args:
         import_path: ``module.function``; it is called with ``root`` and the options (``docs/extending.md``).
         root: Folder of the images.
-        prompt_names: Class name -> word to give the vision-language model in place of the reader's.
+        prompt_names: Class name -> word for the vision-language model, in place of the reader's own.
         options: Further arguments, by name.
 
     Raises:
@@ -57,9 +57,9 @@ def read_own(
         raise ConfigError(
             f"data.reader: {import_path} returned a {type(dataset).__name__}, expected a semples.records.Dataset"
         )
-    own = dataset.catalogue
-    words = {**dict(zip(own.names, own.prompt_names, strict=True)), **(prompt_names or {})}
-    return replace(dataset, catalogue=catalogue_from_names(own.names, words, own.category_ids))
+    catalogue = dataset.catalogue
+    words = {**dict(zip(catalogue.names, catalogue.prompt_names, strict=True)), **(prompt_names or {})}
+    return replace(dataset, catalogue=catalogue_from_names(catalogue.names, words, catalogue.category_ids))
 
 
 def _checked_options(import_path: str, options: Mapping[str, Any]) -> dict[str, Any]:

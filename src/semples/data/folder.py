@@ -1,4 +1,4 @@
-"""A folder of a user's own images: with a ``tags.csv``, or with one sub-folder for each class."""
+"""Reads a folder of a user's own images, with a ``tags.csv`` or with one sub-folder per class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from semples.errors import ConfigError, DataError, did_you_mean
 from semples.records import Dataset, Sample
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-"""Suffixes of image files, in lower case; files may have them in any case."""
+"""Suffixes of image files, in lower case; matching ignores case."""
 
 _RESERVED = frozenset({"images", "masks"})
 
@@ -54,29 +54,29 @@ def read_folder(
     seed: int = 0,
     size_of: SizeOf = image_size,
 ) -> Dataset:
-    """Read the samples of a folder; images are looked at no further than their headers, masks not at all.
+    """Read the samples of a folder; only the headers of images are read, and no masks.
 
-    Either ``tags.csv`` (``image,tags``) names the images, which lie beside it or in ``images/``, or else each
-    sub-folder holds the images of the class that it is named after. ``masks/ID.png`` may hold the
-    ground-truth mask of image ID: its path in the folder of images, without suffix.
+    Either ``tags.csv`` (``image,tags``) names the images, which are beside it or in ``images/``, or each
+    sub-folder contains the images of the class it is named after. ``masks/ID.png`` may be the ground-truth
+    mask of image ID (its path in the folder of images, without suffix).
 
     Args:
         root: The folder.
-        classes: Class names in the order of the mask values; None takes those that occur, sorted.
-        prompt_names: Class name -> words for it in prompts, for classes that the VLM knows by another name.
-        val_fraction: Share of images to hold out, 0 <= f < 1. Each image is drawn by a hash of its id and
-            the seed, so that new images leave the old ones where they are. Above 0, and with 2 images or
-            more, at least one image is held out and at least one is left.
-        seed: Of the draw.
-        size_of: Gives the size of an image; None for one to leave out (:class:`semples.data.validation.BadImages`).
+        classes: Class names in the order of the mask values; None takes the tags that occur, sorted.
+        prompt_names: Class name -> words for it in prompts, for classes that the VLM knows under another name.
+        val_fraction: Share of images to hold out, 0 <= f < 1. An image's split depends on a
+            hash of its id and the seed, so that adding images does not move others. If it is above 0 and
+            there are at least 2 images, each split gets at least one.
+        seed: Seed of the split.
+        size_of: Returns the size of an image, or None to skip it (:class:`semples.data.validation.BadImages`).
 
     Raises:
-        DataError: If a file or folder is missing, unreadable or outside the root, an image has no tag, a tag
-            is no class, or two images have the same id.
-        ConfigError: If the classes, prompt names or val_fraction make no sense.
+        DataError: A file or folder is missing, unreadable or outside the root; an image has no tag; a tag is
+            not a class; or two images have the same id.
+        ConfigError: The classes, prompt names or val_fraction are invalid.
     """
     if not 0 <= val_fraction < 1:
-        raise ConfigError(f"val_fraction {val_fraction}: expected at least 0 and below 1")
+        raise ConfigError(f"data.val_fraction: {val_fraction} is out of range; expected at least 0 and below 1")
     if not root.is_dir():
         raise DataError(f"{root}: there is no such folder; expected images with a tags.csv or class folders")
     has_table = (root / "tags.csv").is_file()
@@ -106,29 +106,32 @@ def _from_table(root: Path) -> _Tagged:
         where = f"{table}, image {name}"
         path = _find(root, name, where)
         if path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise DataError(f"{where}: no image suffix; expected one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+            expected = ", ".join(sorted(IMAGE_SUFFIXES))
+            raise DataError(f'{where}: "{path.suffix}" is not an image suffix; expected one of {expected}')
         require_tags(tags, name, str(table))
         base = root / "images" if path.is_relative_to(root / "images") else root
         _add(tagged, root, path, base, tags)
     if not tagged:
-        raise DataError(f"{table}: no images below the header; expected a line image,tags for each")
+        raise DataError(f"{table}: no images below the header; write one line image,tags per image")
     return tagged
 
 
 def _find(root: Path, name: str, where: str) -> Path:
-    """Return the file in ``images/`` or else in the root that a line of the table names."""
+    """Return the file named by a line of the table, in ``images/`` or else in the root."""
     for folder in (root / "images", root):
         if (folder / name).is_file():
             return folder / name
     folder = root / "images" if (root / "images").is_dir() else root
     hint = did_you_mean(name, (path.name for path in folder.iterdir()))
-    raise DataError(f"{where}: there is no such file in {folder}; add it or remove the line.{hint}")
+    raise DataError(f"{where}: there is no such file in {folder}; add it or remove the line{hint}")
 
 
 def _from_class_folders(root: Path) -> _Tagged:
     folders = [folder for folder in _visible(root) if folder.is_dir() and folder.name not in _RESERVED]
     if not folders:
-        raise DataError(f"{root}: expected a tags.csv (image,tags), or a sub-folder of images for each class")
+        raise DataError(
+            f"{root}: no tags.csv, no class folders; add a tags.csv (image,tags) or a sub-folder of images per class"
+        )
     tagged: _Tagged = {}
     for folder in folders:
         entries = _visible(folder)
@@ -151,7 +154,7 @@ def _add(tagged: _Tagged, root: Path, path: Path, base: Path, tags: tuple[str, .
     require_inside(root, path)
     image = relative_name(path.relative_to(base).with_suffix("").as_posix(), str(root))
     if image in tagged:
-        raise DataError(f'{path}: {tagged[image][0].name} has the same id, "{image}"; rename one of them')
+        raise DataError(f'{path}: {tagged[image][0].name} has the same id "{image}"; rename one of them')
     tagged[image] = path, tags
 
 
@@ -164,7 +167,7 @@ def _mask_path(root: Path, image: str) -> Path | None:
 
 
 def _held_out(images: Sequence[str], fraction: float, seed: int) -> set[str]:
-    """Return the ids to hold out: those whose hash, a number in [0, 1), is below the fraction."""
+    """Return the ids to hold out: those whose hash in [0, 1) is below the fraction; at least one, never all."""
     if fraction == 0 or len(images) < 2:
         return set()
     draws = {image: _draw(image, seed) for image in images}
@@ -174,5 +177,6 @@ def _held_out(images: Sequence[str], fraction: float, seed: int) -> set[str]:
 
 
 def _draw(image: str, seed: int) -> float:
+    """Hash an id and the seed to a number in [0, 1)."""
     digest = hashlib.sha256(f"{seed}:{image}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48

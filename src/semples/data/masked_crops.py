@@ -1,4 +1,4 @@
-"""Training crops with masks, for the segmentation network."""
+"""Training crops with masks for the segmentation network."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
     from semples.data.augmentation import Augmentation
 
 MaskReader = Callable[[Sample], NDArray[np.uint8]]
+"""Sample -> its mask or confidence, uint8 [H, W]."""
 
 
 class MaskedCrops(Dataset[dict[str, Tensor]]):
     """Random square crops with masks: scaled, cropped, mirrored; reproducible by seed, epoch and index.
 
-    Items: ``pixels`` float32 [3, S, S] in [0, 1], ``masks`` int64 [S, S] with 255 outside of the image, ``index``
-    int64 [], whose name is in ``ids``; with confidences also ``weights`` float32 [S, S] in [0, 1], 0 outside.
+    Items: ``pixels`` float32 [3, S, S] in [0, 1], ``masks`` int64 [S, S] with 255 outside the image, ``index``
+    int64 [] (position in ``ids``); with confidences also ``weights`` float32 [S, S] in [0, 1], 0 outside.
 
     Args:
         images: The decoded images.
-        read: Gives the mask uint8 [H, W] of a sample.
+        read: Returns the mask uint8 [H, W] of a sample.
         size: S, side of the crops in pixels.
         scales: Smallest and largest random scale, relative to the scale at which the image's short side is S.
         seed: Seed of the crops.
-        augmentation: What happens to the colours after that; None for nothing.
-        read_weights: Gives the confidence uint8 [H, W] of a sample's mask, 255 for 1; None for no weights.
+        augmentation: Applied to the colors afterwards; None for no augmentation.
+        read_weights: Returns the confidence uint8 [H, W] of a sample's mask, 255 for 1; None for no weights.
     """
 
     def __init__(
@@ -75,23 +76,25 @@ class MaskedCrops(Dataset[dict[str, Tensor]]):
 def random_crop(
     rng: np.random.Generator, image: NDArray[np.uint8], maps: Sequence[NDArray[np.uint8]], size: int, scale: float
 ) -> list[NDArray[np.uint8]]:
-    """Scale and take a square of side ``size`` of an image, its mask and, where there is one, its confidence.
+    """Scale an image, its mask and possibly its confidence, and cut the same square of side ``size`` out of each.
 
-    What lies outside of the image is mid-grey, ignored and of no weight.
+    Outside the image, the crop is mid-gray, ignored and of weight 0.
     """
+    # The corner of the square in the scaled image; it is negative where the image is smaller than the square.
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     top = int(rng.integers(min(0, height - size), max(0, height - size) + 1))
     left = int(rng.integers(min(0, width - size), max(0, width - size) + 1))
     rows = slice(max(0, top), min(height, top + size))
     columns = slice(max(0, left), min(width, left + size))
+    # Crop and scale in one step: ``box`` is the visible part in pixels of the original image.
     box = (columns.start / scale, rows.start / scale, columns.stop / scale, rows.stop / scale)
     box = (box[0], box[1], min(box[2], image.shape[1]), min(box[3], image.shape[0]))
     inner = (columns.stop - columns.start, rows.stop - rows.start)
     target = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
     layers = []
     for layer, outside in zip((image, *maps), (128, IGNORE_INDEX, 0), strict=False):
-        way = Image.Resampling.NEAREST if outside == IGNORE_INDEX else Image.Resampling.BILINEAR
+        resampling = Image.Resampling.NEAREST if outside == IGNORE_INDEX else Image.Resampling.BILINEAR
         crop = np.full((size, size, *layer.shape[2:]), outside, np.uint8)
-        crop[target] = np.asarray(Image.fromarray(layer).resize(inner, way, box=box))
+        crop[target] = np.asarray(Image.fromarray(layer).resize(inner, resampling, box=box))
         layers.append(crop)
     return layers

@@ -1,8 +1,8 @@
-"""Reads ``cls_labels.npy``, the pickled dict of other projects, and runs nothing that the pickle asks for.
+"""Reads ``cls_labels.npy``, a pickled dict of other projects, without executing anything from the pickle.
 
-A pickle is a program that may call any function. Here every name it asks for is either one of the few that
-numpy arrays need, and then it gets an inert stand-in that only keeps the arguments, or the reading stops.
-The arrays are built afterwards, from the bytes that were kept and for plain number types only.
+A pickle is a program that may call any function. Here, the few names that numpy arrays need are replaced by inert
+stand-ins that only store their arguments; any other name stops the reading. The arrays are built afterwards from the
+stored bytes, for plain number types only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from semples.errors import DataError
 
 _MAX_BYTES = 64 * 2**20
-"""Largest file that is read; those of all 17,125 images of VOC take 4 MiB at most, of 123,287 of COCO 42 MiB."""
+"""Largest file that is read: 17,125 images of VOC need at most 4 MiB, 123,287 of COCO 42 MiB."""
 
 _NUMBER_TYPES = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
 
@@ -28,29 +28,31 @@ def read_class_labels(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Read a dict of label vectors that ``numpy.save`` wrote as a pickle.
 
     Returns:
-        Image id -> array of numbers. An id that is an integer (2007000032) comes as its digits.
+        Image id -> array of numbers. An integer id (2007000032) becomes its digits.
 
     Raises:
-        DataError: If the file is missing, larger than 64 MiB, no pickled dict of arrays by image id, or asks
-            for anything but numpy arrays. Nothing that it asks for has run then.
+        DataError: The file is missing, larger than 64 MiB, not a pickled dict of image id -> array, or asks for
+            anything except numpy arrays. Nothing in it has been executed.
     """
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
+        raise DataError(
+            f"{path}: cannot be opened ({error.strerror}); expected labels as numpy.save writes them"
+        ) from error
     try:
         return _labels(_unpickle(_pickle_of(content)))
-    except Exception as error:  # a damaged pickle raises nearly anything
+    except Exception as error:  # a damaged pickle may raise anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(
-            f"{path}: {reason}; nothing in the file was executed. Expected a dict of image id -> "
-            "label vector as numpy.save writes it; write the labels as tags.csv (image,tags) instead"
+            f"{path}: {reason} (nothing in the file was executed); expected a dict of image id -> label vector "
+            "as numpy.save writes it, so write the labels as tags.csv (image,tags) instead"
         ) from error
 
 
 class _Inert:
-    """Keeps what a pickle hands over, for a later look, and does nothing with it."""
+    """Stores the arguments and state that a pickle passes, and does nothing with them."""
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
@@ -61,19 +63,19 @@ class _Inert:
 
 
 class _Array(_Inert):
-    """In the place of ``numpy.ndarray`` and of the function that makes an empty one."""
+    """Replaces ``numpy.ndarray`` and the function that creates an empty one."""
 
 
 class _Scalar(_Inert):
-    """In the place of the function that makes a numpy number."""
+    """Replaces the function that creates a numpy number."""
 
 
 class _NumberType(_Inert):
-    """In the place of ``numpy.dtype``."""
+    """Replaces ``numpy.dtype``."""
 
 
 class _Latin1(_Inert):
-    """In the place of the function by which old pickles turn text into bytes."""
+    """Replaces the function with which old pickles turn text into bytes."""
 
 
 _STAND_INS: dict[tuple[str, str], type[_Inert]] = {
@@ -88,6 +90,8 @@ _STAND_INS: dict[tuple[str, str], type[_Inert]] = {
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
+    """Resolves the names in ``_STAND_INS`` to their stand-ins, and refuses all others."""
+
     def find_class(self, module: str, name: str) -> type[_Inert]:
         if (module, name) not in _STAND_INS:
             raise pickle.UnpicklingError(f"the file asks for {module}.{name}")
@@ -97,10 +101,10 @@ class _RestrictedUnpickler(pickle.Unpickler):
 def _pickle_of(content: bytes) -> bytes:
     """Return the pickle inside an .npy file's content."""
     if len(content) > _MAX_BYTES:
-        raise ValueError(f"larger than {_MAX_BYTES >> 20} MiB, which no table of image labels is")
+        raise ValueError(f"larger than {_MAX_BYTES >> 20} MiB, more than any table of image labels needs")
     file = io.BytesIO(content)
     np.lib.format.read_magic(file)
-    dtype = np.lib.format.read_array_header_1_0(file)[2]  # numpy writes later versions for long headers only
+    dtype = np.lib.format.read_array_header_1_0(file)[2]  # numpy uses later versions for long headers only
     if not dtype.hasobject:
         raise ValueError(f"an array of {dtype} without image ids")
     return file.read()
@@ -109,17 +113,17 @@ def _pickle_of(content: bytes) -> bytes:
 def _unpickle(data: bytes) -> Any:
     """Return the tree of dicts, lists, texts, numbers and stand-ins that a pickle describes."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-        # A memo index far beyond the objects so far would make the unpickler fill the memory.
+        # A memo index far beyond the number of objects so far would make the unpickler exhaust the memory.
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > count:
-            raise ValueError("damaged: it stores an object at an impossible place")
+            raise ValueError("damaged (an object with an impossible index)")
     return _RestrictedUnpickler(io.BytesIO(data), encoding="latin1").load()
 
 
 def _labels(root: Any) -> dict[str, npt.NDArray[Any]]:
-    """Build the arrays of the dict that an object array without dimensions holds."""
+    """Build the arrays of the dict inside a zero-dimensional object array."""
     *_, content = root.state if isinstance(root, _Array) and root.state else [None]
     if not isinstance(content, list) or len(content) != 1 or not isinstance(content[0], dict):
-        raise ValueError("holds no dict")
+        raise ValueError("the content is not a dict")
     return {_image_id(key): _array(value) for key, value in content[0].items()}
 
 

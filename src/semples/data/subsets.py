@@ -1,4 +1,4 @@
-"""Subsets of a data set, for work that does not need every image."""
+"""Picks subsets of a data set, for work that does not need every image."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ Item = TypeVar("Item")
 
 
 def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
-    """Return ``count`` evenly spaced items, or all of them if there are fewer."""
+    """Return ``count`` evenly spaced items, or all items if there are fewer."""
     count = min(count, len(items))
     return [items[index * len(items) // count] for index in range(count)]

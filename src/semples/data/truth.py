@@ -1,4 +1,4 @@
-"""Ground truth: the one place that reads it. Only the evaluate stage and the supervised bound may import this."""
+"""Reads ground truth; only the evaluate stage and the supervised bound may import this module."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def read_truth(sample: Sample, num_classes: int) -> NDArray[np.uint8]:
     """Return the ground-truth mask of a sample that has one, uint8 [H, W] in {0..num_classes, 255}.
 
     Raises:
-        DataError: If it is missing, damaged, of another size, or holds values that are no class.
+        DataError: It is missing, damaged, of another size, or contains values that are not a class.
     """
     if sample.mask_source is not None:
         return sample.mask_source.draw(sample)

@@ -1,4 +1,4 @@
-"""Which images a reader takes: by a look at each header, or by a whole reading that leaves the bad ones out."""
+"""How readers validate images: by header only, or by decoding them and skipping bad files."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from semples.errors import DataError
 from semples.records import Sample
 
 SizeOf = Callable[[Path], tuple[int, int] | None]
-"""Image file -> (height, width) upright, or None for an image to leave out; raises DataError for a bad one."""
+"""Image file -> (height, width) of the upright image, or None to skip it; raises DataError for a bad image."""
 
 
 @dataclass
 class BadImages:
-    """Reads each image as a whole once, and leaves out those that cannot be read.
+    """Decodes every image once, and skips those that cannot be read.
 
     Attributes:
         after_each: Called after each image.
-        reasons: Image file -> why it is left out, in the order of the readings.
-        count: Images read so far, bad ones included.
+        reasons: Image file -> why it was skipped, in reading order.
+        count: Number of images read so far, including bad ones.
     """
 
     after_each: Callable[[], object] = lambda: None
@@ -29,10 +29,10 @@ class BadImages:
     count: int = 0
 
     def size_of(self, path: Path) -> tuple[int, int] | None:
-        """Return (height, width) of an image, or None if it is to be left out.
+        """Return (height, width) of an image, or None if it is skipped.
 
         Raises:
-            DataError: There is no such file: then the list is wrong that names it, and not the image.
+            DataError: The file does not exist: the list that names it is wrong, not the image.
         """
         try:
             height, width, _ = read_image(path).shape
@@ -48,10 +48,10 @@ class BadImages:
 
 
 def require_some(train: Sequence[Sample], root: Path) -> None:
-    """Refuse a data set of which no training image is left.
+    """Refuse a data set without any training images left.
 
     Raises:
-        DataError: If ``train`` is empty.
+        DataError: ``train`` is empty.
     """
     if not train:
         raise DataError(f"{root}: none of the training images can be read; run without --skip-bad-images to learn why")

@@ -1,4 +1,4 @@
-"""The PASCAL VOC 2012 folder layout, with image-level labels from the file that is there.
+"""Reads data sets in the PASCAL VOC 2012 layout, with image-level labels from whichever file exists.
 
 ``JPEGImages/ID.jpg``, ``ImageSets/Segmentation/SPLIT.txt`` and, for evaluation only, masks in
 ``SegmentationClassAug/ID.png`` or ``SegmentationClass/ID.png``. Masks are never opened here.
@@ -62,23 +62,23 @@ def read_voc(
     catalogue: ClassCatalogue = VOC,
     size_of: SizeOf = image_size,
 ) -> Dataset:
-    """Read the samples of a data set in the VOC layout; images are looked at no further than their headers.
+    """Read the samples of a data set in the VOC layout; only the headers of images are read.
 
     Args:
-        root: The folder that holds ``JPEGImages``.
+        root: The folder that contains ``JPEGImages``.
         train_split: Name of the training split, for example "train_aug".
-        val_split: Name of the held-out split; None or "" for none.
+        val_split: Name of the held-out split; None or "" for no held-out images.
         labels: Where image-level labels come from: "tags" (``tags.csv``), "xml" (``Annotations/ID.xml``),
             "npy" (``cls_labels.npy``), or "auto", the first of these that exists.
         masks_folder: Name of the folder of ground-truth masks, or "auto": SegmentationClassAug, then
-            SegmentationClass. An image without a mask there has none.
-        catalogue: The classes; ``cls_labels.npy`` has one flag for each, in their order.
-        size_of: Gives the size of an image; None for one to leave out (:class:`semples.data.validation.BadImages`).
+            SegmentationClass. An image without a file there has no mask.
+        catalogue: The classes; ``cls_labels.npy`` has one flag per class, in their order.
+        size_of: Returns the size of an image, or None to skip it (:class:`semples.data.validation.BadImages`).
 
     Raises:
-        DataError: If a folder, split, image or label is missing or unreadable, a label is no class, or a
+        DataError: A folder, split, image or label is missing or unreadable; a label is not a class; or a
             training image has no label.
-        ConfigError: If ``labels`` is no such word.
+        ConfigError: ``labels`` is another word.
     """
     _require_images_folder(root)
     labels_of = _labels(root, labels, catalogue)
@@ -95,8 +95,8 @@ def _require_images_folder(root: Path) -> None:
     if (root / _IMAGES).is_dir():
         return
     inside = next((path for path in ("VOC2012", "VOCdevkit/VOC2012") if (root / path / _IMAGES).is_dir()), None)
-    hint = f"give {root / inside}" if inside else f"expected a folder that holds {_IMAGES} and {_SPLITS}"
-    raise DataError(f"{root}: no VOC data set, there is no folder {_IMAGES}; {hint}")
+    hint = f"give {root / inside}" if inside else f"expected a folder with {_IMAGES} and {_SPLITS}"
+    raise DataError(f"{root}: not a VOC data set (there is no folder {_IMAGES}); {hint}")
 
 
 def _read_split(
@@ -115,21 +115,21 @@ def _split_ids(root: Path, split: str) -> list[str]:
     path = root / _SPLITS / f"{split}.txt"
     if not path.is_file():
         known = sorted(other.stem for other in path.parent.glob("*.txt"))
-        there = f"the splits there are {', '.join(known)}" if known else "expected a list of ids, one a line"
-        raise DataError(f'{path}: there is no split "{split}"; {there}.{did_you_mean(split, known)}')
+        expected = f"expected one of {', '.join(known)}" if known else "write a list of ids, one per line"
+        raise DataError(f'{path}: there is no split "{split}"; {expected}{did_you_mean(split, known)}')
     lines: dict[str, int] = {}
     for number, line in enumerate(read_utf8(path, "image ids").splitlines(), start=1):
         if not line.strip():
             continue
-        where = f"{path}, line {number}"
+        where = f"{path}:{number}"
         image = relative_name(line, where)
         if len(image.split()) > 1 or _id(image) != image:
-            raise DataError(f'{where}: "{image}", expected an image id alone, such as 2007_000032')
+            raise DataError(f'{where}: "{image}" is not an image id; expected one id alone, such as 2007_000032')
         if image in lines:
-            raise DataError(f"{where}: {image} stands on line {lines[image]} too; keep one of them")
+            raise DataError(f"{where}: {image} is also on line {lines[image]}; keep one of them")
         lines[image] = number
     if not lines:
-        raise DataError(f"{path}: the split is empty; expected image ids, one a line")
+        raise DataError(f"{path}: the split is empty; write image ids, one per line")
     return list(lines)
 
 
@@ -140,7 +140,9 @@ def _masks(root: Path, folder: str) -> dict[str, Path]:
     elif (root / folder).is_dir():
         folders = [root / folder]
     else:
-        raise DataError(f'{root / folder}: there is no such folder of masks; give its name, or "auto"')
+        raise DataError(
+            f'{root / folder}: there is no such folder of masks; correct data.masks_folder, or set it to "auto"'
+        )
     return {path.stem: path for masks in folders for path in masks.glob("*.png")}
 
 
@@ -156,7 +158,8 @@ def _labels(root: Path, source: str, catalogue: ClassCatalogue) -> Labels:
             files = ", ".join(files for _, files in readers.values())
             raise DataError(f"{root}: there are no image-level labels; expected one of {files}")
     if source not in readers:
-        raise ConfigError(f'labels "{source}": expected auto, tags, xml or npy.{did_you_mean(source, readers)}')
+        hint = did_you_mean(source, readers)
+        raise ConfigError(f'data.labels: "{source}" does not exist; expected auto, tags, xml or npy{hint}')
     return readers[source][0](root, catalogue)
 
 
@@ -168,14 +171,14 @@ def _labels_from_tags(root: Path, catalogue: ClassCatalogue) -> Labels:
         image = _id(name)
         where = f"{path}, image {name}"
         if f"{image}.jpg" not in images:
-            raise DataError(f"{where}: there is no {_IMAGES}/{image}.jpg; add it or remove the line")
+            raise DataError(f"{where}: there is no {_IMAGES}/{image}.jpg; add it, or remove the line")
         if image in indices:
-            raise DataError(f"{where}: {image} has another line, with or without folder or suffix; keep one")
+            raise DataError(f"{where}: {image} has a second line, with or without folder or suffix; keep one of them")
         indices[image] = tag_indices(tags, catalogue, where)
 
     def labels(image: str) -> tuple[int, ...]:
         if image not in indices:
-            raise DataError(f"{path}: image {image} has no line; add one, or take it out of the split")
+            raise DataError(f"{path}: image {image} has no line; add one, or remove the image from the split")
         return indices[image]
 
     return labels
@@ -194,11 +197,11 @@ def _labels_from_npy(root: Path, catalogue: ClassCatalogue) -> Labels:
     flags = read_class_labels(path)
 
     def labels(image: str) -> tuple[int, ...]:
-        # Some projects keep the ids as integers: 2007_000032 is 2007000032.
+        # Some projects store ids as integers: 2007_000032 is 2007000032.
         vector = flags.get(image, flags.get(image.replace("_", "")))
         if vector is None:
-            raise DataError(f"{path}: image {image} has no entry; add one, or take it out of the split")
-        return flag_indices(vector, catalogue, f"{path}: image {image}")
+            raise DataError(f"{path}: image {image} has no entry; add one, or remove the image from the split")
+        return flag_indices(vector, catalogue, f"{path}, image {image}")
 
     return labels
 
@@ -212,14 +215,14 @@ def _id(name: str) -> str:
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
-    """Refuses a document type, and with it every entity: the one dangerous part of XML."""
+    """Refuses document types, and thereby all entities, the one dangerous part of XML."""
 
     def doctype(self, *_: str | None) -> None:
         raise ValueError("it declares a DOCTYPE, which annotations do not have")
 
 
 def _object_names(path: Path) -> list[str]:
-    """Return the class names of an annotation's objects; their boxes and parts are not looked at."""
+    """Return the class names of an annotation's objects; boxes and parts are ignored."""
     parser = ElementTree.XMLParser(target=_NoDoctype())
     try:
         parser.feed(path.read_bytes())
@@ -227,5 +230,5 @@ def _object_names(path: Path) -> list[str]:
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror}); add it, or use tags.csv") from error
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{path}: no VOC annotation ({error}); download it again, or use tags.csv") from error
+        raise DataError(f"{path}: not a VOC annotation ({error}); download it again, or use tags.csv") from error
     return [(name.text or "").strip() for name in annotation.iterfind("object/name")]

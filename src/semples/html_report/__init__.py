@@ -1,4 +1,4 @@
-"""A run directory in, one self-contained HTML file out."""
+"""Turns a run directory into one self-contained HTML file."""
 
 from __future__ import annotations
 

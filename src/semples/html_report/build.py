@@ -1,4 +1,4 @@
-"""Puts the report together and writes it."""
+"""Assembles the report and writes it."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from semples.data.overlays import PALETTE
+from semples.data.catalogues import PALETTE
 from semples.files import write_text
-from semples.html_report import charts, findings, gallery, tables
+from semples.html_report import charts, findings, gallery, summaries
 from semples.html_report.collect import CollectedRun, collect
-from semples.html_report.gallery import Shot
-from semples.html_report.pictures import class_colour, mask_colour
+from semples.html_report.gallery import GalleryImage
+from semples.html_report.pictures import class_color, mask_color
 from semples.records import IGNORE_INDEX
 from semples.rundir.layout import RunDirectory
 
 ABSENT = "–"
-"""What a table shows where there is no value."""
+"""Placeholder in tables for a missing value."""
 
 
 def write_report(run_directory: Path) -> Path:
-    """Write ``report.html`` into a run directory, from whatever the run has left there so far.
+    """Write ``report.html`` into a run directory, from whatever the run has written so far.
 
-    The page is one file without outside requests, and depends on the run's files alone: the same run gives the same
-    bytes. Its one script is allowed by its digest, so that nothing else on the page can run. Stages that have not
-    run and files that cannot be read are named on it.
+    The page is one file that makes no network requests and depends only on the run's files: the same run gives the
+    same bytes. Its only script is allowed by its digest, so nothing else on the page can run. The page names the
+    stages that have not run and the files that cannot be read.
 
     Args:
-        run_directory: Folder that a run wrote (its layout is in ``docs/``).
+        run_directory: Folder written by a run (layout: ``docs/artefacts.md``).
 
     Returns:
         The path of the report.
 
     Raises:
-        DataError: The folder does not exist or holds none of the files of a run.
+        DataError: The folder does not exist or contains none of a run's files.
     """
     report = RunDirectory(run_directory).report
     write_text(report, render(collect(run_directory)))
@@ -49,64 +49,64 @@ def write_report(run_directory: Path) -> Path:
 
 
 def render(run: CollectedRun) -> str:
-    """Return the whole page for a collected run."""
-    shots = gallery.shots(run)
+    """Render the page of a collected run."""
+    images = gallery.gallery_images(run)
     script = _script()
     return (
         _environment()
         .get_template("report.html.jinja")
         .render(
             run=run,
-            shots=shots,
-            legend=[(name, class_colour(index)) for index, name in enumerate(run.classes)],
-            ignore_colour=mask_colour(IGNORE_INDEX),
-            layers=[layer for layer in gallery.LAYERS if any(layer in shot.layers for shot in shots)],
-            viewer=viewer_data(run, shots),
-            script=Markup(script),  # our own files, which hold no closing tag
+            images=images,
+            legend=[(name, class_color(index)) for index, name in enumerate(run.classes)],
+            ignore_color=mask_color(IGNORE_INDEX),
+            layers=[layer for layer in gallery.LAYERS if any(layer in image.layers for image in images)],
+            viewer=viewer_data(run, images),
+            script=Markup(script),  # files of this package without a closing tag
             script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            warnings=findings.warnings(run, shots),
+            warnings=findings.warnings(run, images),
             missing=findings.missing_stages(run),
             scores=run.scores,
             choice=run.choice,
-            tiles=tables.tiles(run.scores),
-            class_rows=tables.class_rows(run.scores, run.classes),
-            class_words=tables.class_words(run),
+            headlines=summaries.headlines(run.scores),
+            class_rows=summaries.class_rows(run.scores, run.classes),
+            class_words=summaries.class_words(run),
             trainings=charts.trainings(run.epochs),
-            cost=tables.cost([entry for _, entry in run.stages]),
-            environment=tables.environment(run.settings),
-            changed_settings=tables.changed_settings(run.settings),
+            cost=summaries.cost([entry for _, entry in run.stages]),
+            environment=summaries.environment(run.settings),
+            changed_settings=summaries.changed_settings(run.settings),
             size=charts,
         )
     )
 
 
-def viewer_data(run: CollectedRun, shots: Sequence[Shot]) -> dict[str, Any]:
-    """Return what the script needs beside the pictures; the template writes it as JSON."""
+def viewer_data(run: CollectedRun, images: Sequence[GalleryImage]) -> dict[str, Any]:
+    """Return the script's data, apart from the pictures; the template embeds it as JSON."""
     return {
         "threshold": run.threshold,
         "ignore": PALETTE[IGNORE_INDEX].tolist(),
         "classes": [
-            {"name": name, "colour": PALETTE[index + 1].tolist(), "words": gallery.nearest_words(run, index)}
+            {"name": name, "color": PALETTE[index + 1].tolist(), "words": gallery.nearest_words(run, index)}
             for index, name in enumerate(run.classes)
         ],
-        "shots": [
+        "images": [
             {
-                "id": shot.sample.id,
-                "split": shot.split,
-                "tags": shot.sample.tags,
-                "size": shot.frame.size,
-                "pixelated": shot.frame.pixelated,
-                "layers": [layer.key for layer in shot.layers],
-                "score": shot.score,
-                "change": shot.change,
+                "id": image.sample.id,
+                "split": image.split,
+                "tags": image.sample.tags,
+                "size": image.frame.size,
+                "pixelated": image.frame.pixelated,
+                "layers": [layer.key for layer in image.layers],
+                "score": image.score,
+                "change": image.change,
             }
-            for shot in shots
+            for image in images
         ],
     }
 
 
 def percent(value: float | None) -> str:
-    """Show a rate in 0..1 as per cent with one decimal.
+    """Format a rate in 0..1 as a percentage with one decimal.
 
     >>> percent(0.5664), percent(None)
     ('56.6', '–')
@@ -115,12 +115,12 @@ def percent(value: float | None) -> str:
 
 
 def decimals(value: float | None) -> str:
-    """Show a threshold or score with two decimals."""
+    """Format a threshold or score with two decimals."""
     return ABSENT if value is None else f"{value:.2f}"
 
 
 def duration(seconds: float | None) -> str:
-    """Show a duration in the two largest units.
+    """Format a duration in its two largest units.
 
     >>> duration(3.21), duration(75), duration(3700)
     ('3.2 s', '1 min 15 s', '1 h 01 min')
@@ -134,7 +134,7 @@ def duration(seconds: float | None) -> str:
 
 
 def memory(megabytes: float | None) -> str:
-    """Show an amount of memory.
+    """Format an amount of memory.
 
     >>> memory(812.4), memory(2048)
     ('812 MB', '2.0 GB')
@@ -145,6 +145,7 @@ def memory(megabytes: float | None) -> str:
 
 
 def _script() -> str:
+    """Return the page's only script: both files, in the order in which they depend on each other."""
     folder = resources.files("semples.html_report")
     return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in ("pictures.js", "gallery.js"))
 

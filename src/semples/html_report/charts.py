@@ -1,4 +1,4 @@
-"""Geometry of the line charts; the template draws it as SVG."""
+"""Computes the geometry of the line charts, which the template draws as SVG."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from semples.rundir.words import LearnedWords
 
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 26
+"""Size and margins of a chart, in SVG units."""
 FOLLOWED_WORDS = 3
-"""Words of the last epoch whose similarity is drawn over the epochs."""
+"""Number of the last epoch's nearest words whose similarity is drawn over the epochs."""
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis: where, in SVG units, and what it says."""
+    """A mark on an axis: its position in SVG units, and its label."""
 
     position: float
     label: str
@@ -26,7 +27,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a line in SVG units, and what it says."""
+    """A point of a line in SVG units, and its tooltip."""
 
     x: float
     y: float
@@ -49,7 +50,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves over epochs; ``label`` says what they are."""
+    """Curves over epochs; ``label`` describes them to screen readers."""
 
     label: str
     x_ticks: tuple[Tick, ...]
@@ -59,7 +60,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Training:
-    """Loss curves of one stage, with the range of its learning rate and its median speed."""
+    """Loss curves of one stage, its first and last learning rate, and its median speed."""
 
     title: str
     chart: Chart
@@ -68,14 +69,17 @@ class Training:
 
 
 def trainings(epochs: Sequence[EpochMetrics]) -> list[Training]:
-    """Describe the training of each stage, in the order in which the stages trained."""
+    """Chart the training of each stage, in the order in which the stages trained."""
     stages = dict.fromkeys(epoch.stage for epoch in epochs)
     grouped = [[epoch for epoch in epochs if epoch.stage == stage] for stage in stages]
     return [_training(sorted(group, key=lambda epoch: epoch.epoch)) for group in grouped]
 
 
 def word_chart(words: LearnedWords, name: str) -> Chart | None:
-    """Draw how near the last epoch's words were to a class's prompt over the epochs; None where there was but one."""
+    """Chart the similarity of the last epoch's nearest words to a class's prompt over the epochs.
+
+    None if there are fewer than two epochs, or if the last one has no words.
+    """
     epochs = list(zip(words.epochs, words.words[name], strict=False))
     if len(epochs) < 2 or not epochs[-1][1]:
         return None
@@ -89,17 +93,19 @@ def word_chart(words: LearnedWords, name: str) -> Chart | None:
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """List multiples of 1, 2 or 5 times a power of ten that lie in [low, high], at most about ``count``.
+    """List the multiples of 1, 2 or 5 times a power of ten within [low, high], about ``count`` of them at most.
 
     >>> nice_ticks(0.0, 1.0)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
     step = _nice_step((high - low) / count)
+    # The tolerance keeps a bound that is itself a multiple of the step, in spite of rounding (0.3 / 0.1 < 3).
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 
 def _nice_step(rough: float) -> float:
+    """Return the smallest 1, 2 or 5 times a power of ten that is not below a rough step."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
 
@@ -117,20 +123,21 @@ def _training(epochs: list[EpochMetrics]) -> Training:
 
 
 def _chart(label: str, curves: dict[str, dict[int, float]], first: int, last: int) -> Chart:
+    """Scale curves {name: {epoch: value}} to SVG units; ``first`` and ``last`` are the epochs at the chart's edges."""
     low, high = _range([value for curve in curves.values() for value in curve.values()])
-    last = max(last, first + 1)
+    last = max(last, first + 1)  # a single epoch still needs an axis with a length
 
     def x_of(epoch: float) -> float:
         return round(LEFT + (epoch - first) / (last - first) * (WIDTH - LEFT - RIGHT), 2)
 
-    def y_of(value: float) -> float:
+    def y_of(value: float) -> float:  # SVG's y axis points down
         return round(TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM), 2)
 
     def line(name: str, curve: dict[int, float]) -> Line:
         points = [Point(x_of(x), y_of(y), f"{name}, epoch {x}: {y:.4g}") for x, y in curve.items()]
         return Line(name, tuple(points), last=list(curve.values())[-1])
 
-    x_ticks = [tick for tick in nice_ticks(first, last) if tick == int(tick)]
+    x_ticks = [tick for tick in nice_ticks(first, last) if tick == int(tick)]  # epochs are whole numbers
     return Chart(
         label=label,
         x_ticks=tuple(Tick(x_of(tick), f"{tick:.0f}") for tick in x_ticks),
@@ -140,7 +147,7 @@ def _chart(label: str, curves: dict[str, dict[int, float]], first: int, last: in
 
 
 def _curves(epochs: list[EpochMetrics]) -> dict[str, dict[int, float]]:
-    """Finite values by part and epoch; the total comes first, and alone where there is but one part."""
+    """Return {part: {epoch: finite loss}}, the total first; a single part is left out, as it equals the total."""
     names = list(dict.fromkeys(name for epoch in epochs for name in epoch.parts))
     curves = {"total": {epoch.epoch: epoch.loss for epoch in epochs}}
     if len(names) > 1:
@@ -150,6 +157,7 @@ def _curves(epochs: list[EpochMetrics]) -> dict[str, dict[int, float]]:
 
 
 def _range(values: list[float]) -> tuple[float, float]:
+    """Return the range of the y axis: the values' own with a margin of 5 %, never empty."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     margin = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
     return low - margin, high + margin

@@ -1,4 +1,4 @@
-"""Reads what a run directory holds; whatever is absent or damaged is left out and named."""
+"""Reads a run directory; absent or damaged files are left out and named."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from semples.rundir.words import LearnedWords, parse_words
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, yaml.YAMLError)
 
 DEFAULT_THRESHOLD = 0.4
-"""Where the maps of a run are cut at first that says nothing of it."""
+"""Initial threshold of the slider for a run that names none."""
 
 Parsed = TypeVar("Parsed")
 
@@ -38,17 +38,17 @@ class CollectedRun:
     Attributes:
         directory: The run directory.
         classes: Names of the object classes, without background.
-        dataset: Splits and classes, or None where the run stopped before it knew them.
-        stages: Folder of each stage and its entry, in order; None where it has not run.
+        dataset: Splits and classes, or None if the run stopped before it knew them.
+        stages: Folder of each stage and its entry in the manifest, in order; None if it has not run.
         epochs: Training log in the order of first appearance; a repeated epoch keeps its last line.
         words: Learned words, or None.
-        scores: Results of the evaluation that are there, in the order of the stages.
-        shown: Ids of the images to show, by split.
-        skipped: Images that the run left out.
-        config_text: ``config.yaml`` as it is, or empty.
-        settings: What it says.
-        problems: One sentence for each file that could not be read.
-        choice: The threshold that the pseudo masks were cut at, or None.
+        scores: Results of the evaluation, in the order of the stages.
+        shown_ids: Ids of the images to show, by split.
+        skipped: Images that the run skipped.
+        config_text: Text of ``config.yaml``, or empty.
+        settings: Content of ``config.yaml``.
+        problems: One sentence per file that could not be read.
+        choice: The threshold at which the pseudo masks were cut, or None.
     """
 
     directory: Path
@@ -58,7 +58,7 @@ class CollectedRun:
     epochs: tuple[EpochMetrics, ...]
     words: LearnedWords | None
     scores: tuple[Score, ...]
-    shown: Mapping[str, tuple[str, ...]]
+    shown_ids: Mapping[str, tuple[str, ...]]
     skipped: SkippedImages
     config_text: str
     settings: Mapping[str, Any]
@@ -67,7 +67,7 @@ class CollectedRun:
 
     @property
     def threshold(self) -> float:
-        """CAM value at which the run cut its maps: as chosen for the pseudo masks, else as evaluated, else as set."""
+        """The CAM threshold of the run: chosen for the pseudo masks, else evaluated, else set in the config."""
         if self.choice is not None:
             return self.choice.threshold
         evaluated = (score.threshold for score in self.scores if score.threshold is not None)
@@ -78,7 +78,7 @@ def collect(directory: Path) -> CollectedRun:
     """Read a run directory.
 
     Raises:
-        DataError: The folder does not exist or holds none of the files of a run.
+        DataError: The folder does not exist or contains none of a run's files.
     """
     files = RunDirectory(directory)
     _check_is_run(files)
@@ -96,12 +96,12 @@ def collect(directory: Path) -> CollectedRun:
         directory=directory,
         classes=evaluation.classes if dataset is None else dataset.catalogue.names,
         dataset=dataset,
-        stages=_listed(read(files.manifest, parse_manifest, {})),
+        stages=_stage_entries(read(files.manifest, parse_manifest, {})),
         epochs=read(files.metrics, lambda text: parse_epochs(text, files.metrics.name, problems), ()),
         words=read(files.words, parse_words, None),
         choice=read(files.threshold, parse_threshold, None),
         scores=evaluation.scores,
-        shown=read(files.shown_images, parse_shown_images, _spread_over(dataset, count)),
+        shown_ids=read(files.shown_images, parse_shown_images, _spread_over(dataset, count)),
         skipped=read(files.skipped, parse_skipped, SkippedImages()),
         config_text=_read(files.config, "", str, "", []),
         settings=settings,
@@ -110,7 +110,7 @@ def collect(directory: Path) -> CollectedRun:
 
 
 def parse_settings(text: str) -> Mapping[str, Any]:
-    """Parse ``config.yaml``: settings in sections, and under "environment" what the run was made with."""
+    """Parse ``config.yaml``: settings in sections, and the versions and device under "environment"."""
     value = yaml.safe_load(text)
     if value is None:
         return {}
@@ -120,7 +120,7 @@ def parse_settings(text: str) -> Mapping[str, Any]:
 
 
 def parse_epochs(text: str, name: str, problems: list[str]) -> tuple[EpochMetrics, ...]:
-    """Parse the training log; damaged lines (a killed run may leave one) are named in ``problems``."""
+    """Parse the training log; damaged lines (a killed run may leave one) are added to ``problems``."""
     epochs: dict[tuple[str, int], EpochMetrics] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
@@ -128,14 +128,14 @@ def parse_epochs(text: str, name: str, problems: list[str]) -> tuple[EpochMetric
         try:
             epoch = parse_metrics_line(line)
         except DAMAGED_LINE:
-            problems.append(f"{name}: line {number} is damaged and left out.")
+            problems.append(f"{name}:{number}: damaged; this line is left out.")
         else:
             epochs[epoch.stage, epoch.epoch] = epoch
     return tuple(epochs.values())
 
 
-def _listed(entries: Mapping[str, StageEntry]) -> tuple[tuple[str, StageEntry | None], ...]:
-    """Return the main stages in order, whether they have run or not, and the others that have."""
+def _stage_entries(entries: Mapping[str, StageEntry]) -> tuple[tuple[str, StageEntry | None], ...]:
+    """Return the main stages, whether or not they have run, and the other stages that have, in order."""
     folders = {*map(stage_folder, MAIN_STAGES), *entries}
     return tuple((folder, entries.get(folder)) for folder in sorted(folders))
 
@@ -146,7 +146,7 @@ def _check_is_run(files: RunDirectory) -> None:
     traces = (files.manifest, files.dataset, files.config, files.metrics, files.evaluation)
     if not any(trace.is_file() for trace in traces):
         names = ", ".join(trace.name for trace in traces)
-        raise DataError(f"{files.path}: not a run directory, it has no {names}; give the folder of `semples run --out`")
+        raise DataError(f"{files.path}: not a run directory (no {names}); give the folder of `semples run --out`")
 
 
 def _read(path: Path, name: str, parse: Callable[[str], Parsed], default: Parsed, problems: list[str]) -> Parsed:
@@ -156,7 +156,7 @@ def _read(path: Path, name: str, parse: Callable[[str], Parsed], default: Parsed
         return parse(path.read_text(encoding="utf-8"))
     except _UNREADABLE as error:
         detail = f"missing {error}" if isinstance(error, KeyError) else str(error)
-        problems.append(f"{name} could not be read ({detail}): its part of this report is left out.")
+        problems.append(f"{name}: cannot be read ({detail}); its part of this report is left out.")
         return default
 
 
@@ -168,7 +168,7 @@ def _spread_over(dataset: Dataset | None, count: int) -> Mapping[str, tuple[str,
 
 
 def _setting(settings: Mapping[str, Any], section: str, name: str, default: float) -> float:
-    """Take a number out of the settings; what is no number counts as not set."""
+    """Return a number from the settings, or the default if it is not set or not a number."""
     values = settings.get(section)
     value = values.get(name) if isinstance(values, dict) else None
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else default

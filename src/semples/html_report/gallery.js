@@ -1,6 +1,6 @@
-// The gallery, its controls and its viewer, and the switch between light and dark. Follows pictures.js in one script.
+// The gallery with its controls and viewer, and the light/dark switch. It follows pictures.js in the page's only script.
 
-const KEPT = 80; // images that stay decoded
+const MAX_DECODED = 80; // most images kept decoded at a time
 
 document.documentElement.classList.add("scripted");
 
@@ -22,40 +22,40 @@ function startTheme() {
 }
 
 class Gallery {
-  constructor({ threshold, classes, ignore, shots }) {
-    Object.assign(this, { classes, shots, chosen: threshold });
-    this.state = { split: shots[0].split, layer: "photograph", threshold, heat: false, only: null, open: null };
-    this.colours = { 255: ignore };
-    classes.forEach(({ colour }, index) => (this.colours[index + 1] = colour));
-    this.values = new Map(Object.entries(this.colours).map(([value, [r, g, b]]) => [(r << 16) | (g << 8) | b, +value]));
+  constructor({ threshold, classes, ignore, images }) {
+    Object.assign(this, { classes, images, runThreshold: threshold });
+    this.state = { split: images[0].split, layer: "photograph", threshold, heat: false, only: null, open: null };
+    this.colors = { 255: ignore };
+    classes.forEach(({ color }, index) => (this.colors[index + 1] = color));
+    this.values = new Map(Object.entries(this.colors).map(([value, [r, g, b]]) => [(r << 16) | (g << 8) | b, +value]));
     this.find = Object.fromEntries([...document.querySelectorAll("#gallery [id]")].map((node) => [node.id, node]));
     this.layers = [...document.querySelectorAll("[data-choose]")];
     this.kinds = Object.fromEntries(this.layers.map(({ dataset }) => [dataset.choose, dataset.kind]));
-    this.statics = [...document.querySelectorAll(".shot")];
-    this.decoded = new Map(); // index -> promise, the longest unused first
+    this.staticImages = [...document.querySelectorAll(".static-image")];
+    this.decoded = new Map(); // index -> promise, least recently used first
     this.visible = new Set();
-    this.tiles = shots.map((shot, index) => this.makeTile(shot, index));
-    this.listen();
-    this.chooseLayer(this.bestLayer());
+    this.tiles = images.map((image, index) => this.makeTile(image, index));
+    this.addListeners();
+    this.chooseLayer(this.preferredLayer());
     this.filter();
   }
 
-  makeTile(shot, index) {
+  makeTile(image, index) {
     const tile = document.createElement("button");
     tile.type = "button";
-    tile.className = "tile-shot";
+    tile.className = "gallery-tile";
     tile.dataset.index = index;
-    tile.setAttribute("aria-label", shot.id);
+    tile.setAttribute("aria-label", image.id);
     const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = shot.size;
-    canvas.classList.toggle("pixelated", shot.pixelated);
+    [canvas.width, canvas.height] = image.size;
+    canvas.classList.toggle("pixelated", image.pixelated);
     const caption = document.createElement("span");
     caption.className = "caption";
     tile.append(canvas, caption);
     return tile;
   }
 
-  listen() {
+  addListeners() {
     const { find, state } = this;
     const observer = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) {
@@ -70,14 +70,14 @@ class Gallery {
     });
     this.layers.forEach((button) => button.addEventListener("click", () => this.chooseLayer(button.dataset.choose)));
     find.threshold.addEventListener("input", () => this.chooseThreshold(Number(find.threshold.value)));
-    find.chosen.addEventListener("click", () => this.chooseThreshold(this.chosen));
+    find["reset-threshold"].addEventListener("click", () => this.chooseThreshold(this.runThreshold));
     find.heat.addEventListener("click", () => {
       state.heat = !state.heat;
-      this.show();
+      this.update();
     });
     find.split.addEventListener("change", () => {
       state.split = find.split.value;
-      if (!this.hasLayer(state.layer)) this.chooseLayer(this.bestLayer());
+      if (!this.hasLayer(state.layer)) this.chooseLayer(this.preferredLayer());
       this.filter();
     });
     find.class.addEventListener("change", () => this.filter());
@@ -85,11 +85,11 @@ class Gallery {
     find.previous.addEventListener("click", () => this.step(-1));
     find.next.addEventListener("click", () => this.step(1));
     find.close.addEventListener("click", () => find.viewer.close());
-    find.viewer.addEventListener("close", () => this.closed());
-    document.getElementById("gallery").addEventListener("keydown", (event) => this.key(event));
+    find.viewer.addEventListener("close", () => this.onClose());
+    document.getElementById("gallery").addEventListener("keydown", (event) => this.onKey(event));
   }
 
-  key(event) {
+  onKey(event) {
     if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("select")) return;
     const layer = this.layers[event.key === "0" ? 9 : Number(event.key) - 1];
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1 }[event.key];
@@ -97,35 +97,35 @@ class Gallery {
     else if (event.key === "h") this.find.heat.click();
     else if (!step || event.target === this.find.threshold) return;
     else if (this.state.open !== null && event.key.match(/Left|Right/)) this.step(step);
-    else if (event.target.matches(".tile-shot")) event.target[step < 0 ? "previousSibling" : "nextSibling"]?.focus();
+    else if (event.target.matches(".gallery-tile")) event.target[step < 0 ? "previousSibling" : "nextSibling"]?.focus();
     else return;
     event.preventDefault();
   }
 
-  // ------------------------------ what is shown
+  // ------------------------------ choosing what to show
 
   hasLayer(layer) {
-    const ofSplit = this.shots.filter((shot) => shot.split === this.state.split);
-    return layer === "photograph" || ofSplit.some((shot) => shot.layers.includes(layer));
+    const ofSplit = this.images.filter((image) => image.split === this.state.split);
+    return layer === "photograph" || ofSplit.some((image) => image.layers.includes(layer));
   }
 
-  bestLayer() {
+  preferredLayer() {
     const preferred = ["refined", "matched", "cam", "prediction", "pseudo", "truth"];
     return preferred.find((key) => this.hasLayer(key)) ?? "photograph";
   }
 
   chooseLayer(layer) {
     this.state.layer = layer;
-    this.show();
+    this.update();
   }
 
   chooseThreshold(threshold) {
     this.state.threshold = threshold;
-    this.show();
+    this.update();
   }
 
-  /** Bring controls and canvases in line with the state. */
-  show() {
+  /** Update controls and canvases to match the state. */
+  update() {
     const { find, state } = this;
     for (const button of this.layers) {
       const isChosen = button.dataset.choose === state.layer;
@@ -139,7 +139,7 @@ class Gallery {
     find.threshold.value = state.threshold;
     find.value.textContent = state.threshold.toFixed(2);
     find["threshold-row"].classList.toggle("idle", this.kinds[state.layer] !== "cams");
-    find.chosen.hidden = Math.abs(state.threshold - this.chosen) < 0.005;
+    find["reset-threshold"].hidden = Math.abs(state.threshold - this.runThreshold) < 0.005;
     find.heat.setAttribute("aria-pressed", String(state.heat));
     this.redraw();
   }
@@ -149,12 +149,12 @@ class Gallery {
     const tag = find.class.value === "" ? null : Number(find.class.value);
     const key = { worst: ({ score }) => score ?? 2, change: ({ change }) => -(change ?? -1) }[find.order.value];
     const matches = ({ split, tags }) => split === state.split && (tag === null || tags.includes(tag));
-    this.order = this.shots.flatMap((shot, index) => (matches(shot) ? [index] : []));
-    if (key) this.order.sort((a, b) => key(this.shots[a]) - key(this.shots[b]));
+    this.order = this.images.flatMap((image, index) => (matches(image) ? [index] : []));
+    if (key) this.order.sort((a, b) => key(this.images[a]) - key(this.images[b]));
     find.tiles.replaceChildren(...this.order.map((index) => this.tiles[index]));
-    const all = this.shots.filter((shot) => shot.split === state.split).length;
+    const all = this.images.filter((image) => image.split === state.split).length;
     find.count.textContent = `${this.order.length} of ${all} images`;
-    this.show();
+    this.update();
   }
 
   // ------------------------------ drawing
@@ -169,36 +169,36 @@ class Gallery {
 
   load(index) {
     const known = this.decoded.get(index);
-    const loading = known ?? decodeShot(this.shots[index], this.statics[index], this.valueOf);
+    const loading = known ?? decodePictures(this.images[index], this.staticImages[index], this.maskValue);
     this.decoded.delete(index);
     this.decoded.set(index, loading);
-    if (this.decoded.size > KEPT) this.decoded.delete(this.decoded.keys().next().value);
+    if (this.decoded.size > MAX_DECODED) this.decoded.delete(this.decoded.keys().next().value);
     return loading;
   }
 
-  valueOf = (red, green, blue) => this.values.get((red << 16) | (green << 8) | blue) ?? 0;
+  maskValue = (red, green, blue) => this.values.get((red << 16) | (green << 8) | blue) ?? 0;
 
-  /** Draw one image at the state's layer and threshold, all its classes or one, and say whether it has that layer. */
+  /** Draw one image with the current layer and threshold, all classes or only one; return whether it has the layer. */
   compose(canvas, decoded, only) {
     const { layer, threshold, heat } = this.state;
-    const labels = this.alone(labelsOf(decoded, layer, threshold), only);
+    const labels = this.keepOnly(labelsOf(decoded, layer, threshold), only);
     const maps = decoded.maps[layer];
-    const isHeat = this.kinds[layer] === "heat"; // not to be cut
+    const isHeat = this.kinds[layer] === "heat"; // never thresholded
     let image = new ImageData(decoded.photograph.slice(), ...decoded.size);
     if (maps && (heat || isHeat)) {
       const chosen = [...maps].filter(([tag]) => only === null || tag === only).map(([, map]) => map);
       image = paintHeat(decoded, chosen, isHeat ? labels.fill(0) : labels);
-    } else if (labels) image = paintLabels(decoded, labels, this.colours);
+    } else if (labels) image = paintLabels(decoded, labels, this.colors);
     [canvas.width, canvas.height] = decoded.size;
     canvas.getContext("2d").putImageData(image, 0, 0);
     return labels !== null;
   }
 
-  alone(labels, only) {
-    return labels && only !== null ? labels.map((label) => (label === only + 1 ? label : 0)) : labels;
+  keepOnly(labels, tag) {
+    return labels && tag !== null ? labels.map((label) => (label === tag + 1 ? label : 0)) : labels;
   }
 
-  /** IoU by label of one image at a layer, empty where there is nothing to compare. */
+  /** IoU by label of one image for a layer; empty if there is nothing to compare. */
   scores(decoded, layer) {
     const { truth } = decoded.masks;
     const labels = labelsOf(decoded, layer, this.state.threshold);
@@ -207,48 +207,48 @@ class Gallery {
   }
 
   async drawTile(tile) {
-    const shot = this.shots[tile.dataset.index];
+    const image = this.images[tile.dataset.index];
     const decoded = await this.load(Number(tile.dataset.index));
     this.compose(tile.firstChild, decoded, null);
     const found = this.scores(decoded, this.state.layer);
-    const names = shot.tags.map((tag) => this.classes[tag].name).join(", ") || "no class";
+    const names = image.tags.map((tag) => this.classes[tag].name).join(", ") || "no class";
     const score = found.size ? `, ${percent(mean([...found.values()]))}` : "";
     tile.lastChild.textContent = names + score;
-    tile.setAttribute("aria-label", `${shot.id}: ${names}${score && `, mIoU${score.slice(1)}`}`);
+    tile.setAttribute("aria-label", `${image.id}: ${names}${score && `, mIoU${score.slice(1)}`}`);
   }
 
   async drawViewer() {
     const { find, state } = this;
     const index = state.open;
-    const shot = this.shots[index];
+    const image = this.images[index];
     const decoded = await this.load(index);
     if (state.open !== index) return;
-    const isThere = this.compose(find.canvas, decoded, state.only);
-    find.canvas.classList.toggle("pixelated", shot.pixelated);
-    find.canvas.style.setProperty("--ratio", shot.size[0] / shot.size[1]);
+    const hasLabels = this.compose(find.canvas, decoded, state.only);
+    find.canvas.classList.toggle("pixelated", image.pixelated);
+    find.canvas.style.setProperty("--ratio", image.size[0] / image.size[1]);
     const found = this.scores(decoded, state.layer);
-    const missing = !isThere && state.layer !== "photograph" ? " is missing" : "";
+    const missing = !hasLabels && state.layer !== "photograph" ? " is missing" : "";
     const score = found.size ? ` · mIoU of this image ${percent(mean([...found.values()]))}` : "";
-    find.told.textContent = `${this.layerName}${missing}${score}`;
-    find.canvas.setAttribute("aria-label", `${shot.id}, ${find.told.textContent}`);
-    find["viewer-title"].textContent = shot.id;
+    find.caption.textContent = `${this.layerName}${missing}${score}`;
+    find.canvas.setAttribute("aria-label", `${image.id}, ${find.caption.textContent}`);
+    find["viewer-title"].textContent = image.id;
     find.position.textContent = `${this.order.indexOf(index) + 1} of ${this.order.length}`;
-    for (const [tag, { button, told }] of this.rows) {
+    for (const [tag, { button, iou }] of this.rows) {
       button.setAttribute("aria-pressed", String(state.only === tag));
-      told.textContent = found.has(tag + 1) ? `IoU ${percent(found.get(tag + 1))}` : "";
+      iou.textContent = found.has(tag + 1) ? `IoU ${percent(found.get(tag + 1))}` : "";
     }
     this.drawTable(decoded);
   }
 
-  /** A class of the open image: a button that shows it alone, its IoU, and the words of its prompt. */
+  /** Row of one class in the viewer: a button that shows only this class, its IoU, and its prompt's words. */
   makeRow(tag) {
-    const { name, colour, words } = this.classes[tag];
+    const { name, color, words } = this.classes[tag];
     const kinds = ["li", "button", "span", "span", "span"];
-    const [row, button, swatch, told, learned] = kinds.map((kind) => document.createElement(kind));
+    const [row, button, swatch, iou, learned] = kinds.map((kind) => document.createElement(kind));
     swatch.className = "swatch";
-    swatch.style.background = `rgb(${colour})`;
+    swatch.style.background = `rgb(${color})`;
     button.type = "button";
-    button.title = "Show this class alone";
+    button.title = "Show only this class";
     button.append(swatch, name);
     button.addEventListener("click", () => {
       this.state.only = this.state.only === tag ? null : tag;
@@ -256,11 +256,11 @@ class Gallery {
     });
     learned.className = "quiet";
     learned.textContent = words.length ? `background learned: ${words.join(", ")}` : "";
-    row.append(button, told, learned);
-    return [tag, { row, button, told }];
+    row.append(button, iou, learned);
+    return [tag, { row, button, iou }];
   }
 
-  /** mIoU of the open image after each stage. */
+  /** List the open image's mIoU after each stage. */
   drawTable(decoded) {
     const rows = this.layers.flatMap(({ dataset }) => {
       const found = [...this.scores(decoded, dataset.choose).values()];
@@ -280,8 +280,8 @@ class Gallery {
   open(index) {
     const { find, state } = this;
     Object.assign(state, { open: index, only: null });
-    this.rows = new Map(this.shots[index].tags.map((tag) => this.makeRow(tag)));
-    find.present.replaceChildren(...[...this.rows.values()].map(({ row }) => row));
+    this.rows = new Map(this.images[index].tags.map((tag) => this.makeRow(tag)));
+    find["present-classes"].replaceChildren(...[...this.rows.values()].map(({ row }) => row));
     if (!find.viewer.open) {
       find["viewer-controls"].append(find.controls);
       find.viewer.showModal();
@@ -294,7 +294,7 @@ class Gallery {
     this.open(order[(order.indexOf(state.open) + by + order.length) % order.length]);
   }
 
-  closed() {
+  onClose() {
     const tile = this.tiles[this.state.open];
     this.state.open = null;
     this.find["page-controls"].append(this.find.controls);

@@ -1,4 +1,4 @@
-"""The gallery: for each image that is shown, its photograph and what every stage says of it."""
+"""Builds the gallery: each shown image's photograph with the maps and masks of every stage."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from semples.rundir.layout import RunDirectory, map_file, mask_file
 from semples.rundir.shown_images import SPLITS
 
 SIDES = (320, 256, 200, 160, 120)
-"""Longest side of the stored photographs in pixels: the first with which all pictures fit into :data:`BUDGET`."""
+"""Candidates for the longest side of stored photographs, in pixels; the first that fits :data:`BUDGET` is taken."""
 
-TRIED = 12
-"""Images by which that is judged."""
+PROBE_IMAGES = 12
+"""Number of images from which the size of all pictures is estimated."""
 
 BUDGET = 12 * 2**20
-"""Characters that all pictures together should have at most."""
+"""Characters that all encoded pictures together should not exceed."""
 
 NEAREST_WORDS = 3
+"""Words shown beside a class in the viewer."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One thing to lay over the photographs.
+    """One kind of map or mask that can be laid over the photographs.
 
     Attributes:
         key: Name for the page's script.
         name: Label for people.
-        kind: "mask", "cams" (maps to be cut at a threshold) or "heat" (maps that are only looked at).
-        folders: Split -> function that returns the folder of its files in a run directory.
+        kind: "mask", "cams" (maps that the slider thresholds) or "heat" (maps shown as they are).
+        folders: Split -> function that returns the folder of the layer's files in a run directory.
     """
 
     key: str
@@ -46,7 +47,7 @@ class Layer:
     folders: Mapping[str, Callable[[RunDirectory], Path]]
 
     def path(self, run: CollectedRun, sample: Sample, split: str) -> Path | None:
-        """Return the file of one image, None where this split has no such layer."""
+        """Return the file of one image, or None if the split has no such layer."""
         folder = self.folders.get(split)
         if folder is None:
             return None
@@ -80,12 +81,12 @@ LAYERS = (
     ),
     Layer("truth", "Ground truth", "mask", dict.fromkeys(SPLITS, lambda files: files.truth_thumbnails)),
 )
-"""Everything that can be laid over a photograph, in the order of the stages."""
+"""All layers, in the order of the stages."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One picture of one layer, None where its file is missing or damaged; of CAMs there is one for each class."""
+    """One picture of a layer as a data URI, None if its file is missing or damaged; ``tag`` is the class of a CAM."""
 
     layer: Layer
     source: str | None
@@ -93,8 +94,18 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One image: its pictures, its mean IoU after the last stage, and the share of pixels that guidance changed."""
+class GalleryImage:
+    """One image of the gallery.
+
+    Attributes:
+        sample: The image.
+        split: "train" or "val".
+        frame: Size at which its pictures are stored.
+        photograph: Data URI, or None if the file is missing or damaged.
+        figures: Its maps and masks.
+        score: Mean IoU after the last stage, None without ground truth.
+        change: Share of pixels that differ between the first and the last stage's CAM labels, None without two.
+    """
 
     sample: Sample
     split: str
@@ -106,21 +117,21 @@ class Shot:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers that it has pictures of, or should have."""
+        """Layers of its figures, missing pictures included."""
         return tuple(dict.fromkeys(figure.layer for figure in self.figures))
 
     @property
     def length(self) -> int:
-        """Characters of all its pictures."""
+        """Characters of all its encoded pictures."""
         return len(self.photograph or "") + sum(len(figure.source or "") for figure in self.figures)
 
 
 @dataclass
-class _Reading:
-    """What has been read of one image so far: its pictures, and the labels of each layer."""
+class _LoadedImage:
+    """Collects one image's figures, and the labels from which its score and change are computed."""
 
     figures: list[Figure] = field(default_factory=list)
-    cut_maps: list[Pixels] = field(default_factory=list)
+    cam_labels: list[Pixels] = field(default_factory=list)
     final: Pixels | None = None
     truth: Pixels | None = None
 
@@ -130,62 +141,62 @@ class _Reading:
 
     @property
     def change(self) -> float | None:
-        return quality.changed(self.cut_maps[0], self.cut_maps[-1]) if len(self.cut_maps) > 1 else None
+        return quality.changed_share(self.cam_labels[0], self.cam_labels[-1]) if len(self.cam_labels) > 1 else None
 
 
-def shots(run: CollectedRun) -> list[Shot]:
-    """Read the images that are shown, training images first, as large as the budget allows."""
+def gallery_images(run: CollectedRun) -> list[GalleryImage]:
+    """Read the shown images, training images first, as large as the budget allows."""
     layers = {split: available_layers(run, split) for split in ("train", "val")}
-    shown = [(sample, split) for split in layers if layers[split] for sample in _shown(run, split)]
+    shown = [(sample, split) for split in layers if layers[split] for sample in _shown_samples(run, split)]
 
-    def read(images: Sequence[tuple[Sample, str]], side: int) -> list[Shot]:
-        return [_shot(run, sample, split, layers[split], side) for sample, split in images]
+    def read(samples: Sequence[tuple[Sample, str]], side: int) -> list[GalleryImage]:
+        return [_gallery_image(run, sample, split, layers[split], side) for sample, split in samples]
 
-    tried = evenly_spaced(shown, TRIED)
+    probes = evenly_spaced(shown, PROBE_IMAGES)
     for side in SIDES:
-        length = sum(shot.length for shot in read(tried, side))
-        if length * len(shown) <= BUDGET * len(tried):
+        length = sum(image.length for image in read(probes, side))
+        if length * len(shown) <= BUDGET * len(probes):
             break
     return read(shown, side)
 
 
 def available_layers(run: CollectedRun, split: str) -> list[Layer]:
-    """List the layers that some shown image of a split has."""
-    paths = {layer.key: [layer.path(run, sample, split) for sample in _shown(run, split)] for layer in LAYERS}
+    """List the layers that at least one shown image of a split has."""
+    paths = {layer.key: [layer.path(run, sample, split) for sample in _shown_samples(run, split)] for layer in LAYERS}
     return [layer for layer in LAYERS if any(path is not None and path.is_file() for path in paths[layer.key])]
 
 
 def nearest_words(run: CollectedRun, index: int) -> tuple[str, ...]:
-    """Return the words nearest to a class's prompt after the last epoch, or nothing."""
+    """Return the words nearest to a class's prompt after the last epoch; empty without learned words."""
     nearest = run.words.last(run.classes[index]) if run.words else ()
     return tuple(word for word, _ in nearest[:NEAREST_WORDS])
 
 
-def _shown(run: CollectedRun, split: str) -> list[Sample]:
+def _shown_samples(run: CollectedRun, split: str) -> list[Sample]:
     if run.dataset is None:
         return []
     samples = {sample.id: sample for sample in (run.dataset.train if split == "train" else run.dataset.val)}
-    return [samples[id_] for id_ in run.shown.get(split, ()) if id_ in samples]
+    return [samples[id_] for id_ in run.shown_ids.get(split, ()) if id_ in samples]
 
 
-def _shot(run: CollectedRun, sample: Sample, split: str, layers: Sequence[Layer], side: int) -> Shot:
-    frame = pictures.fit(*sample.size, side)
+def _gallery_image(run: CollectedRun, sample: Sample, split: str, layers: Sequence[Layer], side: int) -> GalleryImage:
+    frame = pictures.fit_frame(*sample.size, side)
     photograph = pictures.read_photograph(_photograph_path(run, sample), frame)
-    reading = _Reading()
+    loaded = _LoadedImage()
     for layer in layers:
         path = layer.path(run, sample, split)
         if path is not None and layer.kind == "mask":
-            _read_mask(layer, path, frame, reading)
+            _read_mask(layer, path, frame, loaded)
         elif path is not None:
-            _read_maps(run, layer, path, frame, reading)
-    return Shot(
+            _read_maps(run, layer, path, frame, loaded)
+    return GalleryImage(
         sample,
         split,
         frame,
         None if photograph is None else pictures.photograph_uri(photograph, frame),
-        tuple(reading.figures),
-        reading.score,
-        reading.change,
+        tuple(loaded.figures),
+        loaded.score,
+        loaded.change,
     )
 
 
@@ -194,28 +205,28 @@ def _photograph_path(run: CollectedRun, sample: Sample) -> Path:
     return inside if inside.is_file() else sample.path
 
 
-def _read_maps(run: CollectedRun, layer: Layer, path: Path, frame: Frame, reading: _Reading) -> None:
+def _read_maps(run: CollectedRun, layer: Layer, path: Path, frame: Frame, loaded: _LoadedImage) -> None:
     cams = pictures.read_class_maps(path, len(run.classes))
     if cams is None:
-        reading.figures.append(Figure(layer, None))
+        loaded.figures.append(Figure(layer, None))
         return
-    reading.figures += [
-        Figure(layer, pictures.map_uri(pictures.resized(cam, frame.maps)), tag) for tag, cam in cams.items()
+    loaded.figures += [
+        Figure(layer, pictures.map_uri(pictures.resize_map(cam, frame.maps)), tag) for tag, cam in cams.items()
     ]
     if layer.kind == "heat":
         return
     width, height = frame.size
-    at_size = {tag: pictures.resized(cam, frame.size) for tag, cam in cams.items()}
-    reading.final = quality.cut(at_size, run.threshold, (height, width))
-    reading.cut_maps.append(reading.final)
+    at_size = {tag: pictures.resize_map(cam, frame.size) for tag, cam in cams.items()}
+    loaded.final = quality.cut_maps(at_size, run.threshold, (height, width))
+    loaded.cam_labels.append(loaded.final)
 
 
-def _read_mask(layer: Layer, path: Path, frame: Frame, reading: _Reading) -> None:
-    mask = pictures.read_mask(path, frame)
-    reading.figures.append(Figure(layer, None if mask is None else pictures.mask_uri(mask)))
+def _read_mask(layer: Layer, path: Path, frame: Frame, loaded: _LoadedImage) -> None:
+    mask = pictures.read_thumbnail_mask(path, frame)
+    loaded.figures.append(Figure(layer, None if mask is None else pictures.mask_uri(mask)))
     if mask is None:
         return
     if layer.key == "truth":
-        reading.truth = mask
+        loaded.truth = mask
     else:
-        reading.final = mask
+        loaded.final = mask

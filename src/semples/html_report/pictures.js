@@ -1,11 +1,11 @@
 "use strict";
-// Pictures of the gallery. They are the page's own <img> elements, which it shows as they are without scripts:
-// photographs, one grey map for each CAM and class, masks in the classes' colours. They are decoded when first looked
-// at, and all that is seen is composed from them on canvases.
+// Pictures of the gallery. They are the page's own <img> elements (shown as they are if scripts are off): photographs,
+// one gray map per CAM and class, and masks in the classes' colors. They are decoded when first needed, and the gallery
+// composes everything it shows from them on canvases.
 
 const HEAT = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]];
 
-/** Decode an <img> to RGBA at [width, height]; maps are stored smaller and enlarged smoothly. */
+/** Decode an <img> to RGBA at [width, height]; maps are stored smaller, so they are enlarged smoothly. */
 async function decode(element, [width, height], smooth) {
   const image = new Image();
   image.src = element.src;
@@ -21,17 +21,17 @@ async function decode(element, [width, height], smooth) {
 }
 
 /** Decode all pictures of an image: {size, photograph, maps: {layer: Map(class -> bytes)}, masks: {layer: bytes}}. */
-async function decodeShot(shot, element, valueOfColour) {
-  const decoded = { size: shot.size, photograph: null, maps: {}, masks: {} };
+async function decodePictures({ size }, element, maskValue) {
+  const decoded = { size, photograph: null, maps: {}, masks: {} };
   const pictures = [...element.querySelectorAll("img")].map(async (image) => {
     const { layer, tag } = image.dataset;
-    const rgba = await decode(image, shot.size, layer !== "photograph" && tag !== undefined);
+    const rgba = await decode(image, size, layer !== "photograph" && tag !== undefined);
     if (layer === "photograph") decoded.photograph = rgba;
-    else if (tag === undefined) decoded.masks[layer] = byPixel(rgba, valueOfColour);
+    else if (tag === undefined) decoded.masks[layer] = byPixel(rgba, maskValue);
     else (decoded.maps[layer] ??= new Map()).set(Number(tag), byPixel(rgba, (red) => red));
   });
   await Promise.all(pictures);
-  decoded.photograph ??= new Uint8ClampedArray(4 * shot.size[0] * shot.size[1]).fill(128);
+  decoded.photograph ??= new Uint8ClampedArray(4 * size[0] * size[1]).fill(128);
   return decoded;
 }
 
@@ -41,9 +41,9 @@ function byPixel(rgba, valueOf) {
   return values;
 }
 
-// ---------------------------------------------------------------- from arrays to labels, colours and scores
+// ---------------------------------------------------------------- from arrays to labels, colors and scores
 
-/** Labels of a layer: masks as they are, maps cut at the threshold (the highest one above it wins); null without. */
+/** Labels of a layer: masks as they are, maps thresholded (the highest map above it wins); null if it is missing. */
 function labelsOf(decoded, layer, threshold) {
   if (decoded.masks[layer]) return decoded.masks[layer];
   const maps = decoded.maps[layer];
@@ -62,47 +62,47 @@ function labelsOf(decoded, layer, threshold) {
   return labels;
 }
 
-/** Whether a pixel has a neighbour with another label. */
+/** Whether a pixel has a neighbor with a different label. */
 function isEdge(labels, i, width) {
   const x = i % width;
   const differs = (j) => j >= 0 && j < labels.length && labels[j] !== labels[i];
   return differs(i - width) || differs(i + width) || (x > 0 && differs(i - 1)) || (x < width - 1 && differs(i + 1));
 }
 
-/** Mix labels in their colours over the photograph, with a lighter outline. */
-function paintLabels({ photograph, size }, labels, colours) {
+/** Blend labels in their colors over the photograph, with a lighter outline. */
+function paintLabels({ photograph, size }, labels, colors) {
   const image = new ImageData(photograph.slice(), ...size);
   labels.forEach((label, i) => {
     if (label === 0) return;
     const [share, base] = isEdge(labels, i, size[0]) ? [0.6, null] : [0.55, photograph];
     for (let c = 0; c < 3; c++) {
-      image.data[4 * i + c] = share * colours[label][c] + (1 - share) * (base ? base[4 * i + c] : 255);
+      image.data[4 * i + c] = share * colors[label][c] + (1 - share) * (base ? base[4 * i + c] : 255);
     }
   });
   return image;
 }
 
-/** Paint the highest of some maps as heat over the greyed photograph; a white line runs where it is cut. */
+/** Paint the pixelwise maximum of maps as heat over the grayed photograph; a white line marks the threshold. */
 function paintHeat({ photograph, size }, maps, labels) {
   const image = new ImageData(...size);
   for (let i = 0; i < labels.length; i++) {
     let heat = 0;
     for (const map of maps) heat = Math.max(heat, map[i]);
-    const grey = (0.8 * (photograph[4 * i] + photograph[4 * i + 1] + photograph[4 * i + 2])) / 3;
+    const gray = (0.8 * (photograph[4 * i] + photograph[4 * i + 1] + photograph[4 * i + 2])) / 3;
     const strength = 0.2 + (0.65 * heat) / 255;
     const step = Math.min(3, Math.floor(heat / 63.75));
     const within = heat / 63.75 - step;
     const onLine = labels[i] !== 0 && isEdge(labels, i, size[0]);
     for (let c = 0; c < 3; c++) {
-      const colour = (1 - within) * HEAT[step][c] + within * HEAT[step + 1][c];
-      image.data[4 * i + c] = onLine ? 255 : (1 - strength) * grey + strength * colour;
+      const color = (1 - within) * HEAT[step][c] + within * HEAT[step + 1][c];
+      image.data[4 * i + c] = onLine ? 255 : (1 - strength) * gray + strength * color;
     }
     image.data[4 * i + 3] = 255;
   }
   return image;
 }
 
-/** IoU by label of what occurs in one image, background included; pixels that the truth ignores (255) are left out. */
+/** IoU by label of the labels that occur in one image, background included; ignored pixels (255) are left out. */
 function ious(labels, truth) {
   const both = new Map();
   const either = new Map();

@@ -49,7 +49,7 @@ class MatchScore:
         known = get_args(Score)
         if self.kind not in known:
             raise ValueError(
-                f"match score {self.kind!r} does not exist, expected one of {', '.join(known)}."
+                f"match score {self.kind!r} does not exist; expected one of {', '.join(known)}"
                 + did_you_mean(self.kind, known)
             )
 

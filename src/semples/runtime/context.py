@@ -82,8 +82,8 @@ class Run:
         unknown = [name for name in chosen if name not in names]
         if unknown:
             raise ConfigError(
-                f'evaluation.classes: "{unknown[0]}" is not a class of the data set, expected background or any of '
-                f"{', '.join(names[1:])}.{did_you_mean(unknown[0], names)}"
+                f'evaluation.classes: "{unknown[0]}" is not a class of the data set; expected background or any of '
+                f"{', '.join(names[1:])}{did_you_mean(unknown[0], names)}"
             )
         return sorted({names.index(name) for name in chosen})
 

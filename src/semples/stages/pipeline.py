@@ -85,7 +85,7 @@ def run_stages(run: Run, until: str | None = None, force: str | None = None, lis
     for name in (until, force):
         if name is not None and name not in STAGE_NAMES:
             raise ConfigError(
-                f'stage: "{name}" does not exist, expected one of {", ".join(STAGE_NAMES)}.'
+                f'stage: "{name}" does not exist; expected one of {", ".join(STAGE_NAMES)}'
                 f"{did_you_mean(name, STAGE_NAMES)}"
             )
     manifest = open_manifest(run)

@@ -1,1 +1,1 @@
-"""What each verb of the command line does, as Python functions and objects (the public names of ``semples``)."""
+"""The verbs of the command line as Python functions and objects, the public names of ``semples``."""

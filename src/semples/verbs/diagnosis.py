@@ -1,4 +1,4 @@
-"""What a run would find on this machine: device, packages, weights, data and disk, and what to do about each."""
+"""Checks what a run needs on this machine: device, packages, weights, data and disk."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ State = Literal["ok", "note", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what was found, and what to do unless it is "ok"."""
+    """One thing checked: its state, what was found, and advice unless it is "ok"."""
 
     subject: str
     state: State
@@ -46,11 +46,11 @@ class Finding:
 
 
 def doctor(config: Config | None = None, out: Path | str = "runs") -> list[Finding]:
-    """Look at what a run with a config would need; nothing is downloaded, built or written.
+    """Check what a run with this config needs; nothing is downloaded, built or written.
 
     Args:
         config: Settings of the run; the demo's if None.
-        out: Where it would write.
+        out: Where the run would write.
 
     Returns:
         Findings in the order: machine, packages, extras, weights, data, disk.
@@ -85,13 +85,13 @@ def _device(wanted: str) -> Finding:
         bf16 = "with" if torch.cuda.is_bf16_supported() else "without"
         return Finding("device", "ok", f"{properties.name}, {properties.total_memory / _GIGABYTE:.0f} GB, {bf16} bf16")
     if is_on_cpu(wanted):
-        advice = "photographs at full size want a GPU; the demo and small sets do not"
+        advice = "full-size photographs need a GPU; the demo and small data sets do not"
         return Finding("device", "note", "cpu", advice)
     return Finding("device", "ok", wanted)
 
 
 def _extras() -> Iterator[Finding]:
-    """Look for the packages of the optional extras, as this package's own metadata lists them."""
+    """Look for the packages of the optional extras listed in this package's metadata."""
     for requirement in metadata.requires("semples") or ():
         match = re.match(r"""([\w.-]+).*extra == ['"](\w+)['"]""", requirement)
         if match is None or match[2] == "dev":
@@ -117,8 +117,8 @@ def _weights(config: Config) -> Iterator[Finding]:
             yield Finding(
                 "vision_language.model",
                 "problem",
-                "bundled knows the built-in scenes only, and the data are others",
-                "give a CLIP, SigLIP or ALIGN, or set guidance.enabled false",
+                "bundled knows only the built-in scenes, not your data",
+                "give a CLIP, SigLIP or ALIGN, or set guidance.enabled to false",
             )
     for checkpoint in checkpoints:
         if checkpoint.bundled is not None:
@@ -132,7 +132,9 @@ def _weights(config: Config) -> Iterator[Finding]:
 def _segmenter(name: str) -> Finding:
     with suppress(SemplesError):
         if not segmentation.has_weights(name):
-            return Finding("segment.model", "ok", f"{name}, a config without weights: all start at random")
+            return Finding(
+                "segment.model", "ok", f"{name}, a config without weights: training starts from random weights"
+            )
     return _checkpoint("segment.model", name, segmentation.BUNDLED)
 
 
@@ -149,7 +151,7 @@ def _checkpoint(setting: str, name: str, bundled: str) -> Finding:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         advice = "unset HF_HUB_OFFLINE once, or give a local folder"
         return Finding(setting, "problem", f"{name} is not in the hub's cache, and HF_HUB_OFFLINE is set", advice)
-    return Finding(setting, "note", f"{name} is not in the hub's cache", "the run downloads it once")
+    return Finding(setting, "note", f"{name} is not in the hub's cache", "the run will download it once")
 
 
 def _folder_bytes(folder: Path) -> int:
@@ -159,7 +161,7 @@ def _folder_bytes(folder: Path) -> int:
 def _data_and_disk(config: Config, out: Path) -> Iterator[Finding]:
     if isinstance(config.data, ScenesConfig):
         count, size = config.data.train_size, config.data.image_size
-        yield Finding("data", "ok", f"{count} training and {config.data.val_size} held-out scenes, to be drawn")
+        yield Finding("data", "ok", f"{count} training and {config.data.val_size} held-out scenes, to be rendered")
         pixels = [(size * size, 2)] * count
     else:
         bad = BadImages()
@@ -172,8 +174,8 @@ def _data_and_disk(config: Config, out: Path) -> Iterator[Finding]:
             return
         yield _data(dataset)
         if bad.reasons:
-            found = f"{len(bad.reasons)} would be left out: {next(iter(bad.reasons.values()))}"
-            yield Finding("bad images", "note", found, "download or save them again to have them in")
+            found = f"{len(bad.reasons)} would be skipped: {next(iter(bad.reasons.values()))}"
+            yield Finding("bad images", "note", found, "download or save them again to include them")
         pixels = [(sample.size[0] * sample.size[1], len(sample.tags)) for sample in dataset.train]
     yield _disk(out, run_bytes(pixels, config.guidance.enabled))
 
@@ -186,11 +188,11 @@ def _data(dataset: Dataset) -> Finding:
 
 
 def run_bytes(images: Sequence[tuple[int, int]], guided: bool) -> int:
-    """Estimate what a run writes beside its models: CAMs of each stage, one byte per pixel and class, and masks.
+    """Estimate the bytes a run writes besides its models: CAMs (one byte per pixel, class and stage) and masks.
 
     Args:
         images: Pixels and number of classes of each training image.
-        guided: Whether stages 1 to 3 run, each with CAMs of its own but for stage 2.
+        guided: Whether stages 1 to 3 run; all of them except stage 2 write CAMs.
     """
     stages = 3 if guided else 1
     return sum(pixels * (stages * classes + 1) for pixels, classes in images)
@@ -200,7 +202,7 @@ def _disk(out: Path, needed: int) -> Finding:
     folder = next(path for path in (out.absolute(), *out.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(folder).free
     need = f"about {needed / _GIGABYTE:.1f} GB" if needed > 0.1 * _GIGABYTE else "less than 0.1 GB"
-    found = f"{free / _GIGABYTE:.1f} GB free in {folder}, {need} needed beside the models"
+    found = f"{free / _GIGABYTE:.1f} GB free in {folder}, {need} needed besides the models"
     if free < needed:
-        return Finding("disk", "problem", found, "free some, or write elsewhere with --out")
+        return Finding("disk", "problem", found, "free some space, or write elsewhere with --out")
     return Finding("disk", "ok", found)

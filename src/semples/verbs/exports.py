@@ -1,4 +1,4 @@
-"""``semples export``: what a run learned, for other tools."""
+"""``semples export``: the results of a run for other tools."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from semples.verbs.onnx_export import export_onnx
 
 
 def export(run: Path | str, format: Literal["coco", "voc", "onnx"], with_images: bool = False) -> Path:
-    """Write the pseudo masks of a run for other tools, or its segmentation network, below ``RUN/export/``.
+    """Export the pseudo masks of a run, or its segmentation network, for other tools into ``RUN/export/``.
 
     Args:
         run: A run directory.
@@ -23,8 +23,8 @@ def export(run: Path | str, format: Literal["coco", "voc", "onnx"], with_images:
         ``coco/annotations.json``, the folder ``voc``, or ``onnx/model.onnx``.
 
     Raises:
-        ConfigError: There is no such format, or ONNX is not installed.
-        DataError: That is no run directory, or the stage whose result is wanted is not done.
+        ConfigError: The format does not exist, or ONNX is not installed.
+        DataError: ``run`` is not a run directory, or the required stage is not done.
     """
     if format not in _EXPORTERS:
         raise ConfigError(f'format: "{format}" does not exist, expected one of {", ".join(_EXPORTERS)}')

@@ -1,4 +1,4 @@
-"""A first config for a folder of images: settings with comments, made for what is in it, and warnings of what lacks."""
+"""``semples init``: a commented first config fitted to a folder of images, and warnings about the data."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from semples.files import write_text
 from semples.records import Dataset
 
 FEW_IMAGES = 20
-"""Training images of a class below which it is warned of."""
+"""Number of training images of a class below which a warning is given."""
 
 _TEMPLATE = """\
 # {title}
 #
-#   semples doctor --config {file}    # is everything there?
+#   semples doctor --config {file}    # checks that everything is in place
 #   semples run --config {file}
 #
 # `semples run --config {file} --print_config` shows every setting.
 data:
   reader: {reader}
   root: {root}
-{order}  prompt_names: {prompt_names}  # the word for a class that a vision-language model knows best
+{order}  prompt_names: {prompt_names}  # class -> the word that a vision-language model knows best
 
 # A model that has seen photographs, by folder or hub name: any CLIP, SigLIP or ALIGN in transformers format.
-# guidance.enabled false: masks from the classifier alone, and no such model is needed.
+# With guidance.enabled: false, masks come from the classifier alone and no such model is needed.
 vision_language:
   model: openai/clip-vit-base-patch32
 guidance:
@@ -59,10 +59,10 @@ refine:
   learning_rate: 5.0e-4
 
 cams:
-  scales: [1.0, 1.5]  # of the image, summed; these frame the scale of the training crops
+  scales: [1.0, 1.5]  # of the image, summed; they enclose the scale of the training crops
 
 pseudo_masks:
-  threshold: null  # chosen without masks; or a CAM value, 0 to 1: try some with the slider of the report
+  threshold: null  # chosen without masks; or a CAM value from 0 to 1: try some with the report's slider
 
 segment:
   model: nvidia/mit-b0
@@ -70,20 +70,20 @@ segment:
   learning_rate: 6.0e-4  # of the new head; the encoder learns at 6e-5
   backbone_rate: 0.1
   image_size: {size}
-  scales: [1.0]  # more, for example [1.0, 1.5], are a little better and that many times slower
+  scales: [1.0]  # more, such as [1.0, 1.5], are slightly better and proportionally slower
 """
 
 
 @dataclass(frozen=True)
 class Start:
-    """What :func:`init` found and wrote.
+    """Findings of :func:`init`, and the file it wrote.
 
     Attributes:
         config: The file.
-        reader: Kind of the folder, as ``data.reader`` names it.
-        images: Number of training and of held-out images.
+        reader: Layout of the folder, a value of ``data.reader``.
+        images: Number of training and held-out images.
         per_class: Training images by class, in mask order.
-        warnings: Sentences on what may not suffice.
+        warnings: Sentences about data that may be insufficient.
     """
 
     config: Path
@@ -94,19 +94,19 @@ class Start:
 
 
 def init(folder: Path | str, config: Path | str | None = None) -> Start:
-    """Look at a folder of images and write a config to start from.
+    """Inspect a folder of images and write a config to start from.
 
     Args:
         folder: Images with tags.csv or one sub-folder per class, a VOC folder, or COCO annotations with images.
-        config: File to write; the folder's name with ``.yaml`` in the working directory if None.
+        config: File to write; ``NAME.yaml`` of the folder, in the working directory, if None.
 
     Raises:
-        DataError: The folder is none of these or something in it cannot be read, or the file is already there.
+        DataError: The folder has none of these layouts, something in it cannot be read, or the file exists.
     """
     folder = Path(folder)
     target = Path(f"{folder.absolute().name}.yaml") if config is None else Path(config)
     if target.exists():
-        raise DataError(f"{target} is already there: remove it, or name another file with --out")
+        raise DataError(f"{target}: already exists; remove it, or name another file with --out")
     reader = layout_of(folder)
     config_class = reader_config(reader)
     dataset = config_class(reader=reader, root=str(folder)).read(folder, seed=0, size_of=image_size)
@@ -123,7 +123,7 @@ def layout_of(folder: Path) -> str:
     """Return the reader that recognizes a folder; that reader says what is wrong with it.
 
     Raises:
-        DataError: There is no such folder.
+        DataError: The folder does not exist.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: not a folder; give the one that holds your images")
@@ -131,7 +131,7 @@ def layout_of(folder: Path) -> str:
 
 
 def suggested_prompt_name(name: str) -> str:
-    """Return the words for a class: those known of VOC and COCO, else the name in plain words.
+    """Return words for a class: VOC's or COCO's if it is one of theirs, else its name as plain words.
 
     >>> suggested_prompt_name("tvmonitor"), suggested_prompt_name("fire_truck"), suggested_prompt_name("trafficLight")
     ('tv monitor', 'fire truck', 'traffic light')
@@ -167,12 +167,12 @@ def _config_text(folder: Path, target: Path, reader: str, dataset: Dataset) -> s
 
 
 def _flow(value: object) -> str:
-    """Write a value on one line; JSON is YAML too, and quotes every text."""
+    """Write a value on one line as JSON, which is also YAML and quotes every text."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def _batch_size(images: int) -> int:
-    """Largest power of two from 2 to 16 that leaves about ten steps in an epoch."""
+    """Return the largest power of two from 2 to 16 that leaves about ten steps per epoch."""
     return max(size for size in (2, 4, 8, 16) if size == 2 or size <= images / 10)
 
 
@@ -180,11 +180,11 @@ def _warnings(dataset: Dataset, per_class: dict[str, int]) -> list[str]:
     few = [f"{name} ({count})" for name, count in per_class.items() if count < FEW_IMAGES]
     found = []
     if few:
-        found.append(f"fewer than {FEW_IMAGES} training images: {', '.join(few)}; add some, or leave these classes out")
+        found.append(f"fewer than {FEW_IMAGES} training images: {', '.join(few)}; add more, or leave these classes out")
     if len(dataset.catalogue) == 1:
-        found.append("only one class: a classifier has nothing to tell it from; add images of something else")
+        found.append("only one class: a classifier needs others to tell it apart; add images of something else")
     if not dataset.val:
-        found.append("no held-out images: nothing will be predicted beside the training images")
+        found.append("no held-out images: predictions will cover the training images only")
     if not any(sample.mask_path for sample in (*dataset.train, *dataset.val)):
-        found.append("no masks: there will be no scores; a few in masks/ID.png of the held-out images would give some")
+        found.append("no masks: there will be no scores; add a few masks/ID.png of held-out images to get some")
     return found

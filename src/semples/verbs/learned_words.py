@@ -9,10 +9,10 @@ from semples.rundir.words import read_words
 
 
 def prompts(run: Path | str) -> dict[str, list[tuple[str, float]]]:
-    """Read the words nearest to each learned prompt, nearest first, with their cosines.
+    """Read the words nearest to each class's learned prompt, nearest first, with their cosines.
 
     Raises:
-        DataError: It is not a run directory.
+        DataError: ``run`` is not a run directory.
         ResultError: The run has not finished stage prompts, or its words are damaged.
     """
     directory = RunDirectory(Path(run))

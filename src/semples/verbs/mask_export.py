@@ -1,4 +1,4 @@
-"""Pseudo masks for other tools: COCO json, and PNGs laid out like PASCAL VOC."""
+"""Exports pseudo masks for other tools: COCO JSON, and PNGs in the layout of PASCAL VOC."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from semples.data.catalogues import voc_palette
+from semples.data.catalogues import PALETTE
 from semples.data.images import read_mask, write_mask
 from semples.errors import DataError
 from semples.files import replacing, write_text
@@ -23,7 +23,7 @@ from semples.rundir.layout import RunDirectory
 from semples.rundir.manifest import require_done
 
 IGNORED = "ignored"
-"""Name of value 255 in labelmap.txt, as CVAT's own VOC files have it."""
+"""Name of value 255 in labelmap.txt, as in CVAT's own VOC files."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class MaskedImage:
         id: Its id in the run.
         path: The image file.
         size: Height and width of the upright image.
-        mask_path: The pseudo mask: 0 background, k + 1 for class k, 255 for nobody's pixels.
+        mask_path: The pseudo mask: 0 background, k + 1 for class k, 255 for pixels without a label.
     """
 
     id: str
@@ -44,15 +44,15 @@ class MaskedImage:
 
     @property
     def file_name(self) -> str:
-        """Path of the image inside a folder of images: its id with the suffix of its file."""
+        """Path of the image within an export's folder of images: its id with the suffix of its file."""
         return f"{self.id}{self.path.suffix}"
 
 
 def export_coco(run: Path, with_images: bool = False) -> Path:
     """Write ``RUN/export/coco/annotations.json``: one annotation for each class and image, as compressed RLE.
 
-    A category has the id k + 1 of its class, or the one it had in the COCO json that the run was made from.
-    Pixels of value 255 belong to no annotation. Image sizes and masks are those of the upright image.
+    A category's id is k + 1 for class k, or its id in the COCO JSON the run was made from. Pixels of value 255
+    belong to no annotation. Sizes and masks refer to the upright image.
 
     Args:
         run: A run directory whose stage pseudo-masks is done.
@@ -62,7 +62,7 @@ def export_coco(run: Path, with_images: bool = False) -> Path:
         Path of the file.
 
     Raises:
-        DataError: That is no such run, or a file of it is missing or damaged.
+        DataError: ``run`` is not such a run, or one of its files is missing or damaged.
     """
     classes, categories, images = _read_run(run)
     ids = {image.id: number for number, image in enumerate(images, start=1)}
@@ -93,7 +93,7 @@ def export_coco(run: Path, with_images: bool = False) -> Path:
 def _annotations(
     mask: NDArray[np.uint8], image_id: int, categories: Sequence[int], first_id: int
 ) -> Iterator[dict[str, Any]]:
-    """One COCO annotation for each class of a mask uint8 [H, W], classes ascending."""
+    """Yield one COCO annotation per class of a mask uint8 [H, W], in ascending order."""
     present = [int(value) for value in np.unique(mask) if 0 < value < IGNORE_INDEX]
     for number, value in enumerate(present, start=first_id):
         encoded = rle.encode(np.asfortranarray(mask == value, dtype=np.uint8))
@@ -109,10 +109,10 @@ def _annotations(
 
 
 def export_voc(run: Path, with_images: bool = False) -> Path:
-    """Write ``RUN/export/voc/``: masks as PASCAL VOC lays them out, which CVAT calls "Segmentation mask 1.1".
+    """Write ``RUN/export/voc/``: masks in the layout of PASCAL VOC, CVAT's "Segmentation mask 1.1".
 
-    ``SegmentationClass/ID.png`` (palette PNG, 255 = ignore), ``labelmap.txt`` (names and colours) and, last of
-    all, the list of ids ``ImageSets/Segmentation/default.txt``. An earlier export is replaced.
+    ``SegmentationClass/ID.png`` (palette PNG, 255 = ignore), ``labelmap.txt`` (names and colors) and, last,
+    the list of ids ``ImageSets/Segmentation/default.txt``. An earlier export is replaced.
 
     Args:
         run: A run directory whose stage pseudo-masks is done.
@@ -122,8 +122,8 @@ def export_voc(run: Path, with_images: bool = False) -> Path:
         The folder.
 
     Raises:
-        DataError: That is no such run, a file of it is missing or damaged, or a class has a name that
-            labelmap.txt cannot hold.
+        DataError: ``run`` is not such a run, one of its files is missing or damaged, or labelmap.txt cannot
+            contain the name of a class.
     """
     classes, _, images = _read_run(run)
     labels = _label_map(classes)
@@ -141,18 +141,17 @@ def export_voc(run: Path, with_images: bool = False) -> Path:
 
 
 def _label_map(classes: Sequence[str]) -> str:
-    """Text of labelmap.txt: a line ``name:r,g,b:parts:actions`` for each mask value."""
+    """Return the text of labelmap.txt: a line ``name:r,g,b:parts:actions`` per mask value."""
     for name in classes:
         if ":" in name or name.startswith("#") or name == IGNORED:
-            raise DataError(f'class "{name}": labelmap.txt cannot hold this name; export with --format coco')
-    palette = voc_palette()
+            raise DataError(f'class "{name}": labelmap.txt cannot contain this name; export with --format coco')
     names = {0: "background", **dict(enumerate(classes, start=1)), IGNORE_INDEX: IGNORED}
-    lines = [f"{name}:{','.join(map(str, palette[3 * value : 3 * value + 3]))}::" for value, name in names.items()]
+    lines = [f"{name}:{','.join(map(str, PALETTE[value]))}::" for value, name in names.items()]
     return "\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n"
 
 
 def _read_run(run: Path) -> tuple[list[str], list[int], list[MaskedImage]]:
-    """Class names, category ids, and the training images of a run whose pseudo masks are done."""
+    """Return class names, category ids, and training images of a run whose pseudo masks are done."""
     directory = RunDirectory(run)
     require_done(directory, "pseudo-masks")
     dataset = read_dataset(directory.dataset)
@@ -167,6 +166,6 @@ def _read_run(run: Path) -> tuple[list[str], list[int], list[MaskedImage]]:
 def _copy_images(images: Sequence[MaskedImage], folder: Path) -> None:
     for image in images:
         if not image.path.is_file():
-            raise DataError(f"{image.path} is not there any more: put it back, or export without images")
+            raise DataError(f"{image.path}: no longer exists; put it back, or export without images")
         with replacing(folder / image.file_name) as temporary:
             shutil.copyfile(image.path, temporary)

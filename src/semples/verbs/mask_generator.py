@@ -1,4 +1,4 @@
-"""Masks of tagged photographs in memory, from the mask generator that a run trained."""
+"""Generates masks of tagged photographs in memory with the mask generator that a run trained."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from semples.runtime.context import Run
 from semples.runtime.setup import reopen_run
 
 Photograph = Path | str | NDArray[np.uint8]
-"""A file (upright after its EXIF orientation), or RGB uint8 [H, W, 3]."""
+"""A file (turned upright by its EXIF orientation), or RGB uint8 [H, W, 3]."""
 
 
 class MaskGenerator:
-    """The trained mask generator of a run, with its settings of inference: photograph and tags in, masks out.
+    """The trained mask generator of a run with the run's inference settings: photograph and tags in, masks out.
 
-    The network inside is a :class:`semples.models.generators.base.MaskGenerator`.
+    Its network is a :class:`semples.models.generators.base.MaskGenerator`.
 
     Args:
         run: The run.
@@ -49,18 +49,18 @@ class MaskGenerator:
 
         Args:
             run: The run directory.
-            stage: "classify", "match" or "refine"; None takes the one whose masks the run uses.
-            device: "cpu", "cuda", "mps" or "auto"; None takes what the run's settings say.
+            stage: "classify", "match" or "refine"; None takes the one whose CAMs the run cuts.
+            device: "cpu", "cuda", "mps" or "auto"; None uses the run's setting.
 
         Raises:
-            ConfigError: There is no such stage.
-            DataError: That is no run directory.
+            ConfigError: The stage does not exist or trains no mask generator.
+            DataError: ``run`` is not a run directory.
             RunError: The stage is not done.
         """
         opened = reopen_run(Path(run), device)
         stage = stage or opened.pseudo_mask_source
         if stage not in CAM_STAGES:
-            raise ConfigError(f"stage {stage} leaves no mask generator, expected one of {', '.join(CAM_STAGES)}")
+            raise ConfigError(f'stage: "{stage}" trains no mask generator; expected one of {", ".join(CAM_STAGES)}')
         return cls(opened, opened.models.load_generator(stage))
 
     def cams(self, image: Photograph, tags: Sequence[str]) -> dict[str, NDArray[np.float32]]:
@@ -71,23 +71,23 @@ class MaskGenerator:
             tags: Names of the classes in it.
 
         Raises:
-            DataError: The image cannot be read, or a tag is no class.
+            DataError: The image cannot be read, or a tag is not a class.
         """
         maps = self._maps(_pixels(image), self._indices(tags)).cpu().numpy()
         return dict(zip(tags, maps, strict=True))
 
     def mask(self, image: Photograph, tags: Sequence[str]) -> NDArray[np.uint8]:
-        """Return the pseudo mask, refined as the run's are: uint8 [H, W], 0 background, k + 1 for class k.
+        """Return the pseudo mask, refined like the run's masks: uint8 [H, W], 0 background, k + 1 for class k.
 
-        It is cut at the run's threshold, for all classes; by criterion prompts_image the run itself gives each of its
-        images and classes one of its own.
+        All classes are cut at the run's threshold, even with criterion prompts_image, by which the run itself chooses
+        a threshold for each of its images and classes.
 
         Args:
             image: The photograph.
             tags: Names of the classes in it.
 
         Raises:
-            DataError: The image cannot be read, or a tag is no class.
+            DataError: The image cannot be read, or a tag is not a class.
             RunError: Stage 4 is not done.
         """
         pixels, indices = _pixels(image), self._indices(tags)
@@ -99,7 +99,7 @@ class MaskGenerator:
         return np.asarray(labels.cpu().numpy())
 
     def _maps(self, pixels: Tensor, indices: Sequence[int]) -> Tensor:
-        """CAMs [P, H, W] in [0, 1] of P classes in an image [3, H, W], in the arithmetic of the run."""
+        """Return CAMs [P, H, W] in [0, 1] of P classes in an image [3, H, W], at the run's precision."""
         run, settings = self._run, self._run.config.cams
         batch = pixels[None].to(run.device)
         affinity = (run.models.affinity_steps, run.config.mask_generator.affinity_threshold)
@@ -111,17 +111,19 @@ class MaskGenerator:
 
     def _indices(self, tags: Sequence[str]) -> list[int]:
         if isinstance(tags, str) or not tags:
-            raise DataError(f"tags are {tags!r}, expected a list with at least one of {', '.join(self.classes)}")
+            raise DataError(f"tags: found {tags!r}; expected a list with at least one of {', '.join(self.classes)}")
         unknown = next((tag for tag in tags if tag not in self.classes), None)
         if unknown is not None:
-            near = did_you_mean(unknown, self.classes)
-            raise DataError(f'"{unknown}" is no class of this run, expected any of {", ".join(self.classes)}.{near}')
+            nearest = did_you_mean(unknown, self.classes)
+            raise DataError(
+                f'tags: "{unknown}" is not a class of this run; expected any of {", ".join(self.classes)}{nearest}'
+            )
         return [self.classes.index(tag) for tag in tags]
 
 
 def _pixels(image: Photograph) -> Tensor:
-    """Pixels [3, H, W] in [0, 1] of a photograph."""
+    """Return the pixels [3, H, W] in [0, 1] of a photograph."""
     array = read_image(Path(image)) if isinstance(image, Path | str) else image
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
-        raise DataError(f"expected RGB uint8 [H, W, 3] or a file, got {array.dtype} {list(array.shape)}")
+        raise DataError(f"image: found {array.dtype} {list(array.shape)}; expected RGB uint8 [H, W, 3] or a file")
     return to_pixels(array)

@@ -1,4 +1,4 @@
-"""The trained segmentation network as an ONNX file, for runtimes without torch."""
+"""Exports the trained segmentation network as an ONNX file, for runtimes without torch."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _NEEDED = ("onnx", "onnxscript")
 def export_onnx(run: Path) -> Path:
     """Write ``RUN/export/onnx/model.onnx`` and, beside it, ``labels.json``.
 
-    Input ``pixels`` float32 [batch, 3, height, width], RGB in [0, 1], of any size: normalisation is inside.
+    Input ``pixels`` float32 [batch, 3, height, width], RGB in [0, 1], of any size; the network normalizes them.
     Output ``logits`` float32 [batch, K + 1, height, width]; channel 0 is background, argmax gives the mask.
-    ``labels.json`` holds ``{"labels": [names, background first], "short_side": pixels}``: images should come
-    with their short side scaled to that length, as in training.
+    ``labels.json`` holds ``{"labels": [names, background first], "short_side": pixels}``: scale the short
+    side of images to that length, as in training.
 
     Args:
         run: A run directory whose stage segment is done.
@@ -39,12 +39,12 @@ def export_onnx(run: Path) -> Path:
 
     Raises:
         ConfigError: The packages of the extra "onnx" are missing.
-        DataError: That is no such run.
+        DataError: ``run`` is not such a run.
         ModelError: Its model cannot be opened.
     """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
-        raise ConfigError(f"ONNX needs {' and '.join(missing)}: pip install 'semples[onnx]'")
+        raise ConfigError(f"--format onnx needs {' and '.join(missing)}; run pip install 'semples[onnx]'")
     directory = RunDirectory(run)
     require_done(directory, "segment")
     network = load_segmentation_network(directory.model("segment"))
@@ -60,7 +60,7 @@ def export_onnx(run: Path) -> Path:
 def write_onnx(network: SegmentationNetwork, path: Path) -> None:
     """Write a network in evaluation mode with dynamic batch, height and width.
 
-    Its pooling and padding are replaced for good: the exporter fixes what depends on the size of its example.
+    Pooling and padding are replaced permanently, because the exporter would fix them to the size of its example.
     """
     for module in network.modules():
         if isinstance(module, nn.AdaptiveAvgPool2d):
@@ -89,11 +89,13 @@ def write_onnx(network: SegmentationNetwork, path: Path) -> None:
 
 
 def pad_same(convolution: nn.Conv2d, inputs: tuple[Tensor]) -> Tensor:
-    """TensorFlow's "SAME" padding for a convolution whose kernel is not smaller than its stride, without branches.
+    """Pad the input of a convolution like TensorFlow's "SAME", without branches on its size.
+
+    The kernel must not be smaller than the stride.
 
     Args:
         convolution: The convolution, itself without padding.
-        inputs: Its input [B, C, h, w] alone, as a forward pre-hook receives it.
+        inputs: A tuple of its input [B, C, h, w], as passed to a forward pre-hook.
     """
     (features,) = inputs
     pads: list[int] = []
@@ -106,9 +108,9 @@ def pad_same(convolution: nn.Conv2d, inputs: tuple[Tensor]) -> Tensor:
 
 
 def average_windows(maps: Tensor, size: tuple[int | None, int | None]) -> Tensor:
-    """Adaptive average pooling as two matrix products.
+    """Pool adaptively by averaging, as two matrix products.
 
-    The exporter unrolls ``nn.AdaptiveAvgPool2d`` for the one size of its example; this works for all.
+    The exporter unrolls ``nn.AdaptiveAvgPool2d`` for the size of its example; this works for any size.
 
     Args:
         maps: Feature maps [B, C, h, w].
@@ -122,7 +124,7 @@ def average_windows(maps: Tensor, size: tuple[int | None, int | None]) -> Tensor
 
 
 def _windows(length: int, count: int, like: Tensor) -> Tensor:
-    """Weights [count, length]: row i averages cells floor(i * length / count) to ceil((i + 1) * length / count)."""
+    """Return weights [count, length]; row i averages cells floor(i length / count) to ceil((i + 1) length / count)."""
     window = torch.arange(count, device=like.device)[:, None]
     cell = torch.arange(length, device=like.device)[None, :]
     start, end = window * length // count, ((window + 1) * length + count - 1) // count
@@ -132,7 +134,7 @@ def _windows(length: int, count: int, like: Tensor) -> Tensor:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep the exporter's own warnings, which users cannot act on, off the terminal."""
+    """Hide the exporter's own warnings, which users cannot act on."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

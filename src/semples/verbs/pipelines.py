@@ -27,25 +27,25 @@ def run(
     quiet: bool = False,
     on_stage: StageListener | None = None,
 ) -> Path:
-    """Run the whole pipeline, or go on where the same command stopped; several processes of torchrun share the work.
+    """Run the whole pipeline, or resume where it stopped; several processes of torchrun share the work.
 
     Args:
         config: Settings; :func:`semples.config.loading.load_config` reads them from YAML.
         out: The run directory.
         until: Stop after this stage.
-        force: Run this stage and those after it again.
-        quiet: Nothing on standard error.
-        on_stage: Called after each stage with what was done.
+        force: Run this stage and all later ones again.
+        quiet: Print nothing on standard error.
+        on_stage: Called after each stage with its update.
 
     Returns:
         The run directory, with report.html inside.
 
     Raises:
-        SemplesError: Bad settings, bad input, or a failed run; its text says what to do.
+        SemplesError: The settings or the input are bad, or the run failed; the text says what to do.
     """
     out = Path(out)
     with process_group(is_on_cpu(config.device)), locked(out) if is_main_process() else nullcontext():
-        barrier()  # until the directory is ours
+        barrier()  # until the main process holds the lock
         opened = open_run(config, out, quiet)
 
         def report_stage(update: StageUpdate) -> None:
@@ -67,9 +67,9 @@ def demo(
     quiet: bool = False,
     on_stage: StageListener | None = None,
 ) -> Path:
-    """Run the whole pipeline on some of the built-in scenes, in minutes on a CPU; nothing is downloaded.
+    """Run the whole pipeline on a few built-in scenes, in minutes on a CPU, without downloads.
 
-    Arguments are those of :func:`run`; without a config its settings are :data:`semples.config.loading.DEMO`.
+    Arguments as for :func:`run`; the default config is :data:`semples.config.loading.DEMO`.
     """
     return run(config or load_demo_config(), out, force=force, quiet=quiet, on_stage=on_stage)
 
@@ -78,20 +78,20 @@ class Pipeline:
     """The whole pipeline on one data set: settings in, a run directory out.
 
     ``Pipeline("photos.yaml", seed=1).run()`` does what ``semples run --config photos.yaml --seed 1`` does;
-    ``Pipeline(data={"reader": "folder", "root": "photos"})`` needs no file, and ``Pipeline()`` takes all of the
+    ``Pipeline(data={"reader": "folder", "root": "photos"})`` needs no file, and ``Pipeline()`` uses all of the
     built-in scenes.
 
     Args:
-        config: A YAML file of settings, or settings that are loaded already; None takes the defaults.
-        out: The run directory; ``runs/NAME`` of the file, of the folder of the data, or of the reader if None.
-        settings: Single settings (``seed=1``) and sections (``refine={"epochs": 5}``); they win over the file.
+        config: A YAML file of settings, or loaded settings; None means the defaults.
+        out: The run directory; if None, ``runs/NAME`` after the file, the data folder, or the reader.
+        settings: Single settings (``seed=1``) and sections (``refine={"epochs": 5}``); they override the file.
 
     Attributes:
         config: The settings.
         out: The run directory.
 
     Raises:
-        ConfigError: Bad settings; all of them are named in one line.
+        ConfigError: Settings are bad; the text names all of them in one line.
     """
 
     def __init__(
@@ -99,7 +99,9 @@ class Pipeline:
     ) -> None:
         if isinstance(config, Config):
             if settings:
-                raise ConfigError(f"{', '.join(settings)} came with a loaded config: change it by dataclasses.replace")
+                raise ConfigError(
+                    f"{', '.join(settings)}: given besides a loaded config; change it by dataclasses.replace"
+                )
             self.config = config
         else:
             self.config = load_config(None if config is None else Path(config), settings)
@@ -113,5 +115,5 @@ class Pipeline:
         quiet: bool = False,
         on_stage: StageListener | None = None,
     ) -> RunResult:
-        """Run it, or go on where it stopped; arguments and errors are those of :func:`run`."""
+        """Run the pipeline, or resume where it stopped; arguments and errors as for :func:`run`."""
         return RunResult(run(self.config, self.out, until, force, quiet, on_stage))

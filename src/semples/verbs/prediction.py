@@ -1,4 +1,4 @@
-"""Masks and overlays for new images."""
+"""``semples predict``: masks and overlays for new images."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def predict(
 ) -> list[Path]:
     """Write ``NAME.png`` (mask) and ``NAME-overlay.jpg`` for every image.
 
-    Images of one size go through the network together, as many as memory allows. All headers are read before
-    the first mask is written; damage behind a header stops the work there, and what is written is whole.
+    Images of equal size go through the network together, as many as memory allows. All headers are read before
+    the first mask is written; damage behind a header stops the work there, and files written so far are complete.
 
     Args:
         model: A run directory, or the model folder inside it.
-        images: Image files, folders of them, or patterns such as ``photos/*.jpg`` (``**`` goes into folders).
-            EXIF orientation is honoured. An image that is given twice is predicted once.
+        images: Image files, folders of them, or patterns such as ``photos/*.jpg`` (``**`` includes subfolders).
+            EXIF orientation is respected. An image that is given twice is predicted once.
         out: Folder for the results.
         overlays: Write the overlays too.
-        quiet: Nothing on standard error.
-        skip_bad_images: Read all images first, leave out those that cannot be read, and list them in
-            ``skipped.json`` beside the masks; else the first of them is an error.
+        quiet: Print nothing on standard error.
+        skip_bad_images: Read all images first, skip those that cannot be read, and list them in
+            ``skipped.json`` beside the masks; otherwise the first of them is an error.
 
     Returns:
         Paths of the masks, in the order of the images: palette PNG, uint8, 0 background, k + 1 for class k,
         at the upright image's own size.
 
     Raises:
-        DataError: No images, one that cannot be read, or one that would be overwritten.
-        ModelError: No model there.
+        DataError: There are no images, one cannot be read, or one would be overwritten.
+        ModelError: There is no model.
     """
     model, out = Path(model), Path(out)
     log = TrainingLog(quiet=quiet)
@@ -68,7 +68,7 @@ def predict(
     folder = model_folder(model)
     if not is_model_folder(folder):
         expected = RunDirectory(Path("RUN")).model("segment")
-        raise ModelError(f"{folder}: no segmentation network; give a finished run, or its folder {expected}")
+        raise ModelError(f"{folder}: not a segmentation network; give a finished run, or its folder {expected}")
     network = load_segmentation_network(folder)
     network.to("cpu" if is_on_cpu("auto") else "cuda")
     batches = list(prediction_batches(network, samples))
@@ -91,10 +91,10 @@ def _write_overlay(target: Path, photograph: NDArray[np.uint8], mask: NDArray[np
 
 
 def _samples(images: Sequence[Path | str], size_of: SizeOf) -> list[Sample]:
-    """One record for each image, with the name of its results as id; every header has been read."""
+    """Return one sample per image, with the name of its results as id; this reads every header."""
     paths = list({path.resolve(): path for given in images for path in _image_files(Path(given).expanduser())}.values())
     if not paths:
-        raise DataError(f"no images in {', '.join(map(str, images))}: expected {_SUFFIXES}")
+        raise DataError(f"{', '.join(map(str, images))}: no images; expected {_SUFFIXES}")
     samples = [
         Sample(name, path, size, ())
         for name, path in zip(_names(paths), paths, strict=True)
@@ -102,14 +102,14 @@ def _samples(images: Sequence[Path | str], size_of: SizeOf) -> list[Sample]:
     ]
     if not samples:
         raise DataError(
-            f"none of the {len(paths)} images can be read, such as {paths[0]}: download them again, or run without "
-            "--skip-bad-images to learn why"
+            f"{paths[0]}: none of the {len(paths)} images can be read; download them again, or run without "
+            "--skip-bad-images to see why"
         )
     return samples
 
 
 def _image_files(given: Path) -> Iterator[Path]:
-    """The images that a file, folder or pattern stands for, sorted."""
+    """Yield the images of a file, folder or pattern, sorted."""
     if given.is_dir():
         yield from _only_images(given.rglob("*"))
     elif given.is_file():
@@ -118,10 +118,10 @@ def _image_files(given: Path) -> Iterator[Path]:
         start = Path(given.anchor)
         matches = list(start.glob(str(given.relative_to(start))))
         if not matches:
-            raise DataError(f"no file matches {given}: give image files, folders of images or a pattern in quotes")
+            raise DataError(f"{given}: no file matches; give image files, folders of images, or a pattern in quotes")
         yield from _only_images(matches)
     else:
-        raise DataError(f"{given} is not there: give image files, folders of images or a pattern in quotes")
+        raise DataError(f"{given}: does not exist; give image files, folders of images, or a pattern in quotes")
 
 
 def _only_images(paths: Iterable[Path]) -> list[Path]:
@@ -129,14 +129,14 @@ def _only_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Stems where they differ, else folder, stem and suffix in one; a clash beyond that is an error."""
+    """Return the stems if they differ, else names of folder, stem and suffix, which must differ."""
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
         names = [f"{path.resolve().parent.name}-{path.stem}-{path.suffix[1:]}" for path in paths]
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
         clash = " and ".join(str(path) for path, name in zip(paths, names, strict=True) if name == repeated[0])
-        raise DataError(f"{clash} would be written to the same name: predict their folders one by one")
+        raise DataError(f"{clash}: both would be written to the same name; predict their folders one by one")
     return names
 
 
@@ -146,10 +146,10 @@ def _overlay_path(mask: Path) -> Path:
 
 def _refuse_overwriting(out: Path, targets: Sequence[Path], samples: Sequence[Sample]) -> None:
     if out.exists() and not out.is_dir():
-        raise DataError(f"{out} is a file: give a folder for the results")
+        raise DataError(f"{out}: is a file; give a folder for the results")
     originals = {sample.path.resolve() for sample in samples}
     for target in targets:
         if target.resolve() in originals:
             raise DataError(
-                f"{target} is one of the images and would be overwritten: give another folder for the results"
+                f"{target}: is one of the images and would be overwritten; give another folder for the results"
             )

@@ -1,4 +1,4 @@
-"""``semples report``: the report of a run, written again."""
+"""``semples report``: rebuilds the report of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def report(run: Path | str) -> Path:
     """Rebuild report.html of a run directory.
 
     Raises:
-        DataError: That is no run directory.
+        DataError: ``run`` is not a run directory.
     """
     directory = RunDirectory(Path(run))
     directory.require(directory.dataset)

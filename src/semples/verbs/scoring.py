@@ -1,4 +1,4 @@
-"""``semples evaluate``: scores of one folder of masks against another."""
+"""``semples evaluate``: scores one folder of masks against another."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from semples.method.metrics import ConfusionMatrix
 
 
 def evaluate(predictions: Path | str, truth: Path | str, classes: Sequence[str]) -> dict[str, Any]:
-    """Score a folder of masks against another: every ``ID.png`` of ``truth`` needs one of the same size.
+    """Score a folder of masks against another; every ``ID.png`` of ``truth`` needs a prediction of the same size.
 
     Returns:
-        mIoU and shares as in evaluation.json, and per class false positives and negatives.
+        mIoU and shares as in evaluation.json, and the false positives and negatives of each class.
 
     Raises:
-        DataError: A folder or mask is missing, or does not fit.
+        DataError: A folder or mask is missing, or a mask does not match its truth.
     """
     predictions, truth = Path(predictions), Path(truth)
     if not truth.is_dir() or not predictions.is_dir():
         missing = predictions if truth.is_dir() else truth
-        raise DataError(f"{missing} is not there: give a folder of PNG masks")
+        raise DataError(f"{missing}: not a folder; give a folder of PNG masks")
     paths = sorted(truth.rglob("*.png"))
     if not paths:
-        raise DataError(f"{truth} holds no PNG masks: give a folder of them")
+        raise DataError(f"{truth}: contains no PNG masks; give a folder of PNG masks")
     matrix = ConfusionMatrix(len(classes) + 1)
     for path in paths:
         target = read_mask(path, None, len(classes))
         other = predictions / path.relative_to(truth)
         if not other.is_file():
-            raise DataError(f"{other} is not there, but {path} is: predict that image or remove its truth")
+            raise DataError(f"{other}: does not exist, but {path} does; predict this image, or remove its truth")
         height, width = target.shape
         matrix.update(read_mask(other, (height, width), len(classes)), target)
     return {**matrix.scores(classes), "per_class": _per_class(matrix, ("background", *classes))}

@@ -17,7 +17,7 @@ from semples.config.loading import load_config
 from semples.errors import ConfigError
 from semples.runtime.setup import open_run
 from semples.verbs.comparison import paired_difference
-from semples.verbs.comparison.ablations import Variant, judge_variants
+from semples.verbs.comparison.ablations import Variant, score_variants
 
 pytestmark = pytest.mark.whole
 
@@ -101,10 +101,10 @@ def test_an_ablation_shares_the_stages_of_the_comparison(compared: tuple[Path, d
 def test_prompts_that_are_too_long_are_left_out_with_a_remark(compared: tuple[Path, dict[str, object]]) -> None:
     (directory,) = compared[0].glob("*-seed-0")
     base = open_run(load_config(overrides=TINY), directory, quiet=True)
-    judged = judge_variants(base, lambda _: None, {"length 99": Variant({"prompts.length": 99}), "full": Variant()})
-    (remark,) = judged.remarks
+    scores = score_variants(base, lambda _: None, {"length 99": Variant({"prompts.length": 99}), "full": Variant()})
+    (remark,) = scores.remarks
     assert_mentions(remark, "length 99", 34)
-    assert list(judged.rows) == ["full"]
+    assert list(scores.rows) == ["full"]
 
 
 def test_a_method_that_lacks_words_is_left_out_with_a_remark(tmp_path: Path) -> None:

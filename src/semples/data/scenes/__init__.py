@@ -9,19 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from semples.data.scenes.compose import GROUND, Look, Placement, Scene, draw_scene
+    from semples.data.scenes.compose import GROUND, Appearance, Placement, Scene, draw_scene
     from semples.data.scenes.contexts import CONTEXTS
     from semples.data.scenes.objects import OBJECTS
-    from semples.data.scenes.palette import COLOURS, PATTERNS
+    from semples.data.scenes.palette import COLORS, PATTERNS
     from semples.data.scenes.reader import SceneSettings, read_scenes, sample_placements
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "CONTEXTS",
     "GROUND",
     "OBJECTS",
     "PATTERNS",
-    "Look",
+    "Appearance",
     "Placement",
     "Scene",
     "SceneSettings",
@@ -31,12 +31,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "COLOURS": "palette",
+    "COLORS": "palette",
     "CONTEXTS": "contexts",
     "GROUND": "compose",
     "OBJECTS": "objects",
     "PATTERNS": "palette",
-    "Look": "compose",
+    "Appearance": "compose",
     "Placement": "compose",
     "Scene": "compose",
     "SceneSettings": "reader",

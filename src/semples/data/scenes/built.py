@@ -1,4 +1,4 @@
-"""Contexts that people made. Each fills the whole area with an RGB texture of random hue, scale and phase."""
+"""Paints man-made contexts. Each fills the area with an RGB texture of random hue, scale and phase."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from semples.data.scenes.palette import BLACK, RGB, WHITE, between, jitter, mix
 from semples.data.scenes.texture import (
     Area,
     FloatArray,
-    descent,
     grid,
     noise,
     ramp,
+    rotated_grid,
     speckle,
-    split,
     stencil,
-    turned,
+    vertical_gradient,
     waves,
+    whole_and_fraction,
 )
 
 BRICKS: tuple[RGB, ...] = ((172, 72, 50), (150, 58, 44), (186, 112, 70), (138, 84, 66))
@@ -32,9 +32,9 @@ CHALK: RGB = (238, 238, 234)
 
 
 def _receding(rng: np.random.Generator, area: Area) -> tuple[FloatArray, FloatArray]:
-    """Return across and along a track: mostly upright and narrowing to the top, or mostly level."""
+    """Return coordinates across and along a track: mostly upright and narrowing upward, or mostly level."""
     level = rng.random() < 0.35
-    across, along = turned(area, between(rng, -20, 20) + (90 if level else 0))
+    across, along = rotated_grid(area, between(rng, -20, 20) + (90 if level else 0))
     depth = 1 + (0 if level else between(rng, 0, 0.9)) * along
     return across / depth, along / depth
 
@@ -42,8 +42,8 @@ def _receding(rng: np.random.Generator, area: Area) -> tuple[FloatArray, FloatAr
 def rails(rng: np.random.Generator, area: Area) -> Image.Image:
     """Paint ballast with sleepers and pairs of steel rails."""
     across, along = _receding(rng, area)
-    _, track = split(across / between(rng, 0.4, 0.58) + rng.random())
-    _, step = split(along / between(rng, 0.085, 0.13) + rng.random())
+    _, track = whole_and_fraction(across / between(rng, 0.4, 0.58) + rng.random())
+    _, step = whole_and_fraction(along / between(rng, 0.085, 0.13) + rng.random())
     offset = np.abs(track - 0.5)
     stone = jitter(rng, mix((128, 122, 116), (150, 132, 112), rng.random()), 14)
     timber = jitter(rng, mix((78, 50, 32), (104, 78, 56), rng.random()), 10)
@@ -62,8 +62,9 @@ def wall(rng: np.random.Generator, area: Area) -> Image.Image:
     x, y = grid(area)
     height = between(rng, 0.06, 0.11)
     width = height * between(rng, 1.9, 2.5)
-    row, rise = split(y / height + 40 + rng.random())
-    column, run = split(x / width + 40 + 0.5 * (row % 2) + rng.random())
+    # The offset of 40 keeps the numbers of rows and columns positive.
+    row, rise = whole_and_fraction(y / height + 40 + rng.random())
+    column, run = whole_and_fraction(x / width + 40 + 0.5 * (row % 2) + rng.random())
     joint = between(rng, 0.1, 0.17)
     mortar = (rise < joint) | (run < joint * height / width)
     tones = rng.random(997, dtype=np.float32)[(row * 31 + column).astype(np.int32) % 997]
@@ -77,8 +78,8 @@ def wall(rng: np.random.Generator, area: Area) -> Image.Image:
 def road(rng: np.random.Generator, area: Area) -> Image.Image:
     """Paint asphalt with dashed white and solid lane marks."""
     across, along = _receding(rng, area)
-    lane, place = split(across / between(rng, 0.26, 0.36) + 20 + rng.random())
-    _, dash = split(along / between(rng, 0.22, 0.34) + rng.random())
+    lane, place = whole_and_fraction(across / between(rng, 0.26, 0.36) + 20 + rng.random())
+    _, dash = whole_and_fraction(along / between(rng, 0.22, 0.34) + rng.random())
     line = np.abs(place - 0.5) < between(rng, 0.06, 0.085)
     even = lane % 2 == 0
     asphalt = jitter(rng, mix((56, 56, 60), (104, 104, 108), rng.random()), 8)
@@ -90,11 +91,11 @@ def road(rng: np.random.Generator, area: Area) -> Image.Image:
 
 
 def tiles(rng: np.random.Generator, area: Area) -> Image.Image:
-    """Paint a glossy ceramic grid in one or two pastel colours."""
-    x, y = turned(area, 45 if rng.random() < 0.25 else between(rng, -4, 4))
+    """Paint a glossy ceramic grid in one or two pastel colors."""
+    x, y = rotated_grid(area, 45 if rng.random() < 0.25 else between(rng, -4, 4))
     side = between(rng, 0.11, 0.2)
-    column, run = split(x / side + rng.random())
-    row, rise = split(y / side + rng.random())
+    column, run = whole_and_fraction(x / side + rng.random())
+    row, rise = whole_and_fraction(y / side + rng.random())
     first, second = (PASTELS[index] for index in rng.permutation(len(PASTELS))[:2])
     diagonal = run + rise
     gloss = (
@@ -113,10 +114,10 @@ def tiles(rng: np.random.Generator, area: Area) -> Image.Image:
 
 def wood(rng: np.random.Generator, area: Area) -> Image.Image:
     """Paint planks with grain, joints and gaps."""
-    along, across = turned(area, (90 if rng.random() < 0.5 else 0) + between(rng, -3, 3))
-    plank, place = split(across / between(rng, 0.13, 0.24) + 20 + rng.random())
+    along, across = rotated_grid(area, (90 if rng.random() < 0.5 else 0) + between(rng, -3, 3))
+    plank, place = whole_and_fraction(across / between(rng, 0.13, 0.24) + 20 + rng.random())
     offsets = rng.random(64, dtype=np.float32)[plank.astype(np.int32) % 64]
-    _, joint = split(along / between(rng, 0.6, 0.9) + 7 * offsets)
+    _, joint = whole_and_fraction(along / between(rng, 0.6, 0.9) + 7 * offsets)
     warp = noise(rng, area, between(rng, 0.2, 0.35))
     grain = waves(between(rng, 14, 24) * across + 3.2 * warp + 9 * offsets)
     base = jitter(rng, mix((142, 86, 44), (200, 152, 98), rng.random()), 14)
@@ -131,7 +132,7 @@ def city(rng: np.random.Generator, area: Area) -> Image.Image:
     dusk = rng.random() < 0.5
     high: RGB = (70, 70, 120) if dusk else (150, 190, 225)
     low: RGB = (240, 160, 110) if dusk else (222, 232, 240)
-    image = ramp(descent(area), [jitter(rng, high, 14), jitter(rng, low, 14)])
+    image = ramp(vertical_gradient(area), [jitter(rng, high, 14), jitter(rng, low, 14)])
     draw = ImageDraw.Draw(image)
     base = jitter(rng, mix((84, 88, 108), (126, 110, 104), rng.random()), 14)
     for least, most, haze in ((0.72, 0.97, 0.35), (0.48, 0.78, 0.12), (0.16, 0.42, 0.0)):

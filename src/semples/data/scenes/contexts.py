@@ -1,4 +1,4 @@
-"""The 14 contexts of the built-in scenes: word -> function that fills an area with it."""
+"""The 14 contexts of the built-in scenes: word -> function that paints an area."""
 
 from __future__ import annotations
 

@@ -216,8 +216,8 @@ def flower(rng: np.random.Generator) -> Sketch:
         x, y = reach * np.cos(np.radians(angle)), reach * np.sin(np.radians(angle))
         sketch.ellipse(x, y, 1.65, breadth, "body", tilt=angle)
     radius = between(rng, 1.1, 1.6)
-    centre = ((248, 200, 50), (120, 74, 36), (250, 226, 140))[rng.integers(3)]
-    sketch.ellipse(0, 0, radius, radius, centre)
+    center = ((248, 200, 50), (120, 74, 36), (250, 226, 140))[rng.integers(3)]
+    sketch.ellipse(0, 0, radius, radius, center)
     return sketch
 
 

@@ -1,4 +1,4 @@
-"""Contexts found outdoors. Each fills the whole area with an RGB texture of random hue, scale and phase."""
+"""Paints natural contexts. Each fills the area with an RGB texture of random hue, scale and phase."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from semples.data.scenes.palette import BLACK, RGB, WHITE, between, jitter, mix
 from semples.data.scenes.texture import (
     Area,
     FloatArray,
-    descent,
     grid,
     noise,
     ramp,
     scatter,
     speckle,
-    split,
     stencil,
+    vertical_gradient,
     waves,
+    whole_and_fraction,
 )
 
 
@@ -46,7 +46,7 @@ def water(rng: np.random.Generator, area: Area) -> Image.Image:
 def sky(rng: np.random.Generator, area: Area) -> Image.Image:
     """Paint a blue gradient with white clouds."""
     top = jitter(rng, mix((40, 110, 215), (95, 170, 240), rng.random()), 15)
-    image = ramp(descent(area), [top, mix(top, (225, 240, 252), between(rng, 0.4, 0.8))])
+    image = ramp(vertical_gradient(area), [top, mix(top, (225, 240, 252), between(rng, 0.4, 0.8))])
     size = between(rng, 0.2, 0.42)
     puffs = 0.62 * noise(rng, area, size, size * 0.55) + 0.38 * noise(rng, area, size / 3, size / 4.5)
     clouds = ramp(puffs * 3 - 1.3, [mix((205, 214, 228), WHITE, rng.random()), WHITE])
@@ -73,7 +73,7 @@ def snow(rng: np.random.Generator, area: Area) -> Image.Image:
     """Paint white to bluish drifts with falling flakes."""
     x, y = grid(area)
     slopes = between(rng, 2, 4.5) * (y + between(rng, -0.25, 0.25) * x)
-    _, drift = split(slopes + between(rng, 0.6, 1.2) * noise(rng, area, 0.45, 0.3) + rng.random())
+    _, drift = whole_and_fraction(slopes + between(rng, 0.6, 1.2) * noise(rng, area, 0.45, 0.3) + rng.random())
     shadow = jitter(rng, mix((160, 186, 224), (196, 212, 236), rng.random()), 8)
     values = drift ** between(rng, 1.5, 3) + 0.12 * speckle(rng, area) - 0.06
     image = ramp(values, [(250, 252, 255), (238, 244, 252), shadow])
@@ -99,7 +99,7 @@ def night(rng: np.random.Generator, area: Area) -> Image.Image:
     """Paint a dark blue sky with stars and sometimes a moon."""
     dark = jitter(rng, mix((6, 8, 30), (20, 16, 52), rng.random()), 6)
     glow = mix(dark, (50, 60, 130), between(rng, 0.3, 0.8))
-    image = ramp(descent(area) + 0.5 * (noise(rng, area, 0.4) - 0.5), [dark, glow])
+    image = ramp(vertical_gradient(area) + 0.5 * (noise(rng, area, 0.4) - 0.5), [dark, glow])
     draw = ImageDraw.Draw(image)
     for left, top in scatter(rng, area, between(rng, 40, 75)):
         tone = mix((255, 244, 200), (215, 228, 255), rng.random())
@@ -159,28 +159,28 @@ def _trunk(
 
 
 def rocks(rng: np.random.Generator, area: Area) -> Image.Image:
-    """Paint grey to brown polygonal stones lying close together."""
+    """Paint gray to brown polygonal stones lying close together."""
     base = jitter(rng, mix((128, 128, 130), (146, 124, 98), rng.random()), 18)
     image = ramp(speckle(rng, area), [mix(base, BLACK, 0.8), mix(base, BLACK, 0.65)])
     draw = ImageDraw.Draw(image)
     side = between(rng, 0.12, 0.22) * area.unit
     rows, columns = int(area.height / side) + 2, int(area.width / side) + 3
     row, column = np.divmod(np.arange(rows * columns), columns)
-    centres = np.stack([column - 0.5 + 0.5 * (row % 2), row], axis=1) + rng.uniform(-0.12, 0.12, (len(row), 2))
+    centers = np.stack([column - 0.5 + 0.5 * (row % 2), row], axis=1) + rng.uniform(-0.12, 0.12, (len(row), 2))
     corners = rng.integers(5, 8, len(row))
     angles = rng.uniform(-0.3, 0.3, (len(row), 7)) + np.arange(7) * (2 * np.pi / corners[:, None])
     reach = rng.uniform(0.5, 0.62, (len(row), 7))
     spokes = reach[..., None] * np.stack([np.cos(angles), np.sin(angles)], axis=2) * side
-    for centre, spoke, count in zip(centres * side, spokes, corners, strict=True):
+    for center, spoke, count in zip(centers * side, spokes, corners, strict=True):
         tone = mix(base, WHITE if rng.random() < 0.5 else (30, 22, 14), between(rng, 0, 0.28))
-        _stone(draw, centre, spoke[:count], tone)
+        _stone(draw, center, spoke[:count], tone)
     image.paste(mix(base, (40, 36, 32), 0.7), mask=stencil(0.28 * speckle(rng, area)))
     return image
 
 
-def _stone(draw: ImageDraw.ImageDraw, centre: FloatArray, spokes: FloatArray, tone: RGB) -> None:
+def _stone(draw: ImageDraw.ImageDraw, center: FloatArray, spokes: FloatArray, tone: RGB) -> None:
     side = float(np.abs(spokes).max())
     dark, darker = mix(tone, BLACK, 0.32), mix(tone, BLACK, 0.75)
-    draw.polygon((centre + spokes).ravel().tolist(), fill=dark, outline=darker)
-    draw.polygon((centre - 0.1 * side + 0.74 * spokes).ravel().tolist(), fill=tone)
-    draw.polygon((centre - 0.17 * side + 0.4 * spokes).ravel().tolist(), fill=mix(tone, WHITE, 0.22))
+    draw.polygon((center + spokes).ravel().tolist(), fill=dark, outline=darker)
+    draw.polygon((center - 0.1 * side + 0.74 * spokes).ravel().tolist(), fill=tone)
+    draw.polygon((center - 0.17 * side + 0.4 * spokes).ravel().tolist(), fill=mix(tone, WHITE, 0.22))

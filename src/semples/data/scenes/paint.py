@@ -1,4 +1,4 @@
-"""Turning a sketch into pixels: pose, colours, pattern and shading."""
+"""Turns a sketch into pixels: pose, colors, pattern and shading."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from semples.data.scenes.palette import (
     BLACK,
-    COLOURS,
+    COLORS,
     PATTERNS,
     RGB,
     WHITE,
@@ -25,21 +25,21 @@ MARGIN = 3
 """Pixels around a drawn object, for its outline."""
 
 _LEAST_CONTRAST = 110.0
-"""Euclidean RGB distance from the surroundings that makes a body colour visible."""
+"""Smallest Euclidean RGB distance of a body color from its surroundings."""
 
 
 @dataclass(frozen=True)
 class Paint:
-    """The words for an object's body and the colours that they stand for in this drawing."""
+    """Words for an object's body, and the colors they mean in this drawing."""
 
-    colour: str
+    color: str
     pattern: str
     body: RGB
     second: RGB
     outline: RGB
 
     def plain(self, fill: str | RGB) -> RGB:
-        """Return the flat colour of a fill that has no pattern."""
+        """Return the flat color of a fill without a pattern."""
         if fill == "shade":
             return contrasting(self.body, 0.34)
         if fill == "tint":
@@ -49,20 +49,20 @@ class Paint:
 
 
 def choose_paint(rng: np.random.Generator, surroundings: FloatArray) -> Paint:
-    """Draw a colour word that stands out from the surroundings' mean RGB (float [3]) and a pattern word."""
-    distances = {word: float(np.linalg.norm(np.asarray(rgb) - surroundings)) for word, rgb in COLOURS.items()}
+    """Draw a color word that stands out from the surroundings' mean RGB (float [3]), and a pattern word."""
+    distances = {word: float(np.linalg.norm(np.asarray(rgb) - surroundings)) for word, rgb in COLORS.items()}
     visible = [word for word, distance in distances.items() if distance >= _LEAST_CONTRAST]
-    colour = visible[rng.integers(len(visible))] if visible else max(distances, key=distances.__getitem__)
-    body = jitter(rng, COLOURS[colour], 10)
+    color = visible[rng.integers(len(visible))] if visible else max(distances, key=distances.__getitem__)
+    body = jitter(rng, COLORS[color], 10)
     second = mix(body, BLACK, 0.3) if luminance(body) > 150 else mix(body, WHITE, 0.55)
     outline = mix(body, BLACK, 0.68) if luminance(body) > 60 else (168, 168, 182)
-    return Paint(colour, PATTERNS[rng.integers(len(PATTERNS))], body, second, outline)
+    return Paint(color, PATTERNS[rng.integers(len(PATTERNS))], body, second, outline)
 
 
-def posed(rng: np.random.Generator, sketch: Sketch, side: float) -> Sketch:
-    """Flip, stretch and turn a sketch, scale it, and move it so that x and y begin at 0 pixels.
+def pose(rng: np.random.Generator, sketch: Sketch, side: float) -> Sketch:
+    """Flip, stretch, rotate and scale a sketch, and move it so that x and y start at 0 pixels.
 
-    ``side`` is three quarters of its longer side and one of its shorter: long things must not become thin.
+    ``side`` is 3/4 of its longer side plus 1/4 of its shorter side, so that long objects do not become thin.
     """
     flip = rng.choice((-1.0, 1.0))
     stretch = np.exp(rng.uniform(-0.12, 0.12))
@@ -82,8 +82,8 @@ def posed(rng: np.random.Generator, sketch: Sketch, side: float) -> Sketch:
     )
 
 
-def rasterise(rng: np.random.Generator, sketch: Sketch, paint: Paint) -> Image.Image:
-    """Draw a posed sketch on a transparent RGBA tile, which has MARGIN pixels more on each side."""
+def rasterize(rng: np.random.Generator, sketch: Sketch, paint: Paint) -> Image.Image:
+    """Draw a posed sketch on a transparent RGBA tile with MARGIN extra pixels on each side."""
     extent = np.concatenate([shape.points for shape in sketch.shapes]).max(axis=0)
     size = (int(extent[0]) + 2 * MARGIN, int(extent[1]) + 2 * MARGIN)
     tile = Image.new("RGBA", size)
@@ -108,7 +108,7 @@ def rasterise(rng: np.random.Generator, sketch: Sketch, paint: Paint) -> Image.I
 
 
 def _texture(rng: np.random.Generator, size: tuple[int, int], paint: Paint) -> Image.Image:
-    """Return the RGBA body texture: the pattern in two colours under a linear gradient of light."""
+    """Return the RGBA texture of the body: the pattern in two colors under a linear light gradient."""
     width, height = size
     x = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None, :] * (width / max(size))
     y = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None] * (height / max(size))
@@ -125,13 +125,13 @@ def _texture(rng: np.random.Generator, size: tuple[int, int], paint: Paint) -> I
 def _pattern(
     rng: np.random.Generator, pattern: str, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.bool_]:
-    """Return where the second colour lies, bool [H, W]; x and y are in longer sides of the object."""
+    """Return where the second color is, bool [H, W]; x and y are in units of the object's longer side."""
     angle = rng.choice((0.0, 0.0, 45.0, 90.0)) + rng.uniform(-12, 12)
     cosine, sine = np.float32(np.cos(np.radians(angle))), np.float32(np.sin(np.radians(angle)))
     period = rng.uniform(0.11, 0.17)
     u = (x * cosine + y * sine) / period + rng.random()
     v = (y * cosine - x * sine) / period + rng.random()
-    u, v = u - np.floor(u), v - np.floor(v)
+    u, v = u - np.floor(u), v - np.floor(v)  # position within one period, 0..1
     if pattern == "striped":
         return np.asarray(u < 0.5)
     if pattern == "dotted":

@@ -1,4 +1,4 @@
-"""Colour words and the small colour arithmetic of the built-in scenes."""
+"""Color words and color arithmetic of the built-in scenes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 RGB = tuple[int, int, int]
 """Red, green and blue, each 0 to 255."""
 
-COLOURS = MappingProxyType(
+COLORS = MappingProxyType(
     {
         "red": (205, 38, 38),
         "orange": (243, 132, 22),
@@ -23,7 +23,7 @@ COLOURS = MappingProxyType(
         "black": (36, 36, 42),
     }
 )
-"""Colour word -> RGB of an object's body."""
+"""Color word -> RGB of an object's body."""
 
 PATTERNS = ("plain", "striped", "dotted", "checked")
 """Words for the pattern of an object's body."""
@@ -38,23 +38,23 @@ def between(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def mix(first: RGB, second: RGB, share: float) -> RGB:
-    """Return the colour that lies ``share`` (0 to 1) of the way from the first to the second."""
+    """Return the color at ``share`` (0 to 1) of the way from the first to the second."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
-def jitter(rng: np.random.Generator, colour: RGB, amount: float) -> RGB:
-    """Return the colour with brightness and each channel moved by up to ``amount`` levels."""
-    moved = np.asarray(colour) + rng.uniform(-amount, amount) + rng.uniform(-amount, amount, 3) / 2
+def jitter(rng: np.random.Generator, color: RGB, amount: float) -> RGB:
+    """Return the color with its brightness and each channel shifted by random levels up to ``amount``."""
+    moved = np.asarray(color) + rng.uniform(-amount, amount) + rng.uniform(-amount, amount, 3) / 2
     red, green, blue = np.clip(moved, 0, 255).astype(int).tolist()
     return red, green, blue
 
 
-def luminance(colour: RGB) -> float:
+def luminance(color: RGB) -> float:
     """Return the perceived brightness, 0 to 255."""
-    return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+    return 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
 
 
-def contrasting(colour: RGB, share: float) -> RGB:
-    """Return a darker tone of the colour, or a lighter one if it is nearly black."""
-    return mix(colour, WHITE if luminance(colour) < 60 else BLACK, share)
+def contrasting(color: RGB, share: float) -> RGB:
+    """Return a darker tone of the color, or a lighter one if it is nearly black."""
+    return mix(color, WHITE if luminance(color) < 60 else BLACK, share)

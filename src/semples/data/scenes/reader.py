@@ -1,4 +1,4 @@
-"""The built-in scenes as a data set on disk: settings, sampling of placements, and rendering in VOC style."""
+"""Renders the built-in scenes to disk and reads them as a data set."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from semples.data.catalogues import catalogue_from_names, voc_palette
-from semples.data.scenes.compose import Look, Placement, Scene, draw_scene
+from semples.data.catalogues import catalogue_from_names
+from semples.data.images import write_image, write_mask
+from semples.data.scenes.compose import Appearance, Placement, Scene, draw_scene
 from semples.data.scenes.contexts import CONTEXTS
 from semples.data.scenes.objects import OBJECTS
 from semples.data.tags import read_tags_csv, tag_indices
 from semples.errors import ConfigError, DataError, did_you_mean
-from semples.files import read_json, replacing, write_json, write_text
+from semples.files import read_json, write_json, write_text
 from semples.records import ClassCatalogue, Dataset, Sample
 
 RENDERER_VERSION = 1
-"""Part of the settings digest; raise it when the same settings draw other pixels."""
+"""Part of the settings digest; increase it when the same settings draw different pixels."""
 
 _SPLITS = ("train", "val")
-_ALONE_SHARE = 0.6
+_SINGLE_OBJECT_SHARE = 0.6
 
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """What a rendered data set depends on.
+    """Settings that determine a rendered data set.
 
     Attributes:
-        pairs: Object -> the context that it is biased to; names the classes in use, in order. At least two.
-        bias: Probability (0 to 1) that an object stands in its own context.
+        pairs: Object -> the context it is biased toward; its keys are the classes, in order. At least two.
+        bias: Probability (0 to 1) that an object is in its own context.
         image_size: Side of the square images in pixels, 32 to 512.
         train_size: Number of training images.
         val_size: Number of held-out images.
-        seed: Non-negative seed of all random choices.
+        seed: Seed of all random choices, at least 0.
 
     Raises:
-        ConfigError: A value out of range, or an unknown object or context.
+        ConfigError: A value is out of range, or an object or context is unknown.
     """
 
     pairs: Mapping[str, str]
@@ -56,7 +56,7 @@ class SceneSettings:
     def __post_init__(self) -> None:
         if len(self.pairs) < 2:
             raise ConfigError(
-                f"data.pairs has {len(self.pairs)} entries, expected at least 2; add one like boat: water"
+                f"data.pairs: found {len(self.pairs)} entries, expected at least 2; add one such as boat: water"
             )
         for thing, context in self.pairs.items():
             _check_word("object", thing, OBJECTS)
@@ -76,14 +76,14 @@ class SceneSettings:
 def _check_word(kind: str, word: str, known: tuple[str, ...]) -> None:
     if word not in known:
         raise ConfigError(
-            f'data.pairs has the unknown {kind} "{word}", expected one of {", ".join(known)}.'
+            f'data.pairs: the {kind} "{word}" does not exist; expected one of {", ".join(known)}'
             + did_you_mean(word, known)
         )
 
 
 def _check_range(name: str, value: float, low: int, high: int) -> None:
     if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}, expected {low} to {high}; set {name} to a value within")
+        raise ConfigError(f"{name}: {value} is out of range; expected {low} to {high}")
 
 
 def sample_placements(rng: np.random.Generator, pairs: Mapping[str, str], bias: float) -> tuple[Placement, ...]:
@@ -91,10 +91,10 @@ def sample_placements(rng: np.random.Generator, pairs: Mapping[str, str], bias: 
 
     Args:
         rng: Source of the random choices.
-        pairs: Object -> its own context; objects are drawn uniformly from these.
-        bias: Probability of the own context; otherwise any other of CONTEXTS, uniformly.
+        pairs: Object -> its own context; objects are drawn uniformly from its keys.
+        bias: Probability of an object's own context; otherwise another of CONTEXTS is drawn uniformly.
     """
-    count = 1 if rng.random() < _ALONE_SHARE else 2
+    count = 1 if rng.random() < _SINGLE_OBJECT_SHARE else 2
     chosen = rng.choice(len(pairs), size=count, replace=False)
     objects = [tuple(pairs)[index] for index in chosen]
     return tuple(Placement(thing, _sample_context(rng, pairs[thing], bias)) for thing in objects)
@@ -108,15 +108,15 @@ def _sample_context(rng: np.random.Generator, own: str, bias: float) -> str:
 
 
 def read_scenes(root: Path, settings: SceneSettings, prompt_names: Mapping[str, str] | None = None) -> Dataset:
-    """Return the data set of these settings, rendering it into ``root`` unless it is there already.
+    """Return the data set of these settings, rendering it into ``root`` unless it exists there already.
 
     Files: ``images/ID.png``, ``masks/ID.png`` (palette, 0 background, k + 1 for class k), ``tags.csv``
-    (``image,tags`` with ``|``) and, last, ``scenes.json``. Every image has its own random stream, so a larger
-    split begins with the images of a smaller one. Missing masks are no reason to render again.
+    (``image,tags`` with ``|``) and, last, ``scenes.json``. Every image has its own random stream, so that
+    a larger split starts with the images of a smaller one. Missing masks do not cause a new rendering.
 
     Raises:
-        DataError: ``tags.csv`` was changed and no longer fits the images.
-        ConfigError: A word is for something that is no class.
+        DataError: ``tags.csv`` was changed and no longer matches the images.
+        ConfigError: A prompt name belongs to no class.
     """
     if not _is_rendered(root, settings):
         _render(root, settings)
@@ -147,7 +147,7 @@ def _is_rendered(root: Path, settings: SceneSettings) -> bool:
 
 
 def _render(root: Path, settings: SceneSettings) -> None:
-    # An old record would vouch for a mixture of old and new images if this rendering were cut short.
+    # If this rendering is interrupted, an old record must not vouch for a mixture of old and new images.
     (root / "scenes.json").unlink(missing_ok=True)
     classes = list(settings.pairs)
     table = io.StringIO()
@@ -158,7 +158,7 @@ def _render(root: Path, settings: SceneSettings) -> None:
         placements, scene = _draw(name, settings)
         visible = np.unique(_write_images(root, name, scene, placements, classes))
         rows.writerow([f"images/{name}.png", "|".join(classes[value - 1] for value in visible if value)])
-        described[name] = [_describe(*pair) for pair in zip(placements, scene.looks, strict=True)]
+        described[name] = [_describe(*pair) for pair in zip(placements, scene.appearances, strict=True)]
     write_text(root / "tags.csv", table.getvalue())
     write_json(root / "scenes.json", {"settings_digest": settings.digest(), "scenes": described})
 
@@ -170,8 +170,8 @@ def _draw(name: str, settings: SceneSettings) -> tuple[tuple[Placement, ...], Sc
     return placements, draw_scene(rng, settings.image_size, placements)
 
 
-def _describe(placement: Placement, look: Look | None) -> str:
-    words = (look.size, look.colour, look.pattern) if look else ()
+def _describe(placement: Placement, appearance: Appearance | None) -> str:
+    words = (appearance.size, appearance.color, appearance.pattern) if appearance else ()
     words = (*words, placement.object, "in", placement.context)
     return " ".join(word for word in words if word)
 
@@ -184,22 +184,19 @@ def _write_images(
     for value, placement in enumerate(placements, start=1):
         table[value] = classes.index(str(placement.object)) + 1
     class_mask: npt.NDArray[np.uint8] = table[scene.mask]
-    palette_image = Image.fromarray(class_mask, mode="P")
-    palette_image.putpalette(voc_palette())
-    for folder, image in (("images", Image.fromarray(scene.image)), ("masks", palette_image)):
-        with replacing(root / folder / f"{name}.png") as temporary:
-            image.save(temporary, format="PNG")
+    write_image(root / "images" / f"{name}.png", scene.image)
+    write_mask(root / "masks" / f"{name}.png", class_mask)
     return class_mask
 
 
 def _tags(root: Path, settings: SceneSettings, catalogue: ClassCatalogue) -> dict[str, tuple[int, ...]]:
-    """Return image id -> class indices from the tags file, which is the only source of labels."""
+    """Return image id -> class indices from ``tags.csv``, the only source of labels."""
     path = root / "tags.csv"
     words = read_tags_csv(path)
     tags = {}
     for name in _names(settings):
         image = f"images/{name}.png"
         if image not in words:
-            raise DataError(f"{path}: image {image} has no line; delete the file to have the scenes drawn again")
+            raise DataError(f"{path}: image {image} has no line; delete the file to render the scenes again")
         tags[name] = tag_indices(words[image], catalogue, f"{path}, image {image}")
     return tags

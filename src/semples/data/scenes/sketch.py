@@ -1,4 +1,4 @@
-"""A vector sketch: shapes in free coordinates (x to the right, y down), before any size, pose or colour."""
+"""Vector sketches: shapes in free coordinates (x to the right, y down), without size, pose or color."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Points = Sequence[tuple[float, float]]
 FloatArray = npt.NDArray[np.float64]
 
 Fill = RGB | Literal["body", "shade", "tint"]
-"""A fixed colour, the object's patterned body colour, or a darker or lighter plain tone of it."""
+"""A fixed color, the object's patterned body color, or a darker or lighter plain tone of it."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Shape:
 
     Attributes:
         points: Corners, float64 [N, 2] as x, y.
-        fill: Its colour.
+        fill: Its color.
         width: Line width in sketch coordinates; 0 for a filled polygon.
         outlined: Whether a filled polygon gets the object's outline.
     """
@@ -90,7 +90,7 @@ def arc(
 
 
 def rounded(points: Points, rounds: int = 2) -> FloatArray:
-    """Cut the corners of a closed polygon (Chaikin's algorithm), four times as many points for two rounds."""
+    """Cut the corners of a closed polygon (Chaikin's algorithm); every round doubles the number of points."""
     corners = np.asarray(points, dtype=np.float64)
     for _ in range(rounds):
         following = np.roll(corners, -1, axis=0)

@@ -264,9 +264,9 @@ def umbrella(rng: np.random.Generator) -> Sketch:
     hook = arc(0.9, length, 0.9, 1, 180, 0, count=8)
     handle = hook if rng.integers(3) else np.array([(0, length - 1), (0, length + 0.6)])
     # A dark rim keeps the pale shaft visible on every context.
-    for rim, colour in ((0.5, RUBBER), (0.0, CREAM)):
-        sketch.line([(0, -height), (0, length)], 0.28 + rim, colour)
-        sketch.line(handle, 0.45 + rim, colour)
+    for rim, color in ((0.5, RUBBER), (0.0, CREAM)):
+        sketch.line([(0, -height), (0, length)], 0.28 + rim, color)
+        sketch.line(handle, 0.45 + rim, color)
     panels = int(rng.integers(4, 6))
     edges = np.linspace(-5, 5, panels + 1)
     scallops = [arc((a + b) / 2, 0, (b - a) / 2, 0.75, 0, -180, count=7) for a, b in pairwise(edges)][::-1]

@@ -1,7 +1,7 @@
-"""The method against its own parts and against others, on built-in scenes, over seeds and pairings.
+"""Compares the method with its own parts and with others, on built-in scenes, over seeds and pairings.
 
-``comparison`` goes over pairings and seeds; ``methods`` and ``ablations`` say what is run in each; ``statistics``,
-``figure`` and ``page`` what is told of it.
+``runs`` loops over pairings and seeds; ``methods`` and ``ablations`` define the runs of each; ``statistics``, ``rows``,
+``figure`` and ``page`` summarize the results.
 """
 
 from __future__ import annotations

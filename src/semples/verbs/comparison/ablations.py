@@ -1,4 +1,4 @@
-"""Ablations: tables of settings, each row a run; rows share all stages that their settings leave alone."""
+"""Runs ablations, tables of settings with one run per row; rows share all stages that their settings do not affect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from semples.config.loading import changed_config
 from semples.runtime.context import Run
 from semples.runtime.setup import open_run
 from semples.stages.pipeline import STAGES, open_manifest, run_stages
-from semples.verbs.comparison.methods import Judged, contexts_named, learned_words, score_stage
+from semples.verbs.comparison.methods import RunScores, contexts_named, learned_words, score_stage
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Variant:
     """One row of an ablation.
 
     Attributes:
-        settings: Values by dotted name that differ from the run's.
-        stage: The stage whose CAMs it is judged by.
+        settings: Values by dotted name that differ from the base run's.
+        stage: The stage whose CAMs are scored.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -52,11 +52,11 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
     "lambda-suppress": _sweep((0.0, 0.05, 0.2, 0.5, 1.0, 2.0), "refine.lambda_suppress"),
     "lambda-background": _sweep((0.0, 0.25, 0.5, 1.0, 2.4), "match.lambda_background", "refine.lambda_background"),
 }
-"""Name -> its variants by label, as in the paper's tables. A sweep's values hold the default."""
+"""Name -> variants by label, as in the paper's tables. The values of a sweep include the default."""
 
 
 def reference_of(variants: Mapping[str, Variant], config: Config) -> str | None:
-    """Name of the last variant that is the full method with the settings as given, or None."""
+    """Return the name of the last variant that equals the full method with the given settings, or None."""
     same = [
         name
         for name, variant in variants.items()
@@ -65,25 +65,25 @@ def reference_of(variants: Mapping[str, Variant], config: Config) -> str | None:
     return same[-1] if same else None
 
 
-def judge_variants(base: Run, tell: Callable[[object], None], variants: Mapping[str, Variant]) -> Judged:
-    """Run or reuse every variant of one run; prompts longer than the model's text encoder takes are left out."""
-    run_stages(base, until="refine", listener=tell)
+def score_variants(base: Run, report_progress: Callable[[object], None], variants: Mapping[str, Variant]) -> RunScores:
+    """Run or reuse every variant of one run; prompts too long for the model's text encoder are left out."""
+    run_stages(base, until="refine", listener=report_progress)
     rows, found, remarks = {}, {}, []
     longest = base.models.vision_language.longest_prompt
     for label, variant in variants.items():
         if variant.settings.get("prompts.length", 0) > longest:
             remarks.append(f"{label} is left out: the text encoder has room for {longest} vectors")
             continue
-        tell(label)
+        report_progress(label)
         run = variant_run(base, variant)
         if run is not base:
             share_stages(base, run)
-            # Thresholds are chosen by prompts, in rows that train without them too.
-            run_stages(run, until="refine" if variant.stage == "refine" else "prompts", listener=tell)
+            # Thresholds are chosen by prompts even in rows that train without them.
+            run_stages(run, until="refine" if variant.stage == "refine" else "prompts", listener=report_progress)
         rows[label] = score_stage(run, variant.stage, with_prompts=True)
         if variant.stage == "refine":
             found[label] = contexts_named(run, learned_words(run))
-    return Judged(rows, words_found=found, remarks=tuple(remarks))
+    return RunScores(rows, words_found=found, remarks=tuple(remarks))
 
 
 def variant_run(base: Run, variant: Variant) -> Run:
@@ -98,19 +98,19 @@ def variant_run(base: Run, variant: Variant) -> Run:
 
 
 def share_stages(source: Run, target: Run) -> None:
-    """Copy the results of all stages that have the same digest in two runs, unless they are there; note the skipped."""
-    theirs, own = open_manifest(source), open_manifest(target)
+    """Copy results from ``source`` for all stages with the same digest that ``target`` lacks; record skipped stages."""
+    source_manifest, target_manifest = open_manifest(source), open_manifest(target)
     for stage in STAGES:
-        digest = stage.digest(target, own)
-        entry = theirs.entry(stage.name)
+        digest = stage.digest(target, target_manifest)
+        entry = source_manifest.entry(stage.name)
         if entry is None or entry.digest != digest:
             continue
         if entry.status == "skipped":
-            own.record(stage.name, entry)
-        if own.is_done(stage.name, digest) or not theirs.is_done(stage.name, digest):
+            target_manifest.record(stage.name, entry)
+        if target_manifest.is_done(stage.name, digest) or not source_manifest.is_done(stage.name, digest):
             continue
-        own.invalidate(stage.name)
+        target_manifest.invalidate(stage.name)
         folder = target.directory.folder(stage.name)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(source.directory.folder(stage.name), folder)
-        own.record(stage.name, entry)
+        target_manifest.record(stage.name, entry)

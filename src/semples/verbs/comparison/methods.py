@@ -1,4 +1,4 @@
-"""The methods that are compared on one run: stages of the pipeline, and a few that only a comparison needs."""
+"""Runs and scores the compared methods: stages of the pipeline, and a few extra stages of the comparison."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from semples.stages.pipeline import STAGES, Stage, open_manifest, perform, run_s
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What was found on one run.
+class RunScores:
+    """Scores of all methods or variants on one run.
 
     Attributes:
-        rows: Method or variant -> its figures; None where the generator has nothing to train.
-        words: Class -> nearest word of the learned prompt; None where none were learned.
-        words_found: Row -> number of classes whose prompt names their context, where prompts were learned.
-        supervised_bound: Held-out mIoU of the network trained on true masks; None where it was not asked for.
-        remarks: Rows that were left out, and why.
+        rows: Method or variant -> its metrics; None if the generator has nothing to train.
+        words: Class -> nearest word of the learned prompt; None if none were learned.
+        words_found: Row -> number of classes whose prompt names their context, if prompts were learned.
+        supervised_bound: Held-out mIoU of the network trained on true masks; None if it was not requested.
+        remarks: Rows that were left out, and the reasons.
     """
 
     rows: dict[str, dict[str, float] | None]
@@ -43,7 +43,7 @@ class Judged:
 
 
 def _manual(run: Run) -> None:
-    """Stage 3 with the true context word of each class in place of its learned prompt."""
+    """Run stage 3 with the true context word of each class in place of its learned prompt."""
     contexts = [pairs_of(run)[name] for name in run.dataset.catalogue.names]
     with torch.no_grad():
         features = run.models.vision_language.encode_classes(contexts)
@@ -51,9 +51,9 @@ def _manual(run: Run) -> None:
 
 
 def _generic(run: Run) -> None:
-    """Stage 3 with one hand-written list for every class in place of the prompts, as in CLIMS (arXiv 2203.02668).
+    """Run stage 3 with one hand-written list of words for all classes, as in CLIMS (arXiv 2203.02668).
 
-    The loss is a mean over the words, each of which the foreground must not match.
+    The loss is the mean over the words, none of which the foreground may match.
     """
     with torch.no_grad():
         features = run.models.vision_language.encode_classes(_generic_words(run))
@@ -61,7 +61,7 @@ def _generic(run: Run) -> None:
 
 
 def _clip_es(run: Run) -> None:
-    """CAMs of the vision-language model itself against generic words, as in CLIP-ES; nothing trains."""
+    """Compute CAMs of the vision-language model itself against generic words, as in CLIP-ES, without training."""
     write_cams(run, "clip-es", run.models.build_generator())
 
 
@@ -72,7 +72,7 @@ def _generic_words(run: Run) -> list[str]:
 
 _GUIDED_ALONE = (*GENERATOR, *GUIDED, "refine", "cams")
 CLIP_SETTINGS = {"mask_generator.name": "clip", "cams.scales": [1.0]}
-"""Settings under which the clip generator takes its CAMs: scales above 1 harm it (``docs/log.md``)."""
+"""Settings for the CAMs of the clip generator: scales above 1 harm it (``docs/log.md``)."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ class Method:
     """One row of the comparison.
 
     Attributes:
-        stage: The stage whose result it is judged by.
+        stage: The stage whose result is scored.
         until: The last stage of the pipeline that it needs, or None.
-        extra: A stage of its own, after those.
-        settings: What that stage is run with beside the settings of the run.
+        extra: A stage outside the pipeline that runs after those, or None.
+        settings: Settings of the extra stage that differ from the run's.
     """
 
     stage: str
@@ -106,13 +106,13 @@ METHODS = {
 """Name on the command line -> method, in the order of the table."""
 
 
-def judge_methods(run: Run, tell: Callable[[object], None], chosen: Sequence[str]) -> Judged:
-    """Run or reuse the chosen methods on one run; all start from the same classifier and train equally long."""
+def score_methods(run: Run, report_progress: Callable[[object], None], chosen: Sequence[str]) -> RunScores:
+    """Run or reuse the chosen methods on one run; all start from the same classifier and train for equally long."""
     methods = {name: METHODS[name] for name in METHODS if name in chosen}
     needed = [method.until for method in methods.values() if method.until]
     if needed:
         order = [stage.name for stage in STAGES]
-        run_stages(run, until=max(needed, key=order.index), listener=tell)
+        run_stages(run, until=max(needed, key=order.index), listener=report_progress)
     rows, remarks, bound = {}, [], None
     for name, method in methods.items():
         reason = _why_left_out(name, run)
@@ -120,29 +120,28 @@ def judge_methods(run: Run, tell: Callable[[object], None], chosen: Sequence[str
             remarks.append(f"{name} is left out: {reason}")
             continue
         if method.extra is not None:
-            _run_extra(method.extra, changed_run(run, method.settings), tell)
+            _run_extra(method.extra, run_with_settings(run, method.settings), report_progress)
         if name == "supervised-bound":
-            bound = (score_masks(run, "val", run.directory.held_out_predictions(method.stage), method.stage) or {})[
-                "miou"
-            ]
+            predictions = run.directory.held_out_predictions(method.stage)
+            bound = (score_masks(run, "val", predictions, method.stage) or {})["miou"]
         else:
             rows[name] = score_stage(run, method.stage, with_prompts="full" in methods)
     words = learned_words(run) if "full" in methods else None
     found = {} if words is None else {"full": contexts_named(run, words)}
-    return Judged(rows, words, found, bound, tuple(remarks))
+    return RunScores(rows, words, found, bound, tuple(remarks))
 
 
-def _run_extra(stage: Stage, run: Run, tell: Callable[[object], None]) -> None:
+def _run_extra(stage: Stage, run: Run, report_progress: Callable[[object], None]) -> None:
     manifest = open_manifest(run)
     digest = stage.digest(run, manifest)
     if manifest.is_done(stage.name, digest):
-        tell(f"{stage.name:16} unchanged")
+        report_progress(f"{stage.name:16} unchanged")
     else:
-        perform(stage, run, manifest, digest, tell)
+        perform(stage, run, manifest, digest, report_progress)
 
 
 def _why_left_out(name: str, run: Run) -> str | None:
-    """Say what a method lacks with the models of this run, or None."""
+    """Return why a method cannot run with the models of this run, or None if it can."""
     if name not in ("generic", "clip-es"):
         return None
     if not run.models.trains_generator:
@@ -156,19 +155,19 @@ def _why_left_out(name: str, run: Run) -> str | None:
     return None
 
 
-def changed_run(run: Run, settings: Mapping[str, Any]) -> Run:
-    """Return the run in the same directory with settings changed."""
+def run_with_settings(run: Run, settings: Mapping[str, Any]) -> Run:
+    """Return the run with changed settings, in the same directory."""
     return dataclasses.replace(run, config=changed_config(run.config, settings)) if settings else run
 
 
 def score_stage(run: Run, stage: str, with_prompts: bool) -> dict[str, float] | None:
-    """Scores at the threshold chosen without masks; false positives and negatives at the oracle threshold.
+    """Score a stage's CAMs: mIoU at the threshold chosen without masks, false positives and negatives at the oracle's.
 
-    Without learned prompts, where no chosen method needs any, the maps alone choose. None where the generator has
-    nothing to train and the stage was skipped.
+    If no chosen method learns prompts, the threshold is chosen from the maps alone. Returns None if the stage was
+    skipped because the generator has nothing to train.
     """
     if not with_prompts and CRITERIA[run.config.criterion].needs_prompts:
-        run = changed_run(run, {"pseudo_masks.criterion": "otsu"})
+        run = run_with_settings(run, {"pseudo_masks.criterion": "otsu"})
     scores = score_cams(run, stage)
     if scores is None:
         return None
@@ -181,7 +180,7 @@ def score_stage(run: Run, stage: str, with_prompts: bool) -> dict[str, float] | 
 
 
 def learned_words(run: Run) -> dict[str, str]:
-    """Class -> the word nearest to its learned prompt."""
+    """Return the word nearest to the learned prompt of each class."""
     words = read_words(run.directory.words)
     return {name: words.last(name)[0][0] for name in words.words}
 
@@ -193,5 +192,5 @@ def pairs_of(run: Run) -> dict[str, str]:
 
 
 def contexts_named(run: Run, words: Mapping[str, str]) -> int:
-    """Count the classes whose word is that of their own context."""
+    """Count the classes whose word names their own context."""
     return sum(pairs_of(run)[name] == word for name, word in words.items())

@@ -1,4 +1,4 @@
-"""A comparison as a markdown page, with all that is needed to make it again."""
+"""Writes a comparison as a Markdown page, with everything needed to reproduce it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from semples.files import write_json, write_text
 from semples.rundir.labels import SUPERVISED_BOUND
 from semples.runtime.environment import package_versions, source_commit
 from semples.verbs.comparison.figure import draw_comparison
-from semples.verbs.comparison.table import Row, bounds_of, percent, rows_of, runs_of
+from semples.verbs.comparison.rows import Row, bounds_of, percent, rows_of, runs_of
 
 _HEADERS = ("mIoU %, best threshold", "mIoU %, chosen threshold", "false positives %", "false negatives %")
-_FIGURES = ("oracle_miou", "miou", "false_positive", "false_negative")
+_METRICS = ("oracle_miou", "miou", "false_positive", "false_negative")
 
 
 def write_page(result: Mapping[str, Any], file: Path, machine: str, command: str | None = None) -> None:
     """Write ``NAME.md``, and beside it ``NAME.png`` and ``NAME.json``.
 
     Args:
-        result: What :func:`semples.verbs.comparison.compare` returns.
+        result: Result of :func:`semples.verbs.comparison.compare`.
         file: The page.
-        machine: What kind of machine it was made on (:func:`machine_kind`).
-        command: What it was made by.
+        machine: Kind of machine it was made on (:func:`machine_kind`).
+        command: Command that made it.
     """
     draw_comparison(result, file.with_suffix(".png"))
     write_json(file.with_suffix(".json"), result)
@@ -40,18 +40,18 @@ def _lines(result: Mapping[str, Any], stem: str, machine: str, command: str | No
     return [
         f"# Ablation: {ablation}" if ablation else "# Comparison of methods",
         "",
-        _what(result),
+        _summary(result),
         "",
         *_table(result),
         "",
         f"![mIoU, false positives and false negatives of each row]({stem}.png)",
         "",
-        *_findings(result),
+        *_remarks(result),
         *_origin(machine, command),
     ]
 
 
-def _what(result: Mapping[str, Any]) -> str:
+def _summary(result: Mapping[str, Any]) -> str:
     runs = runs_of(result)
     seeds, bias = len(runs[0]["seeds"]), runs[0]["bias"]
     pairings = f"{len(runs)} pairing{'s' * (len(runs) > 1)} of {len(runs[0]['pairs'])} objects with contexts"
@@ -70,7 +70,7 @@ def _table(result: Mapping[str, Any]) -> list[str]:
     most = sum(len(run["pairs"]) * len(run["seeds"]) for run in runs_of(result))
     for row in rows:
         words = [_share(row, most)] if with_words else []
-        lines.append(_cells([row.label, *(percent(row.figures[name]) for name in _FIGURES), *words]))
+        lines.append(_cells([row.label, *(percent(row.metrics[name]) for name in _METRICS), *words]))
     if bounds:
         lines.append(_cells([f"{SUPERVISED_BOUND} (network, held out)", percent(bounds), *[""] * (len(headers) - 2)]))
     return lines
@@ -84,7 +84,7 @@ def _cells(texts: Sequence[str]) -> str:
     return f"| {' | '.join(texts)} |"
 
 
-def _findings(result: Mapping[str, Any]) -> list[str]:
+def _remarks(result: Mapping[str, Any]) -> list[str]:
     lines = [f"- {name}: {_points(found)}" for name, found in result["summary"]["differences"].items()]
     if lines:
         lines = ["Paired differences of mIoU at the best threshold, in points:", "", *lines, ""]
@@ -116,7 +116,7 @@ def _origin(machine: str, command: str | None) -> list[str]:
 
 
 def machine_kind(device: torch.device) -> str:
-    """Say what kind of processor or GPU computes on a device, without the machine's name."""
+    """Describe the processor or GPU of a device, without the machine's name."""
     if device.type == "cuda":
         return f"GPU: {torch.cuda.get_device_name(device)}"
     info = Path("/proc/cpuinfo")

@@ -1,4 +1,4 @@
-"""Assignments of contexts to objects, drawn at random."""
+"""Draws random assignments of contexts to objects."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ FIRST_SEED = 2000
 
 
 def random_pairings(count: int, num_classes: int) -> list[dict[str, str]]:
-    """Draw pairings of different objects with different contexts.
+    """Draw pairings of distinct objects with distinct contexts.
 
-    Pairing i comes from ``random.Random(2000 + i)``, so that more pairings begin with those of fewer.
+    Pairing i comes from ``random.Random(2000 + i)``, so that a longer list starts with the pairings of a shorter one.
 
     Args:
         count: Number of pairings.
-        num_classes: Objects in each.
+        num_classes: Number of objects in each.
 
     Returns:
-        Object -> context, for each pairing.
+        One mapping object -> context per pairing.
 
     Raises:
-        ConfigError: There are not so many objects.
+        ConfigError: There are fewer objects than that.
     """
     most = min(len(OBJECTS), len(CONTEXTS))
     if num_classes > most:
-        raise ConfigError(f"data.pairs has {num_classes} objects, but there are {most} to draw from: give fewer")
+        raise ConfigError(f"data.pairs: has {num_classes} objects, but only {most} can be drawn; give fewer")
     pairings = []
     for index in range(count):
         draw = random.Random(FIRST_SEED + index)

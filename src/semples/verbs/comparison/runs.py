@@ -1,4 +1,4 @@
-"""The comparison over pairings and seeds: methods beside each other, or the variants of an ablation."""
+"""``semples compare``: methods, or the variants of an ablation, over pairings and seeds."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from semples.rundir.locks import locked
 from semples.runtime.context import Run
 from semples.runtime.setup import open_run
 from semples.training.devices import make_accelerator
-from semples.verbs.comparison.ablations import ABLATIONS, judge_variants, reference_of
+from semples.verbs.comparison.ablations import ABLATIONS, reference_of, score_variants
 from semples.verbs.comparison.figure import draw_comparison
-from semples.verbs.comparison.methods import METHODS, Judged, judge_methods
+from semples.verbs.comparison.methods import METHODS, RunScores, score_methods
 from semples.verbs.comparison.page import machine_kind, write_page
 from semples.verbs.comparison.pairings import random_pairings
-from semples.verbs.comparison.statistics import FIGURES, Rows, differences, pooled, spread
+from semples.verbs.comparison.statistics import METRICS, Rows, differences, pooled, spread
 
-Judge = Callable[[Run, Callable[[object], None]], Judged]
+ScoreRun = Callable[[Run, Callable[[object], None]], RunScores]
+"""Runs and scores all rows of one run; the callable receives messages about progress."""
 
 
 def compare(
@@ -50,36 +51,36 @@ def compare(
     ``out`` gets ``compare.json`` and ``compare.png``, or ``ablation-NAME.json`` and ``.png``.
 
     Args:
-        config: Settings; the reader has to be ``scenes``.
+        config: Settings; the reader must be ``scenes``.
         seeds: Number of seeds; each has its own scenes.
-        out: Folder for the runs; what is finished there is not computed again.
-        pairings: Object -> context, one comparison each; a number draws so many at random; None takes that of the
-            config.
+        out: Folder for the runs; finished results there are reused.
+        pairings: Object -> context, one comparison each; a number draws that many at random; None takes the
+            config's pairing.
         methods: Names of :data:`semples.verbs.comparison.methods.METHODS`; None takes all.
-        ablation: Name of a table of :data:`semples.verbs.comparison.ablations.ABLATIONS` to make instead.
-        results: A markdown page to write, with the same figure and JSON beside it.
-        command: What the page says it was made by.
-        quiet: Nothing on standard error.
+        ablation: Name of a table of :data:`semples.verbs.comparison.ablations.ABLATIONS` to compare instead.
+        results: A Markdown page to write, with the figure and the JSON beside it.
+        command: The command named on the page.
+        quiet: Print nothing on standard error.
 
     Returns:
-        The record that ``compare.json`` holds: of one pairing, or with several pairings ``{"runs": [...]}``, with
+        The content of ``compare.json``: the record of one pairing, or ``{"runs": [...]}`` for several, with a
         ``"summary"`` over all pairings and seeds.
 
     Raises:
-        ConfigError: The data are no scenes, there is no such method or ablation, or the page has another ending.
+        ConfigError: The data are not scenes, a method or ablation does not exist, or the page has another suffix.
     """
     scenes = _checked_scenes(config, methods, ablation, results)
     if isinstance(pairings, int):
         pairings = random_pairings(pairings, len(scenes.pairs))
-    judge: Judge = (
-        partial(judge_methods, chosen=list(methods or METHODS))
+    score_run: ScoreRun = (
+        partial(score_methods, chosen=list(methods or METHODS))
         if ablation is None
-        else partial(judge_variants, variants=ABLATIONS[ablation])
+        else partial(score_variants, variants=ABLATIONS[ablation])
     )
     kind = "methods" if ablation is None else "variants"
     reference = _reference(config, ablation)
     runs = [
-        _compare_pairing(config, replace(scenes, pairs=dict(pairs)), seeds, out, judge, kind, reference, quiet)
+        _compare_pairing(config, replace(scenes, pairs=dict(pairs)), seeds, out, score_run, kind, reference, quiet)
         for pairs in (pairings or [scenes.pairs])
     ]
     result: dict[str, Any] = dict(runs[0]) if pairings is None else {"runs": runs}
@@ -102,14 +103,14 @@ def _checked_scenes(
     """Refuse arguments that make no sense; return the settings of the scenes."""
     if not isinstance(config.data, ScenesConfig):
         raise ConfigError(
-            f"data.reader is {config.data.reader}: compare needs the built-in scenes, whose contexts are known"
+            f'data.reader: "{config.data.reader}" has unknown contexts; compare needs the built-in scenes'
         )
     if not config.guidance.enabled:
-        raise ConfigError("guidance.enabled is false: compare is about guidance, leave it true")
+        raise ConfigError("guidance.enabled: false, but compare is about guidance; set it to true")
     if ablation is not None and methods is not None:
-        raise ConfigError("methods and an ablation were given: an ablation has its own rows, give one of the two")
+        raise ConfigError("methods and ablation: an ablation has rows of its own; give only one of the two")
     if results is not None and results.suffix != ".md":
-        raise ConfigError(f"results is {results}, expected a file whose name ends with .md")
+        raise ConfigError(f"results: {results} is not a Markdown page; expected a file name that ends with .md")
     for name in methods or ():
         _check_name("method", name, METHODS)
     if ablation is not None:
@@ -120,7 +121,7 @@ def _checked_scenes(
 def _check_name(kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise ConfigError(
-            f'there is no {kind} "{name}", expected one of {", ".join(known)}.{did_you_mean(name, known)}'
+            f'{kind}: "{name}" does not exist; expected one of {", ".join(known)}{did_you_mean(name, known)}'
         )
 
 
@@ -133,44 +134,44 @@ def _compare_pairing(
     scenes: ScenesConfig,
     seeds: int,
     out: Path,
-    judge: Judge,
+    score_run: ScoreRun,
     kind: str,
     reference: str | None,
     quiet: bool,
 ) -> dict[str, Any]:
-    """Compare over seeds for one assignment of contexts to objects."""
+    """Compare over seeds for one assignment of contexts to objects; return its record."""
     name = hashlib.sha256(json.dumps([scenes.pairs, scenes.bias]).encode()).hexdigest()[:8]
     console = Console(stderr=True, highlight=False, quiet=quiet)
-    judged = []
+    scored = []
     for seed in range(seeds):
         console.print(f"pairing {name}, bias {scenes.bias}, seed {seed}")
         seeded = replace(config, seed=seed, data=scenes)
         directory = out / f"{name}-seed-{seed}"
         with locked(directory):
-            judged.append(judge(open_run(seeded, directory, quiet), console.print))
-    remarks = list(dict.fromkeys(remark for one in judged for remark in one.remarks))
-    rows = _rows(judged)
-    if not rows and judged[0].supervised_bound is None:
-        raise ConfigError(f"nothing is left to compare: {'; '.join(remarks)}")
+            scored.append(score_run(open_run(seeded, directory, quiet), console.print))
+    remarks = list(dict.fromkeys(remark for one in scored for remark in one.remarks))
+    rows = _rows(scored)
+    if not rows and scored[0].supervised_bound is None:
+        raise ConfigError(f"no rows to compare: {'; '.join(remarks)}; choose other methods or models")
     record: dict[str, Any] = {"seeds": list(range(seeds)), "bias": scenes.bias, "pairs": scenes.pairs, kind: rows}
     if kind == "methods":
-        bounds = [one.supervised_bound for one in judged if one.supervised_bound is not None]
+        bounds = [one.supervised_bound for one in scored if one.supervised_bound is not None]
         record |= {
             "supervised_bound": bounds or None,
-            "words": [one.words for one in judged if one.words is not None],
-            "words_found": [one.words_found["full"] for one in judged if "full" in one.words_found],
+            "words": [one.words for one in scored if one.words is not None],
+            "words_found": [one.words_found["full"] for one in scored if "full" in one.words_found],
         }
     else:
-        found = judged[0].words_found
-        record["words_found"] = {label: [one.words_found[label] for one in judged] for label in found}
+        found = scored[0].words_found
+        record["words_found"] = {label: [one.words_found[label] for one in scored] for label in found}
     record["differences"] = differences(rows, reference, kind == "methods")
     record["remarks"] = remarks
     return record
 
 
-def _rows(judged: Sequence[Judged]) -> Rows:
-    """Row -> figure -> one value for each seed."""
+def _rows(scored: Sequence[RunScores]) -> Rows:
+    """Return row -> metric -> one value per seed."""
     return {
-        name: {figure: [(one.rows[name] or {})[figure] for one in judged] for figure in FIGURES} if first else None
-        for name, first in judged[0].rows.items()
+        name: {metric: [(one.rows[name] or {})[metric] for one in scored] for metric in METRICS} if first else None
+        for name, first in scored[0].rows.items()
     }

@@ -1,4 +1,4 @@
-"""Mean, spread and paired differences over pairings and seeds."""
+"""Computes mean, spread and paired differences over pairings and seeds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-FIGURES = ("miou", "oracle_miou", "false_positive", "false_negative")
-"""Figures of a row: mIoU at the threshold chosen without masks and at the best there is, and there the shares of
-false positives and negatives."""
+METRICS = ("miou", "oracle_miou", "false_positive", "false_negative")
+"""Metrics of a row: mIoU at the threshold chosen without masks and at the oracle threshold, and the shares of false
+positives and negatives at the oracle threshold."""
 
 STUDENT_975 = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
@@ -19,11 +19,11 @@ STUDENT_975 = (
 """Quantile 0.975 of Student's t with 1, 2, ... degrees of freedom (any statistics textbook)."""
 
 Rows = Mapping[str, Mapping[str, Sequence[float]] | None]
-"""Row -> figure -> one value for each run; None for a row that could not be run."""
+"""Row -> metric -> one value per run; None for a row that could not run."""
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
-    """Mean of first - second over runs, and its 95 % interval (paired Student's t; null for one run)."""
+    """Return the mean of first - second over runs, and its 95 % interval (paired Student's t; None for one run)."""
     differences = [a - b for a, b in zip(first, second, strict=True)]
     mean, count = fmean(differences), len(differences)
     if count < 2:
@@ -34,14 +34,14 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> dict[s
 
 
 def differences(rows: Rows, reference: str | None, reference_first: bool) -> dict[str, dict[str, Any]]:
-    """Paired differences of oracle mIoU between the reference and every other row; none without a reference.
+    """Return paired differences of oracle mIoU between the reference and every other row; empty without a reference.
 
     Args:
-        rows: What was found.
+        rows: Values of all rows.
         reference: Name of a row, or None.
-        reference_first: The reference minus the others, or the others minus it.
+        reference_first: Whether to subtract the others from the reference, or the reference from the others.
     """
-    oracle = {name: figures["oracle_miou"] for name, figures in rows.items() if figures}
+    oracle = {name: metrics["oracle_miou"] for name, metrics in rows.items() if metrics}
     if reference not in oracle:
         return {}
     others = [name for name in oracle if name != reference]
@@ -50,22 +50,22 @@ def differences(rows: Rows, reference: str | None, reference_first: bool) -> dic
 
 
 def pooled(tables: Sequence[Rows]) -> dict[str, dict[str, list[float]] | None]:
-    """Put the runs of several pairings into one table; a row that is missing in one of them is left out."""
+    """Merge the runs of several pairings into one table; rows missing in one of them are left out."""
     names = [name for name in tables[0] if all(table.get(name) for table in tables)]
     return {
-        name: {figure: [v for t in tables for v in (t[name] or {})[figure]] for figure in FIGURES} for name in names
+        name: {metric: [v for t in tables for v in (t[name] or {})[metric]] for metric in METRICS} for name in names
     }
 
 
 def spread(rows: Rows) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Mean and standard deviation of each figure of each row; one run has no deviation."""
+    """Return mean and standard deviation of each metric of each row; a single run has no deviation."""
     return {
-        name: {figure: {"mean": fmean(figures[figure]), "deviation": deviation(figures[figure])} for figure in FIGURES}
-        for name, figures in rows.items()
-        if figures
+        name: {metric: {"mean": fmean(metrics[metric]), "deviation": deviation(metrics[metric])} for metric in METRICS}
+        for name, metrics in rows.items()
+        if metrics
     }
 
 
 def deviation(values: Sequence[float]) -> float | None:
-    """Standard deviation of a sample, None for one value."""
+    """Return the standard deviation of a sample, None for one value."""
     return stdev(values) if len(values) > 1 else None

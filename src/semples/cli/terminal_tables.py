@@ -1,6 +1,6 @@
-"""Tables for the terminal: scores, comparisons and learned words. IoUs are in percent, all else as it is.
+"""Builds tables for the terminal: scores, comparisons, learned words and findings. IoUs are in percent.
 
-The widest fits 80 columns, which is also what rich takes where it cannot ask a terminal.
+The widest table fits 80 columns, the width that rich assumes without a terminal.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from rich.text import Text
 from semples.rundir.evaluation import Evaluation
 from semples.rundir.labels import METHOD_LABELS, PSEUDO_MASKS, SUPERVISED_BOUND
 
-_NOTHING = "-"
+_MISSING = "-"
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
-    """Return one row for each result of a run, in the order of the stages."""
+    """Return a table with one row per result of a run, in the order of the stages."""
     headers = (
         "mIoU %",
         "oracle\nmIoU %",
@@ -46,7 +46,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 
 
 def stages_table(stages: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return one row for each stage of a run: what became of it, its time, and the memory up to its end.
+    """Return a table with one row per stage of a run: its time, its peak memory so far, and its status.
 
     Args:
         stages: Folder of each stage -> its entry in ``manifest.json``.
@@ -60,7 +60,7 @@ def stages_table(stages: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def scores_table(evaluation: Mapping[str, Any]) -> Table:
-    """Return the IoU of each class and their mean; a class absent from prediction and truth has none.
+    """Return a table of the IoU of each class and their mean; classes absent from prediction and truth have none.
 
     Args:
         evaluation: One result, laid out as ``E`` in ``evaluation.json``.
@@ -81,10 +81,10 @@ def scores_table(evaluation: Mapping[str, Any]) -> Table:
 
 
 def comparison_table(result: Mapping[str, Any]) -> Table:
-    """Return one row for each method or variant of ``semples compare``: mean over the seeds (smallest to largest).
+    """Return a table with one row per method or variant: mean over the seeds (smallest to largest).
 
     Args:
-        result: The JSON object that ``semples compare`` prints: one pairing, or several under ``"runs"``.
+        result: The JSON object printed by ``semples compare``: one pairing, or several under ``"runs"``.
     """
     table = _table(
         "variant" if "ablation" in result else "method", "mIoU %", "oracle mIoU %", "false positive", "false negative"
@@ -105,7 +105,7 @@ def comparison_table(result: Mapping[str, Any]) -> Table:
 
 
 def words_table(words: Mapping[str, Sequence[tuple[str, float]]]) -> Table:
-    """Return the words nearest to each class's learned prompt, nearest first, with their scores."""
+    """Return a table of the words nearest to each class's learned prompt, nearest first, with their scores."""
     table = _table("class")
     table.add_column("nearest words")
     for name, nearest in words.items():
@@ -114,7 +114,7 @@ def words_table(words: Mapping[str, Sequence[tuple[str, float]]]) -> Table:
 
 
 def findings_table(findings: Sequence[Mapping[str, str]]) -> Table:
-    """Return one row for each finding of ``semples doctor``, and under it what to do.
+    """Return a table with one row per finding of ``semples doctor``, and the advice below it.
 
     Args:
         findings: Each with "subject", "state" ("ok", "note" or "problem"), "found" and "advice" (may be empty).
@@ -142,7 +142,7 @@ def _add_methods(table: Table, run: Mapping[str, Any]) -> None:
     for name, label in labels.items():
         found = rows.get(name, {})
         if found is None:  # the generator has nothing to train
-            table.add_row(label, *[_NOTHING] * 4)
+            table.add_row(label, *[_MISSING] * 4)
         elif found:
             table.add_row(
                 label,
@@ -156,7 +156,7 @@ def _add_methods(table: Table, run: Mapping[str, Any]) -> None:
 
 
 def _words_found(pairing: str, run: Mapping[str, Any]) -> list[str]:
-    """One line for the full method, and one for each variant that learned prompts."""
+    """Return one line for the full method, or one per variant that learned prompts."""
     pairs = run["pairs"]
     title = f"{pairing}: " if pairing else ""
     if "variants" in run:
@@ -170,7 +170,7 @@ def _found(title: str, counts: Sequence[int], most: int) -> str:
 
 
 def _differences(run: Mapping[str, Any]) -> list[str]:
-    """One line for each paired difference of oracle mIoU, in points, with its 95 % interval."""
+    """Return one line per paired difference of oracle mIoU, in points, with its 95 % interval."""
     lines = []
     for name, found in run.get("differences", {}).items():
         line = f"{name}: {100 * found['mean']:+.1f} points of oracle mIoU"
@@ -184,18 +184,18 @@ def _differences(run: Mapping[str, Any]) -> list[str]:
 def _spread(values: Sequence[float | None], show: Callable[[float | None], str]) -> str:
     known = [value for value in values if value is not None]
     if not known:
-        return _NOTHING
+        return _MISSING
     lowest, highest = show(min(known)), show(max(known))
     return show(fmean(known)) + (f" ({lowest}-{highest})" if lowest != highest else "")
 
 
 def _percent(share: float | None) -> str:
-    return _NOTHING if share is None else f"{100 * share:.1f}"
+    return _MISSING if share is None else f"{100 * share:.1f}"
 
 
 def _whole(value: float | None) -> str:
-    return _NOTHING if value is None else f"{value:.0f}"
+    return _MISSING if value is None else f"{value:.0f}"
 
 
 def _plain(value: float | None) -> str:
-    return _NOTHING if value is None else f"{value:.2f}"
+    return _MISSING if value is None else f"{value:.2f}"

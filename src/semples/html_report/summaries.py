@@ -1,4 +1,4 @@
-"""What the tables and bars show: headline numbers, classes, learned words."""
+"""Summarizes a run for the report: headline numbers, IoU per class, learned words, cost and settings."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from semples.config.loading import default_settings
 from semples.html_report.charts import Chart, word_chart
 from semples.html_report.collect import CollectedRun
-from semples.html_report.pictures import class_colour
+from semples.html_report.pictures import class_color
 from semples.rundir.evaluation import Score
 from semples.rundir.manifest import StageEntry
 from semples.rundir.words import LearnedWords
 
 LONGEST_HISTORY = 8
-"""Changes of a nearest word that are shown; longer histories keep both ends."""
+"""Longest history of nearest words shown in full; longer ones keep both ends."""
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A headline number, and how far it lies above the plain CAM."""
+class Headline:
+    """A headline score, and its gain over the plain CAM."""
 
     label: str
     miou: float
@@ -30,10 +30,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """IoU of one class under every score; ``colour`` is None for background."""
+    """IoU of one class in every result; ``color`` is None for background."""
 
     name: str
-    colour: str | None
+    color: str | None
     values: tuple[float | None, ...]
 
 
@@ -47,8 +47,8 @@ class WordBar:
 
 
 @dataclass(frozen=True)
-class Spell:
-    """Epochs in a row with the same nearest word; a gap in a shortened history has the word None."""
+class WordPeriod:
+    """Consecutive epochs with the same nearest word; the word is None for the gap in a shortened history."""
 
     word: str | None
     first: int
@@ -57,18 +57,18 @@ class Spell:
 
 @dataclass(frozen=True)
 class ClassWords:
-    """What one class's prompt learned."""
+    """Learned words of one class's prompt."""
 
     name: str
-    colour: str | None
+    color: str | None
     bars: tuple[WordBar, ...]
-    history: tuple[Spell, ...]
+    history: tuple[WordPeriod, ...]
     chart: Chart | None
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What the whole run took."""
+    """Time and memory of the whole run."""
 
     seconds: float | None
     peak_memory_mb: float | None
@@ -76,32 +76,32 @@ class Cost:
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that is not at its default."""
+    """A setting that differs from its default."""
 
     name: str
     value: Any
     default: Any
 
 
-def tiles(found: Sequence[Score]) -> list[Tile]:
-    """List the headline numbers: first and last CAM, pseudo masks, segmentation (held out if it can be)."""
-    cams = [score for score in found if score.group == "cams"]
-    segmentations = [score for score in found if score.group == "segmentation"]
-    masks = [score for score in found if score.group == "pseudo_masks"]
+def headlines(scores: Sequence[Score]) -> list[Headline]:
+    """List the headline scores: first and last CAM, pseudo masks, segmentation (held out if possible)."""
+    cams = [score for score in scores if score.group == "cams"]
+    segmentations = [score for score in scores if score.group == "segmentation"]
+    masks = [score for score in scores if score.group == "pseudo_masks"]
     chosen = [*cams[:1], *cams[1:][-1:], *masks, *segmentations[-1:]]
     base = cams[0].miou if cams else None
     return [
-        Tile(score.label, score.miou, None if base is None or score is cams[0] else score.miou - base)
+        Headline(score.label, score.miou, None if base is None or score is cams[0] else score.miou - base)
         for score in chosen
         if score.miou is not None
     ]
 
 
-def class_rows(found: Sequence[Score], classes: tuple[str, ...]) -> list[ClassRow]:
+def class_rows(scores: Sequence[Score], classes: tuple[str, ...]) -> list[ClassRow]:
     """List the IoU per class, background first."""
-    known = dict.fromkeys(name for score in found for name in score.iou)
+    known = dict.fromkeys(name for score in scores for name in score.iou)
     names = [name for name in ("background", *classes) if name in known]
-    return [ClassRow(name, colour_of(name, classes), tuple(score.iou.get(name) for score in found)) for name in names]
+    return [ClassRow(name, color_of(name, classes), tuple(score.iou.get(name) for score in scores)) for name in names]
 
 
 def class_words(run: CollectedRun) -> list[ClassWords]:
@@ -114,25 +114,25 @@ def class_words(run: CollectedRun) -> list[ClassWords]:
 
 
 def nearest_word(words: LearnedWords, name: str) -> list[tuple[int, str]]:
-    """List (epoch, nearest word) of a class for each epoch that has one."""
+    """List (epoch, nearest word) of a class, for every epoch that has one."""
     pairs = zip(words.epochs, words.words[name], strict=False)
     return [(epoch, nearest[0][0]) for epoch, nearest in pairs if nearest]
 
 
-def colour_of(name: str, classes: tuple[str, ...]) -> str | None:
-    """Return the CSS colour of a class, or None for background and unknown names."""
-    return class_colour(classes.index(name)) if name in classes else None
+def color_of(name: str, classes: tuple[str, ...]) -> str | None:
+    """Return the CSS color of a class, or None for background and unknown names."""
+    return class_color(classes.index(name)) if name in classes else None
 
 
 def cost(entries: Sequence[StageEntry | None]) -> Cost:
-    """Add up the seconds of all stages and take the peak of their memory, None where none is known."""
+    """Return the total seconds and the peak memory of all stages, None where unknown."""
     seconds = [entry.seconds for entry in entries if entry is not None and entry.seconds is not None]
     memory = [entry.peak_memory_mb for entry in entries if entry is not None and entry.peak_memory_mb is not None]
     return Cost(math.fsum(seconds) if seconds else None, max(memory, default=None))
 
 
 def environment(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the run was made with: device, seed, commit and versions, as far as they are known."""
+    """Return the known facts about the run's environment: device, seed, commit and versions."""
     known = settings.get("environment")
     known = known if isinstance(known, dict) else {}
     versions = known.get("versions")
@@ -143,14 +143,14 @@ def environment(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def changed_settings(settings: Mapping[str, Any]) -> list[Setting]:
-    """List the settings of a run that are not at their defaults, in the order of the file."""
+    """List the settings that differ from their defaults, in the order of the config file."""
     defaults = dict(_flat(default_settings(settings)))
     given = ((name, value) for name, value in _flat(settings) if name in defaults)
     return [Setting(name, value, defaults[name]) for name, value in given if value != defaults[name]]
 
 
 def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield settings by dotted name; a mapping inside a section, such as the pairs of scenes, is one value."""
+    """Yield settings by dotted name; a mapping inside a section, such as data.pairs, counts as one value."""
     for section, value in settings.items():
         if isinstance(value, dict):
             yield from ((f"{section}.{name}", inner) for name, inner in value.items())
@@ -160,7 +160,7 @@ def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _class_words(words: LearnedWords, name: str, classes: tuple[str, ...]) -> ClassWords:
     history = _history(nearest_word(words, name))
-    return ClassWords(name, colour_of(name, classes), _bars(words, name), history, word_chart(words, name))
+    return ClassWords(name, color_of(name, classes), _bars(words, name), history, word_chart(words, name))
 
 
 def _bars(words: LearnedWords, name: str) -> tuple[WordBar, ...]:
@@ -171,21 +171,22 @@ def _bars(words: LearnedWords, name: str) -> tuple[WordBar, ...]:
     return tuple(WordBar(word, score, max(0.0, score) / longest) for word, score in nearest)
 
 
-def _history(nearest: list[tuple[int, str]]) -> tuple[Spell, ...]:
-    spells: list[Spell] = []
+def _history(nearest: list[tuple[int, str]]) -> tuple[WordPeriod, ...]:
+    periods: list[WordPeriod] = []
     for epoch, word in nearest:
-        if spells and spells[-1].word == word:
-            spells[-1] = Spell(word, spells[-1].first, epoch)
+        if periods and periods[-1].word == word:
+            periods[-1] = WordPeriod(word, periods[-1].first, epoch)
         else:
-            spells.append(Spell(word, epoch, epoch))
-    return tuple(_shortened(spells))
+            periods.append(WordPeriod(word, epoch, epoch))
+    return tuple(_shortened(periods))
 
 
-def _shortened(spells: list[Spell]) -> Iterator[Spell]:
-    if len(spells) <= LONGEST_HISTORY:
-        yield from spells
+def _shortened(periods: list[WordPeriod]) -> Iterator[WordPeriod]:
+    if len(periods) <= LONGEST_HISTORY:
+        yield from periods
         return
-    head, tail = spells[: LONGEST_HISTORY // 2 - 1], spells[-LONGEST_HISTORY // 2 :]
+    # One period fewer at the start makes room for the gap.
+    head, tail = periods[: LONGEST_HISTORY // 2 - 1], periods[-LONGEST_HISTORY // 2 :]
     yield from head
-    yield Spell(None, head[-1].last + 1, tail[0].first - 1)
+    yield WordPeriod(None, head[-1].last + 1, tail[0].first - 1)
     yield from tail
