@@ -63,6 +63,6 @@ class BusyError(SemplesError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``' Did you mean "x"?'`` for the known word closest to a wrong one, or an empty string."""
+    """Return ``'; did you mean "x"?'`` for the known word closest to a wrong one, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f' Did you mean "{close[0]}"?' if close else ""
+    return f'; did you mean "{close[0]}"?' if close else ""

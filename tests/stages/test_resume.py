@@ -235,6 +235,10 @@ def write_metrics(run: Run, stage: str, *shares: dict[str, float]) -> None:
         run.log.write(stage=stage, epoch=epoch, figures=figures)
 
 
+def warnings_of(run: Run, stage: str) -> list[str]:
+    return stage_warnings(stage, run.directory, run.dataset.catalogue, run.config.prompts.lambda_text)
+
+
 def test_clamped_scores_above_5_percent_name_loss_epoch_and_setting(opened: Run) -> None:
     write_metrics(opened, "match", {"clamped/match_background": 0.9})
     write_metrics(
@@ -243,9 +247,9 @@ def test_clamped_scores_above_5_percent_name_loss_epoch_and_setting(opened: Run)
         {"clamped/suppress": 0.05, "clamped/match_background": 0.2, "mask_area": 0.7},
         {"clamped/suppress": 0.04, "clamped/match_background": 0.06, "mask_area": 0.7},
     )
-    (warning,) = stage_warnings(opened, "refine")
+    (warning,) = warnings_of(opened, "refine")
     assert_mentions(warning, 20, "match_background", "epoch 1", "vision_language.score", "vision_language.model")
-    assert stage_warnings(opened, "segment") == []
+    assert warnings_of(opened, "segment") == []
 
 
 def test_a_prompt_that_became_its_class_names_class_and_setting(opened: Run) -> None:
@@ -253,7 +257,7 @@ def test_a_prompt_that_became_its_class_names_class_and_setting(opened: Run) -> 
     opened.directory.words.parent.mkdir()
     opened.directory.words.write_text(json.dumps({"epochs": [1, 2], "words": words}))
     write_metrics(opened, "prompts", {"clamped/push": 0.3}, {"clamped/pull": 0.08})
-    push, pull, diverged = stage_warnings(opened, "prompts")
+    push, pull, diverged = warnings_of(opened, "prompts")
     assert_mentions(push, "push", "lower", "prompts.lambda_text")
     assert_mentions(pull, "pull", "raise", "prompts.approach", "prompts.score", "auto")
     assert_mentions(diverged, "boat", "Boat", "raise", "prompts.lambda_text", 0.02)

@@ -1,4 +1,4 @@
-"""The pipeline on one screen: which stages there are, in which order, and when one can be skipped."""
+"""The pipeline on one screen: all stages in order, their inputs, and when one is skipped or resumed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from semples.config import Config
 from semples.config.registry import REFINEMENTS
 from semples.errors import ConfigError, did_you_mean
 from semples.files import writing
@@ -28,6 +29,7 @@ from semples.stages.updates import StageListener, StageUpdate
 from semples.training.devices import peak_memory_mb
 
 MASKS = ("pseudo_masks", *REFINEMENTS)
+"""Settings that pseudo masks depend on."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,9 @@ class Stage:
 
     Attributes:
         name: Name on the command line.
-        act: Runs it.
+        act: Runs the stage.
         settings: Settings that its result depends on: sections, or single settings by their dotted name.
-        needs: Stages whose result it reads.
+        needs: Stages whose results it reads.
         reads_masks: Whether ground truth is among its inputs.
     """
 
@@ -49,7 +51,7 @@ class Stage:
     reads_masks: bool = False
 
     def digest(self, run: Run, manifest: Manifest) -> str:
-        """Return the digest of everything that its result depends on."""
+        """Return the digest of everything that the stage's result depends on."""
         return stage_digest(run, self.settings, self.needs, self.reads_masks, manifest.digest)
 
 
@@ -74,18 +76,21 @@ STAGES = (
 
 
 def run_stages(run: Run, until: str | None = None, force: str | None = None, listener: StageListener = print) -> None:
-    """Run every stage whose digest differs from its last result's, as the main process decides.
+    """Run every stage whose inputs have changed since its last result; the main process decides for all processes.
 
     Args:
         run: The run.
         until: Stop after this stage.
-        force: Run this stage again even if nothing changed (later stages follow, because their input is new).
+        force: Run this stage and all later ones again even if nothing has changed.
         listener: Receives the update of each stage.
+
+    Raises:
+        ConfigError: There is no such stage.
     """
     for name in (until, force):
         if name is not None and name not in STAGE_NAMES:
             raise ConfigError(
-                f'stage: "{name}" does not exist, expected one of {", ".join(STAGE_NAMES)}.'
+                f'stage: "{name}" does not exist; expected one of {", ".join(STAGE_NAMES)}'
                 f"{did_you_mean(name, STAGE_NAMES)}"
             )
     manifest = open_manifest(run)
@@ -93,7 +98,7 @@ def run_stages(run: Run, until: str | None = None, force: str | None = None, lis
         manifest.invalidate_from(force)
     for stage in STAGES:
         reason = why_skipped(stage.name, run)
-        digest = stage.digest(run, manifest)
+        digest = stage.digest(run, manifest)  # reads the digests of earlier stages, which this loop has just updated
         if reason is not None:
             manifest.record(stage.name, StageEntry("skipped", digest, reason=reason))
             _remove(run.directory.folder(stage.name))
@@ -112,12 +117,12 @@ def open_manifest(run: Run) -> Manifest:
 
 
 def why_skipped(name: str, run: Run) -> str | None:
-    """Return why a stage has nothing to do, or None."""
+    """Return the reason why a stage has nothing to do, or None if it has work."""
     if name in ("match", "prompts", "prompt-maps", "refine") and not run.config.guidance.enabled:
         return "guidance.enabled is false"
     if name == "match" and not run.models.trains_generator:
         return f"mask generator {run.config.mask_generator.name} has nothing to train"
-    if name == "supervised-bound" and not _wants_supervised_bound(run):
+    if name == "supervised-bound" and not _wants_supervised_bound(run.config):
         return "segment.supervised_bound is off"
     if name == "supervised-bound" and not any(sample.mask_path for sample in run.dataset.train):
         return "no ground-truth masks"
@@ -126,24 +131,25 @@ def why_skipped(name: str, run: Run) -> str | None:
     return None
 
 
-def _wants_supervised_bound(run: Run) -> bool:
-    wanted = run.config.segment.supervised_bound
-    return run.config.data.is_synthetic if wanted is None else wanted
+def _wants_supervised_bound(config: Config) -> bool:
+    wanted = config.segment.supervised_bound
+    return config.data.is_synthetic if wanted is None else wanted
 
 
 def perform(stage: Stage, run: Run, manifest: Manifest, digest: str, listener: StageListener) -> None:
-    """Run a stage, or resume it where a run with the same digest was stopped inside it."""
+    """Run a stage, or resume it if an earlier run with the same digest was stopped during it."""
     if not broadcast_flag(manifest.is_running(stage.name, digest)):
         manifest.invalidate(stage.name)
         _remove(run.directory.folder(stage.name))
         manifest.record(stage.name, StageEntry("running", digest))
-    barrier()  # until the old folder is gone
+    barrier()  # no process may start to write before the old folder is gone
     started = time.perf_counter()
     stage.act(run)
     barrier()
     seconds, memory = round(time.perf_counter() - started, 1), round(peak_memory_mb())
-    warnings = tuple(stage_warnings(run, stage.name))
-    # Before the stage is called done: otherwise a kill between the two would leave it in a finished stage.
+    lambda_text = run.config.prompts.lambda_text
+    warnings = tuple(stage_warnings(stage.name, run.directory, run.dataset.catalogue, lambda_text))
+    # Removed before the stage is recorded as done: otherwise a kill in between would leave it in a finished stage.
     run.checkpoint(stage.name).remove()
     outputs = [stage_folder(stage.name)]
     manifest.record(stage.name, StageEntry("done", digest, outputs, seconds, memory, warnings))

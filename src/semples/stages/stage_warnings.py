@@ -1,33 +1,45 @@
-"""Warnings about the result of a finished stage, read from the files that it left."""
+"""Warnings about the result of a finished stage, found in the files that it wrote."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from semples.records import ClassCatalogue
+from semples.rundir.layout import RunDirectory
 from semples.rundir.metrics import DAMAGED_LINE, EpochMetrics, parse_metrics_line
 from semples.rundir.words import read_words
-from semples.runtime.run import Run
 
 CLAMPED_SHARE = 0.05
-"""Share of clamped scores above which a loss is warned about (``docs/method.md``, "Notation")."""
+"""Share of clamped scores in [0, 1] above which a loss gets a warning (``docs/method.md``, "Notation")."""
 
 _OTHER_SCORE = "set vision_language.score to sigmoid, or choose another vision_language.model"
 _FIXES = {
     "pull": "raise prompts.approach, or set prompts.score to auto",
     "push": "lower prompts.lambda_text",
 }
-"""Loss -> settings to change when many of its scores are clamped."""
+"""Loss -> setting to change when many of its scores are clamped; :data:`_OTHER_SCORE` for any other loss."""
 
 
-def stage_warnings(run: Run, stage: str) -> list[str]:
-    """Return reasons to doubt the result of a stage, each with the setting to change."""
-    return [*_clamped_scores(run, stage), *(_collapsed_prompts(run) if stage == "prompts" else ())]
+def stage_warnings(stage: str, directory: RunDirectory, catalogue: ClassCatalogue, lambda_text: float) -> list[str]:
+    """Return reasons to doubt the result of a stage, each with the setting to change.
+
+    Args:
+        stage: Name of the stage.
+        directory: The run directory.
+        catalogue: Classes of the data set.
+        lambda_text: Value of the setting ``prompts.lambda_text``.
+    """
+    warnings = [*_clamped_scores(directory.metrics, stage)]
+    if stage == "prompts":
+        warnings += _collapsed_prompts(directory.words, catalogue, lambda_text)
+    return warnings
 
 
-def _clamped_scores(run: Run, stage: str) -> Iterator[str]:
-    worst: dict[str, tuple[float, int]] = {}
-    for metrics in _epochs(run.directory.metrics, stage):
+def _clamped_scores(metrics_file: Path, stage: str) -> Iterator[str]:
+    """Yield a warning for each loss of a stage whose scores were clamped too often in its worst epoch."""
+    worst: dict[str, tuple[float, int]] = {}  # loss -> largest clamped share, and its epoch
+    for metrics in _epochs(metrics_file, stage):
         for name, share in metrics.figures.items():
             kind, _, loss = name.partition("/")
             if kind == "clamped":
@@ -36,12 +48,12 @@ def _clamped_scores(run: Run, stage: str) -> Iterator[str]:
         if share > CLAMPED_SHARE:
             yield (
                 f"{100 * share:.0f} % of the scores of loss {loss} were clamped in epoch {epoch} and gave no gradient "
-                f"(up to {100 * CLAMPED_SHARE:.0f} % is harmless): {_FIXES.get(loss, _OTHER_SCORE)}"
+                f"(up to {100 * CLAMPED_SHARE:.0f} % is harmless); {_FIXES.get(loss, _OTHER_SCORE)}"
             )
 
 
 def _epochs(path: Path, stage: str) -> Iterator[EpochMetrics]:
-    """Yield the metrics of a stage; damaged lines are left out."""
+    """Yield the metrics of each epoch of a stage, skipping damaged lines."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     for line in lines:
         try:
@@ -52,12 +64,13 @@ def _epochs(path: Path, stage: str) -> Iterator[EpochMetrics]:
             yield metrics
 
 
-def _collapsed_prompts(run: Run) -> Iterator[str]:
-    catalogue, words = run.dataset.catalogue, read_words(run.directory.words)
+def _collapsed_prompts(words_file: Path, catalogue: ClassCatalogue, lambda_text: float) -> Iterator[str]:
+    """Yield a warning for each prompt that is nearest to its own class."""
+    words = read_words(words_file)
     for name, prompt_name in zip(catalogue.names, catalogue.prompt_names, strict=True):
         word, _ = words.last(name)[0]
         if word.casefold() in (name.casefold(), prompt_name.casefold()):
             yield (
-                f'the prompt of class {name} is nearest to the word "{word}", the class itself, and stage refine would '
-                f"erase it: raise prompts.lambda_text (it is {run.config.prompts.lambda_text:g})"
+                f'the prompt of class {name} is nearest to the word "{word}", the class itself, which stage refine '
+                f"would erase; raise prompts.lambda_text (it is {lambda_text:g})"
             )
