@@ -171,7 +171,7 @@ def measure(run: Run, stage: str, refined: bool, count: int, stability: int) -> 
     """Oracle and criteria for the CAMs of a stage."""
     indices = evenly_spaced(range(len(run.dataset.train)), count or len(run.dataset.train))
     maps = list(judged_maps(run, stage, indices, refined))
-    sweep = sweep_maps(run, maps)
+    sweep = sweep_maps(maps, run.num_classes, run.averaged_labels)
     best, oracle = sweep.best()
     judged = evenly_spaced(range(len(maps)), IMAGES)
     some = [maps[position] for position in judged]

@@ -210,7 +210,10 @@ def test_without_a_rendezvous_the_error_says_how_to_start(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert main(["report", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == "semples: error: semples report: works in one process only; start it without torchrun\n"
+    assert (
+        capsys.readouterr().err
+        == "semples: error: semples report: works in one process only; start it without torchrun\n"
+    )
     assert main(["demo", "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
     line = capsys.readouterr().err
     assert line.startswith("semples: error: WORLD_SIZE is 2")

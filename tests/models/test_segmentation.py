@@ -25,7 +25,7 @@ from semples.models.segmentation import (
     has_weights,
     load_segmentation_network,
 )
-from semples.stages.segment import _step
+from semples.stages.segment import _segmentation_step
 from semples.training.devices import make_accelerator
 from semples.training.loop import TrainingOptions, fit
 from semples.training.progress import TrainingLog
@@ -49,7 +49,16 @@ def train_two_steps(network: SegmentationNetwork) -> None:
     items = [{key: value[i] for key, value in batch.items()} for i in range(3)]
     loader: DataLoader[Any] = DataLoader(items, batch_size=2, generator=generator)  # type: ignore[arg-type]
     accelerator, options = make_accelerator("cpu", "fp32"), TrainingOptions(1, 1e-2, 0.0, ema=0.9)
-    fit("segment", network, _step, [(network.parameter_groups()[1], 1.0)], loader, options, accelerator, TrainingLog())
+    fit(
+        "segment",
+        network,
+        _segmentation_step,
+        [(network.parameter_groups()[1], 1.0)],
+        loader,
+        options,
+        accelerator,
+        TrainingLog(),
+    )
 
 
 @pytest.mark.parametrize("kind", list(CONFIGS))

@@ -26,7 +26,7 @@ from semples.method.thresholds import CANDIDATES, lowest, otsu_costs
 from semples.rundir.threshold import CONSTANT, ThresholdChoice
 from semples.runtime.context import Run
 from semples.runtime.setup import open_run
-from semples.runtime.threshold_choice import choose_for_masks, choose_threshold, criterion_of, judged_maps
+from semples.runtime.threshold_choice import build_criterion, choose_for_masks, choose_threshold, judged_maps
 
 pytestmark = pytest.mark.whole
 
@@ -67,9 +67,9 @@ def put_cams(run: Run, cams: np.ndarray[Any, Any]) -> None:
 
 def test_guided_runs_choose_by_prompts_and_others_by_their_maps(run: Run) -> None:
     by_default = with_settings(run, criterion="auto")
-    assert by_default.config.criterion == criterion_of(by_default).name == "prompts"
+    assert by_default.config.criterion == build_criterion(by_default.models).name == "prompts"
     unguided = replace(by_default.config, guidance=replace(by_default.config.guidance, enabled=False))
-    assert unguided.criterion == criterion_of(replace(by_default, config=unguided)).name == "li"
+    assert unguided.criterion == build_criterion(replace(by_default, config=unguided).models).name == "li"
 
 
 def test_a_choice_for_each_image_says_so(guided: Path) -> None:

@@ -22,7 +22,7 @@ from semples.rundir.metrics import EpochMetrics
 from semples.runtime.context import Run
 from semples.runtime.setup import open_run
 from semples.stages.pipeline import Stage, perform
-from semples.stages.stage_warnings import stage_warnings
+from semples.stages.stage_warnings import clamped_scores, collapsed_prompts
 from semples.stages.updates import StageUpdate
 from semples.training.checkpoints import TrainingState
 
@@ -238,6 +238,11 @@ def write_metrics(run: Run, stage: str, *shares: dict[str, float]) -> None:
         run.log.write(EpochMetrics(stage, epoch, figures=figures))
 
 
+def warnings_of(run: Run, stage: str) -> list[str]:
+    found = list(clamped_scores(run.directory.metrics, stage))
+    return [*found, *collapsed_prompts(run)] if stage == "prompts" else found
+
+
 def test_clamped_scores_above_5_percent_name_loss_epoch_and_setting(opened: Run) -> None:
     write_metrics(opened, "match", {"clamped/match_background": 0.9})
     write_metrics(
@@ -246,9 +251,9 @@ def test_clamped_scores_above_5_percent_name_loss_epoch_and_setting(opened: Run)
         {"clamped/suppress": 0.05, "clamped/match_background": 0.2, "mask_area": 0.7},
         {"clamped/suppress": 0.04, "clamped/match_background": 0.06, "mask_area": 0.7},
     )
-    (warning,) = stage_warnings(opened, "refine")
+    (warning,) = warnings_of(opened, "refine")
     assert_mentions(warning, 20, "match_background", "epoch 1", "vision_language.score", "vision_language.model")
-    assert stage_warnings(opened, "segment") == []
+    assert warnings_of(opened, "segment") == []
 
 
 def test_a_prompt_that_became_its_class_names_class_and_setting(opened: Run) -> None:
@@ -256,7 +261,7 @@ def test_a_prompt_that_became_its_class_names_class_and_setting(opened: Run) -> 
     opened.directory.words.parent.mkdir()
     opened.directory.words.write_text(json.dumps({"epochs": [1, 2], "words": words}))
     write_metrics(opened, "prompts", {"clamped/push": 0.3}, {"clamped/pull": 0.08})
-    push, pull, diverged = stage_warnings(opened, "prompts")
+    push, pull, diverged = warnings_of(opened, "prompts")
     assert_mentions(push, "push", "lower", "prompts.lambda_text")
     assert_mentions(pull, "pull", "raise", "prompts.approach", "prompts.score", "auto")
     assert_mentions(diverged, "boat", "Boat", "raise", "prompts.lambda_text", 0.02)

@@ -1,1 +1,1 @@
-"""Models applied to whole images over scales and mirror images; knows no run."""
+"""Models applied to whole images, over scales and mirror images; independent of runs."""

@@ -1,4 +1,4 @@
-"""Batches for inference on whole images: equal sizes, bounded memory, finished work left out."""
+"""Batches for inference on whole images: of one size each, bounded in memory, finished ones skipped."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from pathlib import Path
 from semples.records import Sample
 
 BATCH_PIXELS = 2**18
-"""Images of one size are batched up to about this many pixels."""
+"""Largest number of pixels of a batch, about; a larger image is a batch of its own."""
 
 
 def size_batches(samples: Sequence[Sample], short_side: int = 0) -> Iterator[list[int]]:
-    """Group indices of samples of equal size into batches of bounded memory.
+    """Yield batches of indices of samples of equal size, bounded in memory.
 
     Args:
         samples: The samples to group.
-        short_side: Length that the short side is scaled to before the model sees the image; 0 leaves it.
+        short_side: Length in pixels to which the model enlarges the short side of the images; 0 for none.
     """
     by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, sample in enumerate(samples):
         by_size[sample.size].append(index)
     for (height, width), indices in sorted(by_size.items()):
         scale = max(1.0, short_side / min(height, width))
-        most = max(1, int(BATCH_PIXELS / (height * width * scale**2)))
-        for start in range(0, len(indices), most):
-            yield indices[start : start + most]
+        largest_batch = max(1, int(BATCH_PIXELS / (height * width * scale**2)))
+        for start in range(0, len(indices), largest_batch):
+            yield indices[start : start + largest_batch]
 
 
 def unfinished(batches: Iterable[list[int]], result: Callable[[int], Path]) -> list[list[int]]:
-    """Return the batches of which a result is missing.
+    """Return the batches with a missing result.
 
-    Such a batch is computed again as a whole, because its size may change the last bits of a result.
+    Such a batch is computed again as a whole, because the size of a batch may change the last bits of its results.
 
     Args:
         batches: Batches of indices.
-        result: Returns the file with the result for an index.
+        result: Returns the file of the result for an index.
     """
     return [batch for batch in batches if not all(result(index).is_file() for index in batch)]

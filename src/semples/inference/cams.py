@@ -14,7 +14,7 @@ from semples.models.generators.base import MaskGeneratorOutput
 
 
 def quantize(maps: Tensor) -> Tensor:
-    """Turn maps in [0, 1] into uint8 with 255 for 1, on the CPU."""
+    """Convert maps in [0, 1] to uint8 on the CPU, 255 for 1."""
     return (maps * 255).round().to(torch.uint8).cpu()
 
 
@@ -29,25 +29,28 @@ def tagged_cams(
     affinity_steps: int = 0,
     affinity_threshold: float = 0.4,
 ) -> list[Tensor]:
-    """Sum CAMs over scales and mirror images, then min-max each map; of the tagged classes alone.
+    """Sum the CAMs of tagged classes over scales and mirror images, then min-max normalize each map.
 
     Args:
         generator: The mask generator.
         pixels: Images [B, 3, H, W] in [0, 1].
-        tags: The 0-based class indices of each.
+        tags: 0-based class indices of each image.
         num_classes: K.
         scales: Factors on H and W.
         flip: Add the mirrored image at each scale.
-        affinity_steps: Steps of :func:`semples.method.affinity.spread_cams` on each run's maps.
-        affinity_threshold: Its threshold.
+        affinity_steps: Steps of :func:`semples.method.affinity.spread_cams` on the maps of each forward pass.
+        affinity_threshold: Threshold of :func:`semples.method.affinity.spread_cams`.
 
     Returns:
-        For each image the maps [P, H, W] in [0, 1] of its P tags, in their order.
+        The maps [P, H, W] in [0, 1] of the P tags of each image, in their order.
     """
     labels = image_labels(tags, num_classes).to(pixels.device)
-    counts = [len(own) for own in tags]
+    counts = [len(image_tags) for image_tags in tags]
+    # Only the tagged maps are upsampled: P pairs (image, class) instead of B x K maps.
     image_index = torch.arange(len(tags)).repeat_interleave(torch.tensor(counts)).to(pixels.device)
-    class_index = torch.tensor([tag for own in tags for tag in own], dtype=torch.int64, device=pixels.device)
+    class_index = torch.tensor(
+        [tag for image_tags in tags for tag in image_tags], dtype=torch.int64, device=pixels.device
+    )
 
     def cams_of(images: Tensor) -> Tensor:
         cams = final_cams(generator(images, labels), affinity_steps, affinity_threshold)
@@ -73,38 +76,38 @@ def merged_cams(
     flip: bool,
     eps: float = INFERENCE_EPS,
 ) -> Tensor:
-    """Sum the CAMs of the same images at several sizes and of their mirror images, then min-max each map.
+    """Sum the CAMs of images at several sizes and of their mirror images, then min-max normalize each map.
 
     Args:
-        cams_of: Gives the CAMs [B, K, ., .] of images.
-        images: Pixels [B, 3, h, w] in [0, 1], once for each size h x w.
+        cams_of: Computes the CAMs [B, K, ., .] of images [B, 3, h, w].
+        images: The same images in [0, 1] at each size: [B, 3, h, w].
         size: Height and width (H, W) of the result.
         flip: Add the mirrored image at each size.
-        eps: That of the min-max.
+        eps: Small number that keeps the min-max normalization of a flat map finite.
 
     Returns:
         Maps [B, K, H, W] in [0, 1].
     """
 
-    def runs() -> Iterator[Tensor]:
+    def cams_of_each_view() -> Iterator[Tensor]:
         for scaled in images:
             yield upsample_cams(cams_of(scaled), size, align_corners=False)
             if flip:
                 yield upsample_cams(cams_of(scaled.flip(-1)), size, align_corners=False).flip(-1)
 
-    return merge_multiscale_cams(runs(), eps)
+    return merge_multiscale_cams(cams_of_each_view(), eps)
 
 
 def final_cams(output: MaskGeneratorOutput, affinity_steps: int, affinity_threshold: float) -> Tensor:
-    """CAMs [B, K, h, w] of an output, spread by its affinity where it has one and steps are asked for."""
+    """Return the CAMs [B, K, h, w] of an output, spread by its affinity if it has one and there are steps."""
     if output.affinity is None or affinity_steps == 0:
         return output.cams
     return spread_cams(output.cams, output.affinity, affinity_steps, affinity_threshold)
 
 
 def image_labels(tags: Sequence[Sequence[int]], num_classes: int) -> Tensor:
-    """Image-level labels [B, K], float32, 0 or 1, of the class indices of B images."""
+    """Return image-level labels [B, K], float32, 1 for the given class indices of each image and else 0."""
     labels = torch.zeros(len(tags), num_classes)
-    for row, own in zip(labels, tags, strict=True):
-        row[list(own)] = 1
+    for row, image_tags in zip(labels, tags, strict=True):
+        row[list(image_tags)] = 1
     return labels

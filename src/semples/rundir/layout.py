@@ -10,17 +10,19 @@ from pathlib import Path
 
 from semples.errors import DataError
 
-STAGES = (
-    "classify",
-    "match",
-    "prompts",
-    "prompt-maps",
-    "refine",
-    "pseudo-masks",
-    "segment",
-    "supervised-bound",
-    "evaluate",
-)
+_STAGE_FOLDERS = {
+    "classify": "0-classify",
+    "match": "1-match",
+    "prompts": "2-prompts",
+    "prompt-maps": "2-prompt-maps",
+    "refine": "3-refine",
+    "pseudo-masks": "4-pseudo-masks",
+    "segment": "5-segment",
+    "supervised-bound": "5-supervised-bound",
+    "evaluate": "6-evaluate",
+}
+
+STAGES = tuple(_STAGE_FOLDERS)
 """Stages by name, in order."""
 
 STAGE_NAMES = (*STAGES, "report")
@@ -32,21 +34,14 @@ MAIN_STAGES = tuple(stage for stage in STAGES if stage not in ("prompt-maps", "s
 CAM_STAGES = ("classify", "match", "refine")
 """Stages that leave a mask generator and its CAMs."""
 
-_FOLDERS = {
-    "classify": "0-classify",
-    "match": "1-match",
-    "prompts": "2-prompts",
-    "prompt-maps": "2-prompt-maps",
-    "refine": "3-refine",
-    "pseudo-masks": "4-pseudo-masks",
-    "segment": "5-segment",
-    "supervised-bound": "5-supervised-bound",
-    "evaluate": "6-evaluate",
-    # Written by `semples compare` only:
+_COMPARISON_FOLDERS = {
     "manual": "compare-manual",
     "generic": "compare-generic",
     "clip-es": "compare-clip-es",
 }
+"""Stages that only ``semples compare`` runs."""
+
+_FOLDERS = _STAGE_FOLDERS | _COMPARISON_FOLDERS
 
 
 def stage_folder(stage: str) -> str:

@@ -28,6 +28,9 @@ class RunResult:
 
     directory: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "directory", Path(self.directory))  # text is welcome too
+
     @property
     def report(self) -> Path:
         """The report: one HTML file."""

@@ -1,1 +1,1 @@
-"""What a stage works with: an open run, its models, and the jobs that several stages share."""
+"""What stages work with: an open run, its models, and the tasks that several stages share."""

@@ -1,4 +1,4 @@
-"""CAMs of all training images: inferred by a mask generator into files, and read back."""
+"""CAMs of all training images: computed by a mask generator, written to files, and read back."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ from semples.runtime.context import Run
 
 
 def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
-    """Infer the CAMs of every training image and write one file each; finished batches are skipped.
+    """Compute the CAMs of every training image and write one file each; finished batches are skipped.
 
-    Every process does its share of the batches. A file holds the maps of the P tagged classes at the image's own size
+    Each process does its share of the batches. A file holds the maps of the P tagged classes at the image's own size
     (:mod:`semples.rundir.maps`).
     """
     generator.eval()
     samples, folder = run.dataset.train, run.directory.cams(stage)
-    batches = unfinished(shard(list(size_batches(samples))), lambda index: map_file(folder, samples[index].id))
+    # Whole batches are dealt out, before finished ones are dropped: batches and shares, and so the last bits of a
+    # result, do not depend on where an earlier run stopped.
+    share = shard(list(size_batches(samples)))
+    batches = unfinished(share, lambda index: map_file(folder, samples[index].id))
     settings = run.config.cams
     affinity = (run.models.affinity_steps, run.config.mask_generator.affinity_threshold)
     with Writer() as writer:
@@ -35,8 +38,8 @@ def write_cams(run: Run, stage: str, generator: nn.Module) -> None:
             tags = [samples[i].tags for i in indices]
             pixels = torch.stack([to_pixels(run.train_images[i]) for i in indices]).to(run.device)
             with run.accelerator.autocast():
-                found = tagged_cams(generator, pixels, tags, run.num_classes, settings.scales, settings.flip, *affinity)
-            for index, maps in zip(indices, found, strict=True):
+                cams = tagged_cams(generator, pixels, tags, run.num_classes, settings.scales, settings.flip, *affinity)
+            for index, maps in zip(indices, cams, strict=True):
                 classes = np.array(samples[index].tags, np.int64)
                 writer.add(write_maps, map_file(folder, samples[index].id), quantize(maps).numpy(), classes)
 
@@ -45,7 +48,7 @@ def read_cams(directory: RunDirectory, stage: str, sample: Sample) -> tuple[NDAr
     """Read the CAMs of an image that a stage wrote.
 
     Returns:
-        Maps [P, H, W], 255 for 1, and the 0-based classes [P], which are the image's tags.
+        Maps uint8 [P, H, W], 255 for 1, and the 0-based classes int64 [P], which are the image's tags.
 
     Raises:
         ResultError: The file is missing, damaged, or belongs to another image.
@@ -58,5 +61,5 @@ def read_cams(directory: RunDirectory, stage: str, sample: Sample) -> tuple[NDAr
             raise ValueError(f"{found}, expected {list(sample.size)} and {list(sample.tags)}, the tags of the image")
     except DAMAGED_MAPS as error:
         problem = "missing" if isinstance(error, FileNotFoundError) else f"damaged ({error})"
-        raise ResultError(f"{path}: {problem}; run again with --force {stage}") from error
+        raise ResultError(f"{path}: {problem}; --force {stage} recreates it") from error
     return cams, classes

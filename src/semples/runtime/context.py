@@ -1,4 +1,4 @@
-"""An open run: directory, settings, data set, models and device, as the stages receive it."""
+"""An open run, as stages receive it: directory, settings, data set, models and device."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Run:
     """An open run.
 
     Attributes:
-        directory: Where it writes.
-        config: Its settings.
-        dataset: The images that it works on.
+        directory: The run directory.
+        config: Settings of the run.
+        dataset: Classes, training images and held-out images.
         accelerator: Device and precision.
-        log: Progress and losses.
+        log: Progress bars and losses.
     """
 
     directory: RunDirectory
@@ -44,9 +44,9 @@ class Run:
 
     @property
     def device(self) -> torch.device:
-        """Where models and batches live."""
+        """Device of models and batches."""
         device = torch.device(self.accelerator.device)
-        return torch.device("cpu") if device.type == "cpu" else device  # with several processes it is "cpu:0"
+        return torch.device("cpu") if device.type == "cpu" else device  # Accelerate says "cpu:0" in several processes
 
     @property
     def num_classes(self) -> int:
@@ -55,7 +55,7 @@ class Run:
 
     @cached_property
     def models(self) -> RunModels:
-        """Models of this run."""
+        """Models of the run."""
         return RunModels(self.directory, self.config, self.dataset.catalogue, self.device)
 
     @cached_property
@@ -65,15 +65,15 @@ class Run:
 
     @property
     def pseudo_mask_source(self) -> str:
-        """Stage whose CAMs become pseudo masks."""
+        """Name of the stage whose CAMs become pseudo masks."""
         return "refine" if self.config.guidance.enabled else "classify"
 
     @cached_property
     def averaged_labels(self) -> list[int] | None:
-        """Mask values over which ``evaluation.classes`` takes the means; None for all.
+        """Mask values of the setting ``evaluation.classes``, over which means are taken; None for all.
 
         Raises:
-            ConfigError: A name in it is not a class of the data set.
+            ConfigError: A name in the setting is not a class of the data set.
         """
         chosen = self.config.evaluation.classes
         if chosen is None:
@@ -89,36 +89,41 @@ class Run:
 
     @cached_property
     def given_words(self) -> list[str] | None:
-        """The user's own candidate words for prompts, or None.
+        """The user's own words to describe prompts with (``prompts.words``), or None.
 
         Raises:
-            ConfigError: Their file cannot be read, or holds no words.
+            ConfigError: Their file cannot be read, or has no words in it.
         """
         path = self.config.prompts.words
         return None if path is None else read_words_file(Path(path).expanduser())
 
     @property
     def arithmetic(self) -> dict[str, str | int]:
-        """What decides the last bits of a result beside the settings: device, processes and, on CPUs, threads."""
+        """Everything besides the settings that can change the last bits of a result.
+
+        Device and precision; the number of processes if there are several; on CPUs the number of threads.
+        """
         known: dict[str, str | int] = {
             "device": self.device.type,
             "precision": str(self.accelerator.mixed_precision),
         }
         if world_size() > 1:
             known["processes"] = world_size()
-        return {**known, "threads": torch.get_num_threads()} if self.device.type == "cpu" else known
+        if self.device.type == "cpu":
+            known["threads"] = torch.get_num_threads()
+        return known
 
     def checkpoint(self, stage: str) -> Checkpoint:
-        """Return the checkpoint of a stage's training; the pipeline removes it when the stage is done."""
+        """Return the checkpoint of a stage's training, which the pipeline removes when the stage is done."""
         return Checkpoint(self.directory.checkpoint(stage), self.config.checkpoint_seconds)
 
 
 @contextmanager
 def result_of(stage: str) -> Iterator[None]:
-    """Add which stage recreates a result to the error that says that it is missing or damaged.
+    """Turn an error about a missing or damaged result into one that names the stage to repeat.
 
     Raises:
-        ResultError: In place of a DataError or ModelError.
+        ResultError: The block raised a DataError or ModelError.
     """
     try:
         yield
@@ -127,7 +132,7 @@ def result_of(stage: str) -> Iterator[None]:
 
 
 def training_options(settings: OptimizerConfig) -> TrainingOptions:
-    """Return what the training loop needs of a stage's settings."""
+    """Return the options of the training loop for the settings of a stage."""
     return TrainingOptions(
         settings.epochs,
         settings.learning_rate,

@@ -1,4 +1,4 @@
-"""What a run was made with: versions of packages and the commit of the source."""
+"""The environment of a run: versions of packages, commit of the source, device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("semples", "torch", "transformers", "accelerate", "kornia", "numpy", "pillow")
-"""Packages whose versions a result depends on."""
+"""Packages whose versions can change a result."""
 
 
 def package_versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Images that a command skips because they cannot be read, with a progress bar and a record of them."""
+"""Checking images at the start of a command: a progress bar, and a record of those that are skipped."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from semples.training.progress import TrainingLog
 
 @contextmanager
 def checking_images(skip: bool, log: TrainingLog) -> Iterator[tuple[SizeOf, BadImages]]:
-    """Yield the function that readers take image sizes from, and the bad images that it has met.
+    """Yield the function that gives readers the size of an image, and the bad images that it finds.
 
     Args:
-        skip: Decode every image and skip bad ones, with a progress bar; otherwise headers alone are read, and the
-            first bad one is an error.
+        skip: Decode every image, with a progress bar, and skip bad ones; otherwise only headers are read, and the
+            first bad image is an error.
         log: Shows the progress.
     """
     bad = BadImages()
@@ -33,16 +33,16 @@ def checking_images(skip: bool, log: TrainingLog) -> Iterator[tuple[SizeOf, BadI
 
 
 def record_skipped(path: Path, bad: BadImages, log: TrainingLog, dataset: Dataset | None = None) -> None:
-    """Write skipped.json and say so in one line; without bad images there is neither."""
+    """Write skipped.json and report it in one line; without bad images do neither."""
     images = [(str(image), reason) for image, reason in bad.reasons.items()]
-    lost = [] if dataset is None else classes_without_images(dataset)
-    write_skipped(path, SkippedImages(images, lost))
+    lost_classes = [] if dataset is None else classes_without_images(dataset)
+    write_skipped(path, SkippedImages(images, lost_classes))
     if images:
-        rest = f"; no training image is left of: {', '.join(lost)}" if lost else ""
-        log.message(f"skipped {len(images)} of {bad.count} images that cannot be read, see {path}{rest}")
+        lost = f"; classes left without a training image: {', '.join(lost_classes)}" if lost_classes else ""
+        log.message(f"skipped {len(images)} of {bad.count} images that cannot be read, see {path}{lost}")
 
 
 def classes_without_images(dataset: Dataset) -> list[str]:
-    """Return the names of the classes that no training image is tagged with: their masks stay empty."""
+    """Return the names of the classes that no training image is tagged with, and which no mask can contain."""
     tagged = {tag for sample in dataset.train for tag in sample.tags}
     return [name for index, name in enumerate(dataset.catalogue.names) if index not in tagged]

@@ -1,4 +1,4 @@
-"""The models of a run: built or loaded when they are first needed, and stored between stages."""
+"""The models of a run: built or loaded on first use, and stored between stages."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class RunModels:
 
     @cached_property
     def fingerprints(self) -> dict[str, list[tuple[str, str]]]:
-        """Section of the settings that names checkpoints -> names and digests of their files."""
-        named = [
+        """Section of the settings that names checkpoints -> name and digest of each file of theirs."""
+        sources = [
             ("mask_generator", each.name if each.bundled is None else resolve(each.name, each.bundled))
             for each in self._generator.checkpoints()
         ]
-        named.append(("segment", segmentation.resolve_segmenter(self.config.segment.model)))
+        sources.append(("segment", segmentation.resolve_segmenter(self.config.segment.model)))
         if self.config.guidance.enabled or self._generator.generator_class().needs_vision_language:
             name = resolve(self.config.vision_language.model, vision_language.BUNDLED)
-            named.append(("vision_language", name))
+            sources.append(("vision_language", name))
         fingerprints: dict[str, list[tuple[str, str]]] = {"mask_generator": []}
-        for section, source in named:
+        for section, source in sources:
             fingerprints[section] = [*fingerprints.get(section, []), *fingerprint(source)]
         return fingerprints
 
@@ -96,7 +96,7 @@ class RunModels:
         """Return the features [K, D] of the learned prompts.
 
         Raises:
-            ResultError: Stage 2 is not done, or its file is damaged.
+            ResultError: Stage 2 has not finished, or its file is damaged.
         """
         return self.vision_language.encode_prompts(self.load_prompts())
 
@@ -104,7 +104,7 @@ class RunModels:
         """Load the prompt vectors [K, L, W] that stage 2 learned.
 
         Raises:
-            ResultError: They are missing, damaged, or from other settings.
+            ResultError: They are missing, damaged, or were learned with other settings.
         """
         path = self.directory.prompts
         vectors = load_tensors(path, "prompts", self.device).get("vectors")
@@ -128,12 +128,16 @@ class RunModels:
 
     @property
     def affinity_steps(self) -> int:
-        """How often affinity spreads the CAMs: as the settings say, else as the generator prefers."""
+        """Number of steps in which affinity spreads the CAMs: the setting, or else the generator's preference."""
         preferred: int = self._generator.generator_class().affinity_steps
         return preferred if self._generator.affinity_steps is None else self._generator.affinity_steps
 
     def build_generator(self, with_checkpoint: bool = False) -> MaskGenerator:
-        """Build the mask generator with a new head, or from the checkpoint that the settings name."""
+        """Build the mask generator with a new head.
+
+        Args:
+            with_checkpoint: Start from the checkpoint of the settings, if they name one.
+        """
         parts = GeneratorParts(
             self.catalogue.prompt_names, lambda: self.vision_language, self.config.published, with_checkpoint
         )
@@ -148,7 +152,7 @@ class RunModels:
         """Load the mask generator that a stage stored, ready for inference.
 
         Raises:
-            ResultError: It is missing, damaged, or from other settings.
+            ResultError: It is missing, damaged, or was trained with other settings.
         """
         generator, path = self.build_generator(), self.directory.mask_generator(stage)
         try:
@@ -164,8 +168,8 @@ class RunModels:
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write safetensors, as a whole or not at all."""
-    # Written by Python itself, whose errors name their cause.
+    """Write a safetensors file atomically."""
+    # Python writes the bytes, because its errors name their cause; those of safetensors do not.
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     with replacing(path) as temporary:
         temporary.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Masks of many images by a segmentation network, into files."""
+"""Predicting the masks of many images with a segmentation network, into files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def predict_samples(
 ) -> None:
     """Write the predicted mask of every sample; finished batches are skipped.
 
-    Every process does its share of the batches, and all masks are there when the function returns.
+    Each process does its share of the batches; all masks exist when the function returns.
     """
     batches = shard(list(prediction_batches(network, samples)))
     with Writer() as writer:

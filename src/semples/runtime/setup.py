@@ -1,4 +1,4 @@
-"""Opening a run: read the data set, choose the device, record the settings."""
+"""Opening a run: reading the data set, choosing the device, recording the settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from semples.training.progress import TrainingLog
 def open_run(config: Config, path: Path, quiet: bool = False) -> Run:
     """Read the data set that the settings name, and create the run directory.
 
-    Nothing is written before the data set has been read without an error (scenes are drawn into it first).
+    Nothing is written before the data set has been read without an error, except scenes, which are drawn first.
     """
     directory = RunDirectory(path)
     accelerator = make_accelerator(config.device, config.precision)
@@ -31,7 +31,7 @@ def open_run(config: Config, path: Path, quiet: bool = False) -> Run:
     with checking_images(config.data.skip_bad_images, log) as (size_of, bad):
         dataset = read_dataset(config, directory, size_of)
     run = Run(directory, config, dataset, accelerator, log)
-    # A wrong name or a missing package is an error now, not after an hour of training.
+    # Evaluated here so that a wrong name or a missing package fails now, not after an hour of training.
     _ = run.averaged_labels, run.given_words, run.models.trains_generator
     for refinement in config.refinement_steps().values():
         refinement.check_installed()
@@ -43,11 +43,11 @@ def open_run(config: Config, path: Path, quiet: bool = False) -> Run:
 
 
 def reopen_run(path: Path, device: str | None = None) -> Run:
-    """Open a finished run to use what it learned, on the recorded data set; nothing is written.
+    """Open a finished run on its recorded data set, to use what it has learned; write nothing.
 
     Args:
         path: The run directory.
-        device: Device to use in place of the one in its settings.
+        device: Device to use instead of the one in its settings.
 
     Raises:
         DataError: It is not a run directory.
@@ -62,7 +62,7 @@ def reopen_run(path: Path, device: str | None = None) -> Run:
 def read_dataset(config: Config, directory: RunDirectory, size_of: SizeOf = image_size) -> Dataset:
     """Read the data set that the settings name; scenes without a root are drawn inside the run directory.
 
-    The main process goes first, because a reader may have to make the data set.
+    The main process goes first, because a reader may have to create the data set.
     """
     with main_process_first():
         dataset: Dataset = config.data.read(directory.scenes, config.seed, size_of)

@@ -1,4 +1,4 @@
-"""The user's own list of candidate words (``prompts.words``)."""
+"""The file of the user's own words to describe prompts with (``prompts.words``)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from semples.errors import ConfigError
 
 
 def read_words_file(path: Path) -> list[str]:
-    """Read words, one per line; empty lines are skipped, and a repeated word counts once.
+    """Read words, one per line; empty lines and repeated words are skipped.
 
     Raises:
-        ConfigError: The file cannot be read, or holds no words.
+        ConfigError: The file cannot be read, or has no words in it.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -21,5 +21,5 @@ def read_words_file(path: Path) -> list[str]:
         )
     words = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not words:
-        raise ConfigError(f"prompts.words: {path} holds no words; give a text file, one word per line")
+        raise ConfigError(f"prompts.words: {path} has no words in it; give a text file, one word per line")
     return words

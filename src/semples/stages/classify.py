@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from semples.data.crops import TrainingCrops, build_augmentation, training_loader
+from semples.config import Config
+from semples.data.crops import ImageCache, TrainingCrops, build_augmentation, training_loader
 from semples.method.losses import classification_loss
 from semples.models.generators.base import MaskGenerator
 from semples.runtime.cam_files import write_cams
@@ -17,7 +18,7 @@ from semples.training.loop import StepResult, fit
 
 
 def classify(run: Run) -> None:
-    """Train the classifier, unless the generator has nothing to train; write it and its CAMs."""
+    """Stage 0: train the generator as a classifier, if it has anything to train; write it and its CAMs."""
     generator = train_classifier(run) if run.models.trains_generator else run.models.build_generator()
     run.models.save_generator("classify", generator)
     write_cams(run, "classify", generator)
@@ -28,16 +29,16 @@ def train_classifier(run: Run) -> MaskGenerator:
     settings = run.config.classify
     set_seed(run.config.seed)
     generator = run.models.build_generator(with_checkpoint=True)
-    trunk_rate = settings.backbone_rate if run.config.mask_generator.trains_backbone else 0.0
-    if trunk_rate == 0:
+    backbone_rate = settings.backbone_rate if run.config.mask_generator.trains_backbone else 0.0
+    if backbone_rate == 0:
         generator.freeze_trunk()
     fit(
         "classify",
         generator,
-        _step,
-        [(generator.trunk_parameters(), trunk_rate), (generator.head_parameters(), 1.0)],
+        _classification_step,
+        [(generator.trunk_parameters(), backbone_rate), (generator.head_parameters(), 1.0)],
         training_loader(
-            training_crops(run, run.config.augmentation.classify),
+            training_crops(run.config, run.train_images, run.num_classes, run.config.augmentation.classify),
             settings.batch_size,
             run.config.seed,
             run.config.data.workers,
@@ -50,17 +51,19 @@ def train_classifier(run: Run) -> MaskGenerator:
     return generator
 
 
-def training_crops(run: Run, augmented: bool = True) -> TrainingCrops:
-    """Random crops of the training images, as stages 0, 1 and 3 see them.
+def training_crops(config: Config, images: ImageCache, num_classes: int, augmented: bool = True) -> TrainingCrops:
+    """Return random crops of the training images, as stages 0, 1 and 3 see them.
 
     Args:
-        run: The run.
+        config: Settings of the run.
+        images: The training images.
+        num_classes: K.
         augmented: Whether the section ``augmentation`` of the settings applies.
     """
-    settings, augmentation = run.config.mask_generator, run.config.augmentation
+    settings, augmentation = config.mask_generator, config.augmentation
     return TrainingCrops(
-        run.train_images,
-        run.num_classes,
+        images,
+        num_classes,
         settings.image_size,
         crop_scale=settings.crop_scale,
         augmentation=build_augmentation(
@@ -71,10 +74,10 @@ def training_crops(run: Run, augmented: bool = True) -> TrainingCrops:
         )
         if augmented
         else None,
-        seed=run.config.seed,
+        seed=config.seed,
     )
 
 
-def _step(generator: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+def _classification_step(generator: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
     output = generator(batch["pixels"], batch["labels"])
     return StepResult(classification_loss(output.logits, batch["labels"]))

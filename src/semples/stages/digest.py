@@ -14,19 +14,19 @@ from semples.records import Sample
 from semples.runtime.context import Run
 
 GENERATOR = ("seed", "data", "mask_generator", "published")
-"""Settings that every mask generator depends on."""
+"""Settings that the training of a mask generator depends on in every stage."""
 
 GUIDED = ("vision_language", "augmentation")
-"""Settings that guided training depends on as well."""
+"""Settings that stages 1 and 3 depend on in addition."""
 
 WITHOUT_EFFECT = ("root", "cache_mb", "workers", "skip_bad_images")
-"""Settings of the data that change no result, given the same images."""
+"""Settings of section ``data`` that do not change a result as long as the images are the same."""
 
 
 def stage_digest(
     run: Run, settings: Sequence[str], needs: Sequence[str], reads_masks: bool, digest_of: Callable[[str], str | None]
 ) -> str:
-    """Return the digest of everything that a stage's result depends on.
+    """Return the SHA-256 digest, in hex, of everything that a stage's result depends on.
 
     Args:
         run: The run.
@@ -38,7 +38,7 @@ def stage_digest(
     config = run.config.to_dict()
     config["data"] = {key: value for key, value in config["data"].items() if key not in WITHOUT_EFFECT}
     if "mask_generator" in settings and not run.models.trains_generator:
-        settings = (*settings, *GUIDED)  # such a generator is made from the vision-language model
+        settings = (*settings, *GUIDED)  # an untrained generator is built from the vision-language model
     fingerprints = run.models.fingerprints
     samples = (*run.dataset.train, *run.dataset.val)
     inputs = {
@@ -48,17 +48,17 @@ def stage_digest(
         "guided": run.config.guidance.enabled,
         "arithmetic": run.arithmetic,
         "classes": asdict(run.dataset.catalogue),
-        "images": [_fingerprint(sample, reads_masks) for sample in samples],
+        "images": [_file_version(sample, reads_masks) for sample in samples],
         "needs": {name: digest_of(name) for name in needs},
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _fingerprint(sample: Sample, with_mask: bool) -> list[Any]:
-    """Identify the version of a sample by the size and time of its files, not by their content."""
-    stat = sample.path.stat()
-    known: list[Any] = [sample.id, list(sample.tags), stat.st_size, stat.st_mtime_ns]
+def _file_version(sample: Sample, with_mask: bool) -> list[Any]:
+    """Identify the version of a sample by the size and time of its files; hashing their content would take too long."""
+    image = sample.path.stat()
+    version: list[Any] = [sample.id, list(sample.tags), image.st_size, image.st_mtime_ns]
     if with_mask:
         mask = sample.mask_path.stat() if sample.mask_path else None
-        known.append([mask.st_size, mask.st_mtime_ns] if mask else None)
-    return known
+        version.append([mask.st_size, mask.st_mtime_ns] if mask else None)
+    return version

@@ -1,4 +1,7 @@
-"""Stage 6: score everything against ground truth, where it exists. The only stage that opens it."""
+"""Stage 6: score every result against ground truth, where it exists.
+
+Only this stage, and the training of the supervised bound, open ground-truth masks.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from semples.models.segmentation import is_model_folder, load_segmentation_netwo
 from semples.parallel.processes import all_reduce_counts, is_main_process, shard
 from semples.records import Sample
 from semples.rundir.evaluation import write_evaluation
-from semples.rundir.layout import CAM_STAGES, mask_file
+from semples.rundir.layout import CAM_STAGES, RunDirectory, mask_file
 from semples.rundir.shown_images import write_shown_images
 from semples.rundir.threshold import read_threshold
 from semples.runtime.context import Run, result_of
@@ -27,17 +30,17 @@ from semples.runtime.threshold_choice import choose_threshold, judged_maps
 from semples.stages.pseudo_masks import step_folders
 
 THUMBNAIL = 320
-"""Longest side of a truth thumbnail in pixels."""
+"""Longest side of a ground-truth thumbnail in pixels."""
 
 
 def evaluate(run: Run) -> None:
-    """Write evaluation.json, and the truth thumbnails and predictions that the report shows."""
+    """Write evaluation.json, and the ground-truth thumbnails and predictions that the report shows."""
     count = run.config.report.images
-    _write_shown(run, {"train": evenly_spaced(run.dataset.train, count), "val": evenly_spaced(run.dataset.val, count)})
+    shown = {"train": evenly_spaced(run.dataset.train, count), "val": evenly_spaced(run.dataset.val, count)}
+    _write_shown_images(run.directory, shown, run.num_classes)
     cams = {stage: score_cams(run, stage) for stage in CAM_STAGES}
-    refinements = {
-        step: score_masks(run, "train", folder, "pseudo-masks") for step, folder in step_folders(run).items()
-    }
+    folders = step_folders(run.config.pseudo_masks, run.directory)
+    refinements = {step: score_masks(run, "train", folder, "pseudo-masks") for step, folder in folders.items()}
     pseudo_masks = score_pseudo_masks(run)
     networks = [_score_network(run, stage) for stage in ("segment", "supervised-bound")]
     if is_main_process():
@@ -46,21 +49,27 @@ def evaluate(run: Run) -> None:
 
 
 def score_cams(run: Run, stage: str) -> dict[str, Any] | None:
-    """Score the stored CAMs of a stage at a threshold chosen without masks, and at the best there is."""
-    if not _with_truth(run) or not run.directory.cams(stage).is_dir():
+    """Score the stored CAMs of a stage at a threshold chosen without ground truth, and at the best single threshold.
+
+    Returns:
+        The scores; None where no training image has a mask, or the stage left no CAMs.
+    """
+    with_masks = _indices_with_masks(run.dataset.train)
+    if not with_masks or not run.directory.cams(stage).is_dir():
         return None
     choice = choose_threshold(run, stage)
-    sweep = sweep_maps(run, judged_maps(run, stage, _with_truth(run)))
+    sweep = sweep_maps(judged_maps(run, stage, with_masks), run.num_classes, run.averaged_labels)
     matrix = sweep.matrix_at(round(choice.threshold * (len(THRESHOLDS) - 1)))
-    scores = matrix.scores(run.dataset.catalogue.names)
-    choice_made = {"criterion": choice.criterion, "threshold": choice.threshold}
-    return {"split": "train", **scores, **choice_made, **_oracle(run, sweep, scores["miou"])}
+    names = run.dataset.catalogue.names
+    scores = matrix.scores(names)
+    chosen = {"criterion": choice.criterion, "threshold": choice.threshold}
+    return {"split": "train", **scores, **chosen, **_oracle_scores(sweep, names, scores["miou"])}
 
 
 def score_pseudo_masks(run: Run) -> dict[str, Any] | None:
-    """Score the pseudo masks, and what they would be at the best threshold there is.
+    """Score the pseudo masks, and the masks that the best single threshold would have given.
 
-    A refinement that sees labels would have to run again for every threshold: there is no best one after it.
+    The best threshold is left out after a refinement that sees labels, which would have to run again for each one.
     """
     scores = score_masks(run, "train", run.directory.pseudo_masks, "pseudo-masks")
     if scores is None:
@@ -69,24 +78,31 @@ def score_pseudo_masks(run: Run) -> dict[str, Any] | None:
     scores |= {"criterion": choice.criterion, "threshold": choice.threshold}
     if any(step.sees_labels for step in run.config.refinement_steps().values()):
         return scores
-    maps = judged_maps(run, run.pseudo_mask_source, _with_truth(run), refined=True)
-    return {**scores, **_oracle(run, sweep_maps(run, maps), scores["miou"])}
+    maps = judged_maps(run, run.pseudo_mask_source, _indices_with_masks(run.dataset.train), refined=True)
+    sweep = sweep_maps(maps, run.num_classes, run.averaged_labels)
+    return {**scores, **_oracle_scores(sweep, run.dataset.catalogue.names, scores["miou"])}
 
 
-def sweep_maps(run: Run, maps: Iterable[ImageMaps]) -> ThresholdSweep:
-    """Cut maps of every process at every threshold and count them against ground truth."""
-    sweep = ThresholdSweep(run.num_classes + 1, run.averaged_labels)
-    for shown in maps:
-        truth = read_truth(shown.sample, run.num_classes)
-        sweep.update(shown.cams.clamp(0, 1).cpu().numpy(), shown.classes.cpu().numpy(), truth)
-    sweep.histogram, sweep.images = all_reduce_counts(sweep.histogram), _summed(sweep.images)
+def sweep_maps(maps: Iterable[ImageMaps], num_classes: int, averaged_labels: list[int] | None) -> ThresholdSweep:
+    """Cut the maps of all processes at every threshold, and count the labels against ground truth.
+
+    Args:
+        maps: This process's share of the maps.
+        num_classes: K.
+        averaged_labels: Mask values over which means are taken; None for all.
+    """
+    sweep = ThresholdSweep(num_classes + 1, averaged_labels)
+    for image in maps:
+        truth = read_truth(image.sample, num_classes)
+        sweep.update(image.cams.clamp(0, 1).cpu().numpy(), image.classes.cpu().numpy(), truth)
+    sweep.histogram, sweep.images = all_reduce_counts(sweep.histogram), _sum_over_processes(sweep.images)
     return sweep
 
 
-def _oracle(run: Run, sweep: ThresholdSweep, miou: float | None) -> dict[str, float | None]:
-    """The best threshold, its scores, and how far from them an mIoU is; None where no averaged class occurs."""
+def _oracle_scores(sweep: ThresholdSweep, names: Sequence[str], miou: float | None) -> dict[str, float | None]:
+    """Return the best threshold, its scores, and how far above an mIoU it is; None where no averaged class occurs."""
     threshold, oracle = sweep.best()
-    scores = oracle.scores(run.dataset.catalogue.names)
+    scores = oracle.scores(names)
     best = scores["miou"]
     return {
         "oracle_threshold": threshold,
@@ -97,13 +113,12 @@ def _oracle(run: Run, sweep: ThresholdSweep, miou: float | None) -> dict[str, fl
     }
 
 
-def _with_truth(run: Run) -> list[int]:
-    """Indices of the training images that have a mask."""
-    return [index for index, sample in enumerate(run.dataset.train) if sample.mask_path is not None]
+def _indices_with_masks(samples: Sequence[Sample]) -> list[int]:
+    return [index for index, sample in enumerate(samples) if sample.mask_path is not None]
 
 
 def score_masks(run: Run, split: str, folder: Path, stage: str) -> dict[str, Any] | None:
-    """Score a folder of masks of a split, which a stage wrote; None where there is nothing to score."""
+    """Score the masks of a split in a folder that a stage wrote; None where there is nothing to score."""
     samples: Sequence[Sample] = run.dataset.train if split == "train" else run.dataset.val
     samples = [sample for sample in samples if sample.mask_path is not None]
     if not samples or not folder.is_dir():
@@ -113,17 +128,17 @@ def score_masks(run: Run, split: str, folder: Path, stage: str) -> dict[str, Any
         with result_of(stage):
             prediction = read_mask(mask_file(folder, sample.id), sample.size, run.num_classes)
         matrix.update(prediction, read_truth(sample, run.num_classes))
-    matrix.counts, matrix.images = all_reduce_counts(matrix.counts), _summed(matrix.images)
-    matrix.unpredicted = _summed(matrix.unpredicted)
+    matrix.counts, matrix.images = all_reduce_counts(matrix.counts), _sum_over_processes(matrix.images)
+    matrix.unpredicted = _sum_over_processes(matrix.unpredicted)
     return {"split": split, **matrix.scores(run.dataset.catalogue.names)}
 
 
-def _summed(count: int) -> int:
+def _sum_over_processes(count: int) -> int:
     return int(all_reduce_counts(np.array(count)))
 
 
 def _score_network(run: Run, stage: str) -> dict[str, Any] | None:
-    """Score the network that a stage trained on both splits; its masks of training images are made here and kept."""
+    """Score a stage's network on both splits; its masks of the training images are predicted here and kept."""
     if not is_model_folder(run.directory.model(stage)):
         return None
     folder = run.directory.train_predictions(stage)
@@ -137,11 +152,13 @@ def _score_network(run: Run, stage: str) -> dict[str, Any] | None:
     }
 
 
-def _write_shown(run: Run, shown: dict[str, list[Sample]]) -> None:
-    ids = {split: [s.id for s in samples] for split, samples in shown.items()}
+def _write_shown_images(directory: RunDirectory, shown: dict[str, list[Sample]], num_classes: int) -> None:
+    """Write the ids of the images that the report shows, by split, and thumbnails of their ground truth."""
+    ids = {split: [sample.id for sample in samples] for split, samples in shown.items()}
     if is_main_process():
-        write_shown_images(run.directory.shown_images, ids)
-    for sample in shard([s for samples in shown.values() for s in samples if s.mask_path is not None]):
-        truth = Image.fromarray(read_truth(sample, run.num_classes))
+        write_shown_images(directory.shown_images, ids)
+    with_masks = [sample for samples in shown.values() for sample in samples if sample.mask_path is not None]
+    for sample in shard(with_masks):
+        truth = Image.fromarray(read_truth(sample, num_classes))
         truth.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.NEAREST)
-        write_mask(mask_file(run.directory.truth_thumbnails, sample.id), np.asarray(truth))
+        write_mask(mask_file(directory.truth_thumbnails, sample.id), np.asarray(truth))

@@ -1,7 +1,8 @@
-"""Stages 1 and 3: one training that differs by one term.
+"""Stages 1 and 3: the same training; stage 3 adds one loss term.
 
-Segment-label matching (stage 1) teaches the mask generator to match the class text inside its masks and not
-outside. Semantic refinement (stage 3) adds that what is inside must not match the learned background prompt.
+Segment-label matching (stage 1) trains the mask generator so that the region inside a mask matches the class text and
+the region outside does not. Semantic refinement (stage 3) adds that the inside must not match the learned background
+prompt.
 """
 
 from __future__ import annotations
@@ -40,14 +41,15 @@ def refine(run: Run) -> None:
 
 
 def suppress_backgrounds(run: Run, stage: str, backgrounds: Tensor) -> None:
-    """Make the stage-0 generator leave out the backgrounds that features describe; write it and its CAMs.
+    """Make the stage-0 generator exclude the given backgrounds from its CAMs; write it and its CAMs.
 
-    A trainable generator is trained to, a foundation generator contrasts the classes with them.
+    A trainable generator learns to; a foundation generator contrasts the classes with the backgrounds.
 
     Args:
         run: The run.
-        stage: Where to write, and the name in logs.
-        backgrounds: Features [K, D], one for each class, or [K, N, D], N for each (trainable generators).
+        stage: Stage to write to, and its name in logs.
+        backgrounds: Text or prompt features: [K, D], one for each class, or [K, N, D], N for each (trainable
+            generators only).
     """
     if run.models.trains_generator:
         train_guided(run, stage, run.config.refine, backgrounds, run.config.refine.lambda_suppress)
@@ -67,11 +69,12 @@ class GuidedStep:
         vision_language: The frozen vision-language model.
         score: Its match score.
         texts: Features [K, D] of the classes' texts.
-        lambda_background: Weight of: what is outside of the mask does not match the class text.
-        divide_by_peak: That of the mask generator.
-        suppressed: Text or prompt features [K, D] that the foreground of each class must not match, or [K, N, D]: N of
-            them, over which the loss is a mean; None in stage 1.
-        lambda_suppress: Weight of that term.
+        lambda_background: Weight of the term that keeps the region outside of the mask from matching the class text.
+        divide_by_peak: Whether CAMs are divided by their maximum first
+            (:attr:`semples.models.generators.base.MaskGenerator.divide_by_peak`).
+        suppressed: Text or prompt features that the foreground of each class must not match: [K, D], or [K, N, D] for
+            N of them, over which the loss is averaged; None in stage 1.
+        lambda_suppress: Weight of the term that suppresses them.
     """
 
     vision_language: VisionLanguageModel
@@ -83,33 +86,33 @@ class GuidedStep:
     lambda_suppress: float = 0.0
 
     def __call__(self, generator: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
-        """Mask the images of a batch as :func:`with_pairs` makes it, and judge the regions."""
+        """Mask the images of a batch from :func:`with_pairs`, and return the losses of the two regions of each pair."""
         pixels, image_index, class_index = batch["pixels"], batch["image_index"], batch["class_index"]
         cams = generator(pixels, batch["labels"]).cams
         size = (pixels.shape[-2], pixels.shape[-1])
         masks = soft_masks(cams, image_index, class_index, size, TRAINING_EPS, self.divide_by_peak)
         regions = masked_regions(pixels, masks, image_index, self.vision_language.fill)
         foreground, background = self.vision_language.encode_images(torch.cat(regions)).chunk(2)
-        named, score = self.texts[class_index], self.score
-        parts = match_loss(foreground, background, named, score, self.lambda_background)
+        texts, score = self.texts[class_index], self.score  # texts: [P, D]
+        parts = match_loss(foreground, background, texts, score, self.lambda_background)
         figures = {
-            "clamped/match_foreground": score.clamped_share(foreground, named),
-            "clamped/match_background": score.clamped_share(background, named),
+            "clamped/match_foreground": score.clamped_share(foreground, texts),
+            "clamped/match_background": score.clamped_share(background, texts),
             "mask_area": masks.mean(),
         }
         if self.suppressed is not None:
             unwanted = self.suppressed[class_index].flatten(0, -2)  # [P, D] or [PN, D]
-            repeated = foreground.repeat_interleave(len(unwanted) // len(foreground), 0)
+            repeated = foreground.repeat_interleave(len(unwanted) // len(foreground), 0)  # one row per unwanted feature
             parts |= suppress_loss(repeated, unwanted, score, self.lambda_suppress)
             figures["clamped/suppress"] = score.clamped_share(repeated, unwanted)
         return StepResult(parts, figures)
 
 
 def with_pairs(items: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Make a batch of items with ``labels`` [K], and add ``image_index`` and ``class_index`` [P] of its positive pairs.
+    """Collate items with ``labels`` [K], and add ``image_index`` and ``class_index`` [P] of the batch's positive pairs.
 
-    They are found here, where the labels lie in main memory: a GPU would have to be waited for in every step. Where
-    there is none, as in a share of a batch, the first image and class stand in, which :func:`count_pairs` leaves out.
+    The pairs are found here, on the CPU: finding them on a GPU would block every step. A batch without pairs, possible
+    for one process's share, gets the first image and class as a placeholder, which :func:`count_pairs` does not count.
     """
     batch: dict[str, Tensor] = default_collate(list(items))
     image_index, class_index = positive_pairs(batch["labels"])
@@ -119,7 +122,7 @@ def with_pairs(items: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def count_pairs(batch: Mapping[str, Tensor]) -> Tensor:
-    """Number of (image, class) pairs in a batch of ``labels`` [B, K]: the losses are means over them."""
+    """Return the number of (image, class) pairs in a batch of ``labels`` [B, K]: the losses are means over them."""
     return batch["labels"].sum()
 
 
@@ -134,10 +137,10 @@ def train_guided(
 
     Args:
         run: The run.
-        stage: Where to write, and the name in logs.
-        settings: Length, rate and weights.
-        suppressed: Features [K, D] or [K, N, D] that the foreground of each class must not match.
-        lambda_suppress: Weight of that term.
+        stage: Stage to write to, and its name in logs.
+        settings: Length of the training, learning rate and weights of the losses.
+        suppressed: Features [K, D] or [K, N, D] that the foreground of each class must not match; None in stage 1.
+        lambda_suppress: Weight of the term that suppresses them.
     """
     set_seed(run.config.seed)
     generator = run.models.load_generator("classify")
@@ -151,11 +154,19 @@ def train_guided(
         suppressed,
         lambda_suppress,
     )
-    workers = run.config.data.workers
-    loader = training_loader(training_crops(run), settings.batch_size, run.config.seed, workers, with_pairs)
-    groups = [(generator.head_parameters(), 1.0)]
-    checkpoint = run.checkpoint(stage)
-    length = training_options(settings)
-    fit(stage, generator, step, groups, loader, length, run.accelerator, run.log, checkpoint, count=count_pairs)
+    crops = training_crops(run.config, run.train_images, run.num_classes)
+    loader = training_loader(crops, settings.batch_size, run.config.seed, run.config.data.workers, with_pairs)
+    fit(
+        stage,
+        generator,
+        step,
+        [(generator.head_parameters(), 1.0)],
+        loader,
+        training_options(settings),
+        run.accelerator,
+        run.log,
+        run.checkpoint(stage),
+        count=count_pairs,
+    )
     run.models.save_generator(stage, generator)
     write_cams(run, stage, generator)

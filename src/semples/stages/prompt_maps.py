@@ -1,4 +1,4 @@
-"""Where the learned prompts see their background: maps for the report, of the images that it shows."""
+"""Maps of where the learned prompts find their background, for the images that the report shows."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from semples.runtime.context import Run
 def prompt_maps(run: Run) -> None:
     """Write ``ID.safetensors`` for the training images that the report shows, in the layout of CAM files.
 
-    A map is the Grad-CAM of a present class's prompt against the texts of all classes: what in the image speaks for
-    the prompt and not for an object. Its maximum is 1.
+    Each map is the Grad-CAM of the prompt of a class that is present, contrasted with the texts of all classes: it
+    shows which parts of the image match the prompt rather than an object. Its maximum is 1.
     """
     vision_language = run.models.vision_language
     prompts, texts = run.models.prompt_features(), run.models.class_features()
@@ -30,6 +30,6 @@ def prompt_maps(run: Run) -> None:
         labels = image_labels([sample.tags], run.num_classes).to(run.device)
         cut = vision_language.cut(pixels)
         maps = grad_cams(cut, prompts, texts, labels, vision_language.logit_scale)
-        at_size = upsample_cams(maps, sample.size, align_corners=False)[0, list(sample.tags)].clamp(0, 1)
+        at_image_size = upsample_cams(maps, sample.size, align_corners=False)[0, list(sample.tags)].clamp(0, 1)
         path = map_file(run.directory.prompt_maps, sample.id)
-        write_maps(path, quantize(at_size).numpy(), np.array(sample.tags, np.int64))
+        write_maps(path, quantize(at_image_size).numpy(), np.array(sample.tags, np.int64))

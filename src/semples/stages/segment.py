@@ -35,41 +35,42 @@ from semples.training.loop import StepResult, fit
 
 
 def segment(run: Run) -> None:
-    """Train on the pseudo masks; save the network and its predictions for the held-out images."""
+    """Stage 5: train on the pseudo masks; save the network and its predictions for the held-out images."""
 
-    def read(sample: Sample) -> NDArray[np.uint8]:
+    def read_pseudo_mask(sample: Sample) -> NDArray[np.uint8]:
         with result_of("pseudo-masks"):
             return read_mask(run.directory.pseudo_mask(sample.id), sample.size, run.num_classes)
 
-    def read_weights(sample: Sample) -> NDArray[np.uint8]:
+    def read_pixel_weights(sample: Sample) -> NDArray[np.uint8]:
         with result_of("pseudo-masks"):
             return read_confidence(mask_file(run.directory.confidence, sample.id), sample.size)
 
-    weights = read_weights if run.config.segment.confidence_weighting else None
-    train_segmentation(run, "segment", run.train_images, read, weights)
+    weight_reader = read_pixel_weights if run.config.segment.confidence_weighting else None
+    train_segmentation(run, "segment", run.train_images, read_pseudo_mask, weight_reader)
 
 
 def supervised_bound(run: Run) -> None:
-    """Train the same network on true masks: what is left to gain. The only training that ever reads them."""
+    """Train the same network on ground-truth masks, as an upper bound. No other training reads them."""
 
-    def read(sample: Sample) -> NDArray[np.uint8]:
+    def read_true_mask(sample: Sample) -> NDArray[np.uint8]:
         return read_truth(sample, run.num_classes)
 
     samples = [sample for sample in run.dataset.train if sample.mask_path is not None]
-    train_segmentation(run, "supervised-bound", ImageCache(samples, run.config.data.cache_mb), read)
+    train_segmentation(run, "supervised-bound", ImageCache(samples, run.config.data.cache_mb), read_true_mask)
 
 
 def train_segmentation(
-    run: Run, stage: str, images: ImageCache, read: MaskReader, read_weights: MaskReader | None = None
+    run: Run, stage: str, images: ImageCache, mask_reader: MaskReader, weight_reader: MaskReader | None = None
 ) -> None:
-    """Train the segmentation network of the config on images and the masks that ``read`` gives.
+    """Train the segmentation network of the settings; save it and its predictions for the held-out images.
 
     Args:
         run: The run.
-        stage: Stage whose folder and log this is.
+        stage: Stage to write to, and its name in logs.
         images: The training images.
-        read: Gives the mask of a sample.
-        read_weights: Gives its confidence, by which the loss is weighted; None weights all pixels equally.
+        mask_reader: Returns the mask of a sample.
+        weight_reader: Returns the confidence of a sample's pixels, by which the loss is weighted; None weights all
+            pixels equally.
     """
     settings = run.config.segment
     set_seed(run.config.seed)
@@ -78,22 +79,22 @@ def train_segmentation(
         settings.model, run.dataset.catalogue.names, settings.image_size, inference
     ).to(run.device)
     if not has_weights(settings.model):
-        run.log.message(f"{stage:16} {settings.model} is a config without weights: all weights start at random")
-    pretrained, new = network.parameter_groups()
+        run.log.message(f"{stage:16} {settings.model} is a config without weights; training starts from random weights")
+    pretrained_parameters, new_parameters = network.parameter_groups()
     scales = (settings.smallest_scale, settings.largest_scale)
     augmentation = build_augmentation(color_jitter=settings.color_jitter)
-    crops = MaskedCrops(images, read, settings.image_size, scales, run.config.seed, augmentation, read_weights)
+    crops = MaskedCrops(images, mask_reader, settings.image_size, scales, run.config.seed, augmentation, weight_reader)
     fit(
         stage,
         network,
-        _step,
-        [(pretrained, settings.backbone_rate), (new, 1.0)],
+        _segmentation_step,
+        [(pretrained_parameters, settings.backbone_rate), (new_parameters, 1.0)],
         training_loader(crops, settings.batch_size, run.config.seed, run.config.data.workers),
         replace(training_options(settings), schedule=settings.schedule, ema=settings.ema),
         run.accelerator,
         run.log,
         run.checkpoint(stage),
-        count=count_labelled,
+        count=count_labeled,
     )
     network.eval()
     if is_main_process():
@@ -107,14 +108,14 @@ def _save(network: SegmentationNetwork, folder: Path) -> None:
         with writing(folder):
             network.save(folder)
     except SafetensorError as error:
-        raise RunError(f"{folder} cannot be written ({error}): free some space; the same command continues") from error
+        raise RunError(f"{folder}: cannot be written ({error}); free some space, then repeat the command") from error
 
 
-def count_labelled(batch: Mapping[str, Tensor]) -> Tensor:
-    """Number of labelled pixels in a batch of ``masks`` [B, H, W]: the loss is a mean over them."""
+def count_labeled(batch: Mapping[str, Tensor]) -> Tensor:
+    """Return the number of labeled pixels in a batch of ``masks`` [B, H, W]: the loss is a mean over them."""
     return (batch["masks"] != IGNORE_INDEX).sum()
 
 
-def _step(network: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
+def _segmentation_step(network: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
     loss = pixel_cross_entropy(network(batch["pixels"]), batch["masks"], batch.get("weights"))
     return StepResult({"cross_entropy": loss})

@@ -1,4 +1,4 @@
-"""What the pipeline reports of a stage: a line for people, or a record for programs."""
+"""Updates of the pipeline, one per stage: a line for people, a record for programs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class StageUpdate:
     Attributes:
         stage: Name on the command line.
         status: "done" if it ran now, "unchanged" if its last result is still valid, "skipped" if it had nothing to do.
-        seconds: Time that it took; None unless done now.
-        peak_memory_mb: Peak memory of the process so far; None unless done now.
+        seconds: Time that it took; None unless it ran now.
+        peak_memory_mb: Peak memory of the process so far, in megabytes; None unless it ran now.
         reason: Why it was skipped.
         warnings: Reasons to doubt its result.
     """

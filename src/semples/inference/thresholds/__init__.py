@@ -1,1 +1,1 @@
-"""Where to cut CAMs, chosen without ground truth: one module for each family of criteria."""
+"""Criteria that choose where to cut CAMs without ground truth: one module for each family."""

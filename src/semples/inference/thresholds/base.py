@@ -1,4 +1,4 @@
-"""The contract of threshold criteria, and what they judge."""
+"""The contract of threshold criteria, and the maps that they judge."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FALLBACK = 0.4
 
 @dataclass(frozen=True)
 class ImageMaps:
-    """CAMs of one image, as they will be cut.
+    """The CAMs of one image, as they will be cut.
 
     Attributes:
         sample: The image.
         cams: CAMs [P, H, W] in [0, 1] of its P classes.
-        classes: Their 0-based indices [P], int64.
-        read_image: Returns its pixels [3, H, W] in [0, 1]; not every criterion needs them.
+        classes: 0-based indices [P] of these classes, int64.
+        read_image: Returns the pixels [3, H, W] of the image in [0, 1]; only some criteria need them.
     """
 
     sample: Sample
@@ -35,12 +35,12 @@ class ImageMaps:
 
 
 class Criterion(ABC):
-    """Chooses a threshold from the CAMs of training images: the candidate of the lowest cost."""
+    """Chooses the candidate threshold of the lowest cost on the CAMs of training images."""
 
     name: ClassVar[str]
     """Name in the settings and in ``threshold.json``."""
     for_each_image: ClassVar[bool] = False
-    """Whether each class of each image gets a threshold of its own, from its own maps."""
+    """Whether each class of each image gets its own threshold, chosen on its own map."""
 
     @abstractmethod
     def costs(self, maps: Iterable[ImageMaps]) -> list[float]:
@@ -56,8 +56,13 @@ class Criterion(ABC):
         return ThresholdChoice(self.name, self.best(costs), costs_by_candidate(costs))
 
     def choose_for_images(self, maps: Iterable[ImageMaps], samples: Sequence[Sample]) -> ThresholdChoice:
-        """Choose the thresholds at which masks are cut; ``maps`` are this process's share of ``samples``."""
-        del samples
+        """Choose the thresholds at which masks are cut.
+
+        Args:
+            maps: This process's share of the maps.
+            samples: The images of all processes.
+        """
+        del samples  # one threshold suits all of them
         return self.choose(maps)
 
 
@@ -68,5 +73,5 @@ def best_threshold(costs: Sequence[float], otherwise: float = FALLBACK) -> float
 
 
 def costs_by_candidate(costs: Sequence[float]) -> Mapping[str, float]:
-    """Return candidate threshold, as text with two decimals -> cost."""
+    """Return a mapping: candidate threshold, as text with two decimals -> its cost."""
     return {f"{threshold:.2f}": cost for threshold, cost in zip(CANDIDATES, costs, strict=True)}

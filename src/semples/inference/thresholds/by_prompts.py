@@ -1,4 +1,4 @@
-"""Criteria that ask the vision-language model what is inside and outside of the cut."""
+"""Criteria that ask the vision-language model what is inside and outside of the masks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from semples.records import Sample
 from semples.rundir.threshold import ThresholdChoice
 
 PRIOR = 10.0
-"""n0 of :func:`semples.method.thresholds.shrunk_costs`: how many images the mean of a class counts for."""
+"""n0 of :func:`semples.method.thresholds.shrunk_costs`: number of images that the mean of a class counts as."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class RegionJudge:
 
     Attributes:
         vision_language: The frozen vision-language model.
-        score: Its match score.
+        score: Match score of its features.
         texts: Features [K, D] of the class texts.
         prompts: Features [K, D] of the learned prompts.
     """
@@ -71,7 +71,7 @@ class RegionJudge:
 
 
 class PromptsCriterion(Criterion):
-    """The class belongs inside the mask, and the background that its prompt describes outside."""
+    """Prefers masks with the class inside, and the background that its prompt describes outside."""
 
     name: ClassVar[str] = "prompts"
 
@@ -86,15 +86,15 @@ class PromptsCriterion(Criterion):
     def best(self, costs: Sequence[float]) -> float:
         """Return the threshold of the lowest cost.
 
-        Costs that keep falling down to the lowest candidate, where regions are nearly whole images, prefer no
-        threshold: the maps miss the objects.
+        Costs that keep falling down to the lowest candidate, at which masks cover nearly whole images, mean that the
+        maps miss the objects: no candidate is preferred, and the result is :data:`FALLBACK`.
         """
         best = best_threshold(costs)
         return FALLBACK if best == CANDIDATES[0] else best
 
 
 class ImagePromptsCriterion(PromptsCriterion):
-    """The same for each class of each image; one image's costs are drawn toward the mean of its class."""
+    """Does the same for each class of each image, with costs shrunk toward the mean of the class."""
 
     name: ClassVar[str] = "prompts_image"
     for_each_image: ClassVar[bool] = True
@@ -104,14 +104,19 @@ class ImagePromptsCriterion(PromptsCriterion):
         return PromptsCriterion(self.judge).choose(maps)
 
     def choose_for_images(self, maps: Iterable[ImageMaps], samples: Sequence[Sample]) -> ThresholdChoice:
-        """Choose a threshold for each class of each image; ``maps`` are this process's share of ``samples``."""
-        found = self.judge.pair_costs(maps)
-        if not found:
+        """Choose a threshold for each class of each image.
+
+        Args:
+            maps: This process's share of the maps, one for each sample.
+            samples: The images of all processes.
+        """
+        pair_costs = self.judge.pair_costs(maps)
+        if not pair_costs:
             return ThresholdChoice(self.name, FALLBACK)
-        costs = torch.stack([cost for _, cost in found])  # [P, T]
-        classes = torch.tensor([index for index, _ in found])
-        mean = costs.mean(0).tolist()
-        threshold = self.best(mean)
-        pairs = iter(shrunk_costs(costs, classes, PRIOR).tolist())  # in the order of the samples and their tags
-        images = {sample.id: [best_threshold(next(pairs), threshold) for _ in sample.tags] for sample in samples}
-        return ThresholdChoice(self.name, threshold, costs_by_candidate(mean), images)
+        costs = torch.stack([cost for _, cost in pair_costs])  # [P, T]
+        classes = torch.tensor([index for index, _ in pair_costs])
+        mean_costs = costs.mean(0).tolist()
+        threshold = self.best(mean_costs)  # where a pair does not prefer any candidate
+        remaining = iter(shrunk_costs(costs, classes, PRIOR).tolist())  # in the order of the samples and their tags
+        images = {sample.id: [best_threshold(next(remaining), threshold) for _ in sample.tags] for sample in samples}
+        return ThresholdChoice(self.name, threshold, costs_by_candidate(mean_costs), images)

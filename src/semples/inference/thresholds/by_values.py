@@ -1,4 +1,4 @@
-"""Criteria that look at the values of the CAMs alone."""
+"""Criteria that use only the values of the CAMs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from semples.parallel.processes import all_reduce_sum
 
 
 class HistogramCriterion(Criterion):
-    """Costs from the histogram of each pixel's highest CAM."""
+    """Computes costs from the histogram of the highest CAM of each pixel."""
 
     costs_of: ClassVar[Callable[..., Tensor]]
-    """Turns the histogram [256] into the cost of each candidate [T]."""
+    """Maps the histogram [256] to the costs [T] of the candidates."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -28,21 +28,21 @@ class HistogramCriterion(Criterion):
 
 
 class LiCriterion(HistogramCriterion):
-    """Cross entropy between the values and their means on the two sides of a threshold (Li and Lee, 1993)."""
+    """Minimizes the cross entropy between values and their means on both sides of a threshold (Li and Lee, 1993)."""
 
     name: ClassVar[str] = "li"
     costs_of = staticmethod(li_costs)
 
 
 class OtsuCriterion(HistogramCriterion):
-    """Variance of the values that a threshold leaves on its two sides (Otsu, 1979)."""
+    """Minimizes the variance of the values on both sides of a threshold (Otsu, 1979)."""
 
     name: ClassVar[str] = "otsu"
     costs_of = staticmethod(otsu_costs)
 
 
 def value_histogram(maps: Iterable[ImageMaps], device: torch.device) -> Tensor:
-    """Count the highest values [256] of the pixels of all images of all processes."""
+    """Return the histogram [256], int64, of the highest CAM of each pixel, over the images of all processes."""
     histogram = torch.zeros(LEVELS, dtype=torch.int64, device=device)
     for image in maps:
         if len(image.cams):

@@ -34,11 +34,11 @@ ScoreRun = Callable[[Run, Callable[[object], None]], RunScores]
 def compare(
     config: Config,
     seeds: int,
-    out: Path,
+    out: Path | str,
     pairings: Sequence[Mapping[str, str]] | int | None = None,
     methods: Sequence[str] | None = None,
     ablation: str | None = None,
-    results: Path | None = None,
+    results: Path | str | None = None,
     command: str | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -69,6 +69,7 @@ def compare(
     Raises:
         ConfigError: The data are not scenes, a method or ablation does not exist, or the page has another suffix.
     """
+    out, results = Path(out), None if results is None else Path(results)
     scenes = _checked_scenes(config, methods, ablation, results)
     if isinstance(pairings, int):
         pairings = random_pairings(pairings, len(scenes.pairs))
