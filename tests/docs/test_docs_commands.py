@@ -201,4 +201,4 @@ def test_the_demo_at_full_size(tmp_path: Path, capsys: pytest.CaptureFixture[str
     """What ``make demo`` starts."""
     assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
     assert (tmp_path / "demo" / "report.html").is_file()
-    assert "Segmentation val" in capsys.readouterr().out
+    assert "Segmentation, held out" in capsys.readouterr().out
