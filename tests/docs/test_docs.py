@@ -133,7 +133,9 @@ def test_the_reader_of_the_page_feeds_a_run(tmp_path: Path, monkeypatch: pytest.
         ),
     ],
 )
-def test_an_import_path_that_does_not_lead_to_a_reader(code: str, named: Sequence[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_path_that_does_not_lead_to_a_reader(
+    code: str, named: Sequence[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "odd_reader.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "odd_reader", raising=False)
@@ -170,6 +172,27 @@ def test_the_file_tree_of_the_readme_is_that_of_the_repository() -> None:
     assert unnamed == set(), "README: section Where things are does not name these; add them to its tree"
 
 
+@pytest.mark.parametrize("page", ["architecture.md", "extending.md"])
+def test_files_and_rooms_that_a_page_names_exist(page: str) -> None:
+    text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
+    named = {path.replace("NAME", "*") for path in re.findall(r"`([\w/]+/(?:\w+\.py)?)`", text)}
+    missing = [path for path in named if not any(base.glob(path) for base in (SOURCE, REPOSITORY))]
+    assert len(named) > 10
+    assert missing == []
+
+
+def test_the_page_of_the_architecture_names_every_room_and_real_objects() -> None:
+    text = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = {path.name for path in SOURCE.iterdir() if path.name not in ("__pycache__", "py.typed", "assets")}
+    table = text.split("\n## ")[1]
+    assert [room for room in rooms if not room.startswith("_") and f"`{room}" not in table] == []
+    walk = text.split("\n## ")[2]
+    source = "\n".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
+    objects = set(re.findall(r"`([A-Za-z_]+)`", walk))
+    assert len(objects) > 10
+    assert [name for name in objects if not re.search(rf"(class|def) {name}\b", source)] == []
+
+
 def anchors(page: Path) -> set[str]:
     """Anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
@@ -193,7 +216,9 @@ def test_settings_that_a_page_names_exist(page: Path) -> None:
     sections = {key.split(".")[0] for key in setting_keys() if "." in key}
     named = re.findall(r"`(?:--)?(\w+\.\w+)[^`.(]*`", page.read_text(encoding="utf-8"))
     settings = [
-        key for key in named if key.split(".")[0] in sections and not key.endswith((".safetensors", ".json", ".html"))
+        key
+        for key in named
+        if key.split(".")[0] in sections and not key.endswith((".safetensors", ".json", ".html", ".py"))
     ]
     assert [key for key in settings if key not in setting_keys()] == []
 
