@@ -2,7 +2,7 @@
 
 python examples/own_photos.py photos.yaml photos/beach-01.jpg boat,person holiday
 
-``semples init photos`` writes the first of these. What is finished already is not computed again.
+``semples init photos`` writes photos.yaml. Finished stages are not computed again.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from semples import MaskGenerator, Pipeline, predict
 
 
 def main(config: str, image: str, tags: str, new_images: str) -> None:
-    """Run the pipeline of a config, print what is in one image, and write masks for new images."""
+    """Run the pipeline of a config, print the classes found in one image, and write masks for new images."""
     run = Pipeline(config).run()
     for id, path in run.masks.items():
         print(f"{id}: {path}")
-    if run.evaluation is not None:  # where there are true masks
+    if run.evaluation is not None:  # if there is ground truth
         print(f"mIoU of the pseudo masks: {run.evaluation['pseudo_masks']['miou']:.3f}")
     generator = MaskGenerator.from_run(run.directory)
     mask = generator.mask(image, tags.split(","))  # uint8 [H, W]: 0 background, k + 1 for class k
