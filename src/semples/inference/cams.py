@@ -48,7 +48,9 @@ def tagged_cams(
     counts = [len(image_tags) for image_tags in tags]
     # Only the tagged maps are upsampled: P pairs (image, class) instead of B x K maps.
     image_index = torch.arange(len(tags)).repeat_interleave(torch.tensor(counts)).to(pixels.device)
-    class_index = torch.tensor([tag for image_tags in tags for tag in image_tags], dtype=torch.int64, device=pixels.device)
+    class_index = torch.tensor(
+        [tag for image_tags in tags for tag in image_tags], dtype=torch.int64, device=pixels.device
+    )
 
     def cams_of(images: Tensor) -> Tensor:
         cams = final_cams(generator(images, labels), affinity_steps, affinity_threshold)

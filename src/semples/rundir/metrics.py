@@ -20,8 +20,8 @@ class EpochMetrics:
         loss: Total loss.
         parts: Weighted parts of the loss, by name.
         figures: Other means, by name.
-        learning_rate: Rate at the end of the epoch.
-        images_per_second: Speed.
+        learning_rate: Learning rate at the end of the epoch.
+        images_per_second: Speed of the training.
     """
 
     stage: str
@@ -35,7 +35,7 @@ class EpochMetrics:
 
 
 def metrics_line(metrics: EpochMetrics) -> str:
-    """Return the line of an epoch, line feed included."""
+    """Return the line of an epoch, with its line feed."""
     return json.dumps(asdict(metrics)) + "\n"
 
 
@@ -43,8 +43,8 @@ def parse_metrics_line(line: str) -> EpochMetrics:
     """Parse one line.
 
     Raises:
-        ValueError: It is not JSON, or a value is not a number; a killed run may leave half a line.
-        KeyError, TypeError, AttributeError: It has another structure.
+        ValueError: The line is not JSON, or a value is not a number; a killed run may leave half a line.
+        KeyError, TypeError, AttributeError: The line has another structure.
     """
     value = json.loads(line)
     return EpochMetrics(
