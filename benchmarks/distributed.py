@@ -1,9 +1,9 @@
-"""Loss curves of every stage with one process, with several, and with one that computes batches in parts.
+"""Loss curves of every stage: one process, several processes, and one process that computes batches in parts.
 
     python benchmarks/distributed.py
 
-Built-in scenes at small size on the CPU (gloo), one thread per process, the same global batches in all three. The last
-line is one JSON object: per stage the mean loss of each epoch, and its largest difference from that of one process.
+Small built-in scenes on the CPU (gloo), one thread per process, the same global batches in all three. The last line is
+one JSON object: for each stage the mean loss of each epoch, and its largest difference from one process.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def run(out: Path, processes: int, accumulation: int, args: argparse.Namespace) 
     command = [sys.executable, "-m", *(launcher if processes > 1 else ()), "semples"]
     with (out.parent / "empty.yaml").open("w") as config:
         config.write("")
-    place = ["run", "--config", str(out.parent / "empty.yaml"), "--out", str(out), "--until", "segment", "--quiet"]
+    arguments = ["run", "--config", str(out.parent / "empty.yaml"), "--out", str(out), "--until", "segment", "--quiet"]
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, *place, *words], check=True, env=one_thread, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, *arguments, *words], check=True, env=one_thread, stdout=subprocess.DEVNULL)
     losses: dict[str, list[float]] = {}
     for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
         losses.setdefault(json.loads(line)["stage"], []).append(json.loads(line)["loss"])
@@ -52,20 +52,20 @@ def run(out: Path, processes: int, accumulation: int, args: argparse.Namespace) 
 
 
 def show(stage: str, curves: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
-    """Print a stage's curves beside each other; return them with their largest differences from the first."""
+    """Print the curves of a stage side by side; return them with their largest differences from the first."""
     first = next(iter(curves.values()))[stage]
     print(f"{stage:10} epoch  " + "  ".join(f"{name:>12}" for name in curves))
     for epoch in range(len(first)):
         print(f"{'':10} {epoch + 1:5}  " + "  ".join(f"{losses[stage][epoch]:12.8f}" for losses in curves.values()))
-    apart = {
+    differences = {
         name: max(abs(a - b) for a, b in zip(losses[stage], first, strict=True)) for name, losses in curves.items()
     }
-    print(f"{'':10} apart  " + "  ".join(f"{value:12.1e}" for value in apart.values()))
-    return {"losses": {name: losses[stage] for name, losses in curves.items()}, "largest_difference": apart}
+    print(f"{'':10} apart  " + "  ".join(f"{value:12.1e}" for value in differences.values()))
+    return {"losses": {name: losses[stage] for name, losses in curves.items()}, "largest_difference": differences}
 
 
 def main() -> None:
-    """Run all, print the curves and the JSON line."""
+    """Run all three; print the curves and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--images", type=int, default=24)

@@ -1,11 +1,11 @@
-"""Speed and memory of what walks over the data, at 100, 1,000 and 10,000 images: both should stay where they are.
+"""Speed and memory of everything that iterates over the data, at 100, 1,000 and 10,000 images: both should stay flat.
 
     python benchmarks/flat_cost.py [--counts 100 1000]
 
-A folder of tiny photographs (32 x 32 and 48 x 32) with tags for each count; reading it, an epoch of stage 0, CAMs,
-pseudo masks and predictions with the bundled models, each in a process of its own. Images are decoded each time they
-are needed (data.cache_mb 0), as in a data set that does not fit into memory. Printed are images per second and
-megabytes above what the process held before it opened the data. The last line is one JSON object.
+For each count, a folder of tiny photographs (32 x 32 and 48 x 32) with tags. Measured are reading it, an epoch of stage
+0, CAMs, pseudo masks and predictions with the bundled models, each in its own process: images per second, and the peak
+of memory in megabytes above its level before the data was opened. Images are decoded each time they are used
+(data.cache_mb 0), as in a data set that does not fit into memory. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def write_photographs(root: Path, count: int) -> None:
 
 
 def settings(root: Path) -> Config:
-    """The bundled models on images of this size."""
+    """Return settings of the bundled models for images of this size."""
     return Config(
         data=FolderConfig(reader="folder", root=str(root), val_fraction=0.0, cache_mb=0),
         guidance=GuidanceConfig(enabled=False),
@@ -75,7 +75,7 @@ def settings(root: Path) -> Config:
     )
 
 
-def opened(root: Path) -> Run:
+def open_and_digest(root: Path) -> Run:
     """Read the data set, and digest it as the pipeline does before each stage."""
     run = open_run(settings(root), root / "run", quiet=True)
     for stage in STAGES:
@@ -83,32 +83,32 @@ def opened(root: Path) -> Run:
     return run
 
 
-def predicted(root: Path) -> None:
+def predict_all(root: Path) -> None:
     """Predict every photograph with the bundled network."""
     model = root / "model"
     build_segmentation_network("bundled", CLASSES, 32).save(model)
     predict(model, [root / "images"], root / "predicted", overlays=False, quiet=True)
 
 
-def untrained_cams(root: Path) -> None:
-    """CAMs of a generator that learned nothing."""
-    run = opened(root)
+def write_untrained_cams(root: Path) -> None:
+    """Write the CAMs of an untrained generator."""
+    run = open_and_digest(root)
     write_cams(run, "classify", run.models.build_generator())
 
 
 WALKS: dict[str, Callable[[Path], Any]] = {
-    "open and digest": opened,
-    "epoch of classify": lambda root: train_classifier(opened(root)),
-    "CAMs": untrained_cams,
-    "pseudo masks": lambda root: pseudo_masks(opened(root)),
-    "predict": predicted,
+    "open and digest": open_and_digest,
+    "epoch of classify": lambda root: train_classifier(open_and_digest(root)),
+    "CAMs": write_untrained_cams,
+    "pseudo masks": lambda root: pseudo_masks(open_and_digest(root)),
+    "predict": predict_all,
 }
-"""Name -> a walk over the data, in this order: masks are made of the CAMs."""
+"""Name -> a walk over the data; the order matters, because masks are made from the CAMs."""
 
 
 def measure(walk: str, root: Path, clock: Callable[[], float]) -> dict[str, float]:
-    """Walk once in this process."""
-    build_segmentation_network("bundled", CLASSES, 32)  # libraries are imported before the clock starts
+    """Measure one walk in this process."""
+    build_segmentation_network("bundled", CLASSES, 32)  # imports the libraries before the clock starts
     count = len((root / "tags.csv").read_text(encoding="utf-8").splitlines()) - 1
     before, started = resident_mb(), clock()
     reset_peak()
@@ -122,21 +122,21 @@ def in_own_process(walk: str, root: Path, args: argparse.Namespace) -> dict[str,
     options = ["--threads", str(args.threads), "--clock", args.clock]
     command = [sys.executable, __file__, *options, "--measure", walk, str(root)]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    found: dict[str, float] = json.loads(answer.splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(answer.splitlines()[-1])
+    return figures
 
 
 def setting(args: argparse.Namespace) -> dict[str, Any]:
-    """What the figures belong to."""
+    """Return the circumstances of the figures, for the JSON line."""
     return {**provenance(), "threads": args.threads, "clock": args.clock}
 
 
 def main() -> None:
-    """Measure, print a table and the JSON line."""
+    """Measure all walks; print a table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="processor: on a busy machine")
+    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="processor: for a busy machine")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -148,9 +148,9 @@ def main() -> None:
     for count in args.counts:
         with tempfile.TemporaryDirectory() as folder:
             write_photographs(Path(folder), count)
-            for walk, found in results.items():
-                found[count] = in_own_process(walk, Path(folder), args)
-                speed, peak = found[count]["images_per_second"], found[count]["peak_mb"]
+            for walk, figures in results.items():
+                figures[count] = in_own_process(walk, Path(folder), args)
+                speed, peak = figures[count]["images_per_second"], figures[count]["peak_mb"]
                 print(f"{count:6} images  {walk:18} {speed:8.1f} images/s {peak:6} MB", flush=True)
     seconds = round(time.perf_counter() - started)
     print(json.dumps({**setting(args), "seconds": seconds, "results": results}))

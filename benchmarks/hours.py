@@ -1,12 +1,12 @@
-"""Expected hours of the paper's recipes, from counted arithmetic and a rate that you measure or assume.
+"""Expected hours of the paper's recipes, from counted operations and a measured or assumed rate.
 
-    python benchmarks/hours.py                    # hours at an assumed rate of 30 TFLOP/s a device
+    python benchmarks/hours.py                    # hours at an assumed 30 TFLOP/s per device
     python benchmarks/hours.py --measure          # hours at the rate that this machine reaches in stage 3
     python benchmarks/hours.py --devices 8
 
-The floating-point operations of one step of each stage are counted by torch as it runs (random weights, real sizes:
-CLIP ViT-B/32, WeakTr on DeiT-S, SegFormer-B2), and multiplied by the steps of the recipe. What is not arithmetic of
-networks (decoding, augmentation) is not in it. The last line is one JSON object.
+Torch counts the floating-point operations of one step of each stage as it runs (random weights, real sizes: CLIP
+ViT-B/32, WeakTr on DeiT-S, SegFormer-B2); they are multiplied by the steps of the recipe. Work outside of networks
+(decoding, augmentation) is not counted. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -38,15 +38,22 @@ SEGFORMER_B2 = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How often each stage of a recipe in ``configs/`` looks at an image, or at a cached region."""
+    """Sizes of a recipe in ``configs/``.
+
+    Attributes:
+        images: Training images.
+        regions: Background regions: (image, class) pairs of the training set, roughly.
+        epochs: Epochs of stages 0 to 3.
+        segmentation_crops: Crops that stage 5 trains on.
+    """
 
     images: int
     regions: int
     epochs: int
     segmentation_crops: int
 
-    def looks(self) -> dict[str, int]:
-        """Stage -> images (prompts: regions) that pass through its training step or its inference."""
+    def passes_by_stage(self) -> dict[str, int]:
+        """Return a mapping: stage -> images (prompts: regions) that pass through its training steps or inference."""
         passes = self.images * self.epochs
         return {
             "classify": passes,
@@ -62,11 +69,11 @@ RECIPES = {
     "voc2012": Recipe(images=10_582, regions=15_000, epochs=60, segmentation_crops=40_000 * 16),
     "coco2014": Recipe(images=82_081, regions=238_000, epochs=60, segmentation_crops=80_000 * 16),
 }
-"""Steps of ``docs/recipes.md``; regions are the (image, class) pairs of the training set, roughly."""
+"""Recipe -> its sizes (``docs/recipes.md``)."""
 
 
 def build_classify_step() -> Callable[[], Any]:
-    """A step of stage 0: WeakTr in full, head and trunk."""
+    """Build a training step of stage 0: all of WeakTr, head and trunk."""
     generator = build_weaktr_generator()
     pixels, labels = torch.rand(BATCH, 3, SIDE, SIDE), make_labels()
 
@@ -78,7 +85,7 @@ def build_classify_step() -> Callable[[], Any]:
 
 
 def build_segment_forward() -> Callable[[], Any]:
-    """Stage 5 on one crop, forwards."""
+    """Build the forward pass of stage 5 on one crop."""
     settings = SegformerConfig(num_labels=21, attn_implementation="eager", **SEGFORMER_B2)
     network = SegformerForSemanticSegmentation(settings)
     pixels = torch.rand(1, 3, SEGMENTATION_SIDE, SEGMENTATION_SIDE)
@@ -91,14 +98,14 @@ STEPS: dict[str, tuple[Callable[[], Callable[[], Any]], float]] = {
     "prompts": (lambda: build_step("prompts"), PROMPT_BATCH),
     "refine": (lambda: build_step("refine"), BATCH),
     "inference": (lambda: build_step("inference"), 1),
-    # A backward pass is two forward passes; torch's counter counts too much in that of grouped convolutions.
+    # A backward pass costs two forward passes; torch overcounts the backward pass of grouped convolutions.
     "segment": (build_segment_forward, 1 / 3),
 }
-"""Stage -> what builds its step, and the images (regions) in one."""
+"""Stage -> function that builds its step, and the number of images (regions) per step."""
 
 
 def count_operations(stage: str) -> float:
-    """Floating-point operations for one image (region) of a stage: two for each multiplication with addition."""
+    """Return the floating-point operations per image (region) of a stage; a multiplication with addition is two."""
     build, images = STEPS[stage]
     step = build()
     with FlopCounterMode(display=False) as counter:
@@ -107,7 +114,7 @@ def count_operations(stage: str) -> float:
 
 
 def measure_rate(repeats: int) -> float:
-    """Operations a second that this machine reaches in stage 3."""
+    """Return the operations per second that this machine reaches in stage 3."""
     build, images = STEPS["refine"]
     step, seconds = build(), []
     for _ in range(1 + repeats):
@@ -118,16 +125,18 @@ def measure_rate(repeats: int) -> float:
 
 
 def hours_of(recipe: Recipe, operations: dict[str, float], rate: float) -> dict[str, float]:
-    """Stage -> hours at ``rate`` operations a second."""
-    return {stage: looks * operations[stage] / rate / 3600 for stage, looks in recipe.looks().items()}
+    """Return a mapping: stage -> hours at ``rate`` operations per second."""
+    return {stage: count * operations[stage] / rate / 3600 for stage, count in recipe.passes_by_stage().items()}
 
 
 def main() -> None:
-    """Count, print a table and the JSON line."""
+    """Count the operations; print a table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tflops", type=float, default=30.0, help="sustained rate of one device, in 10^12 a second")
-    parser.add_argument("--devices", type=int, default=1, help="devices that share the work, without loss")
-    parser.add_argument("--measure", action="store_true", help="take the rate of this machine instead")
+    parser.add_argument(
+        "--tflops", type=float, default=30.0, help="sustained rate of one device, in 10^12 operations per second"
+    )
+    parser.add_argument("--devices", type=int, default=1, help="number of devices that share the work without loss")
+    parser.add_argument("--measure", action="store_true", help="use the rate of this machine instead")
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     torch.manual_seed(0)
@@ -138,7 +147,7 @@ def main() -> None:
     for stage in STEPS:
         row = "  ".join(f"{hours[name][stage]:11.2f}" for name in hours)
         print(f"{stage:10} {operations[stage] / 1e9:11.1f}  {row}")
-    print(f"{'all':10} {'':11}  " + "  ".join(f"{sum(of.values()):11.2f}" for of in hours.values()))
+    print(f"{'all':10} {'':11}  " + "  ".join(f"{sum(by_stage.values()):11.2f}" for by_stage in hours.values()))
     record = {**provenance(), "tflops": rate / 1e12, "devices": args.devices, "measured": args.measure}
     print(json.dumps({**record, "gflop": {stage: n / 1e9 for stage, n in operations.items()}, "hours": hours}))
 

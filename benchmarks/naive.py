@@ -1,9 +1,9 @@
-"""The method in its most straightforward form, as one would write it first: what the package is measured against.
+"""The method in its most straightforward form, as a baseline for the package.
 
-Everything in float32. Weights of the vision-language model are left as they were loaded, so that autograd computes
-gradients for them too. Texts and prompts are encoded in every step, padded to the model's full length. Regions go
-through the image encoder one at a time. Stage 2 makes every background again in every epoch. WeakTr asks transformers
-for its attention maps and stacks them. Inference goes image by image, scale by scale, mirrored apart.
+Everything is float32. The weights of the vision-language model are not frozen, so that autograd computes gradients for
+them too. Texts and prompts are encoded in every step, padded to the model's full length. Regions pass through the image
+encoder one at a time. Stage 2 recomputes every background in every epoch. WeakTr gets its attention maps from
+transformers and stacks them. Inference runs image by image, scale by scale, and mirror images separately.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class VisionLanguage:
         """Encode K class names to features [K, D]."""
         texts = [f"a photo of {name}." for name in names]
         tokens = self.tokenizer(texts, padding="max_length", max_length=self.length, return_tensors="pt")
-        chosen = {key: tokens[key] for key in ("input_ids", "attention_mask")}
-        return F.normalize(self.model.get_text_features(**chosen).pooler_output, dim=-1)
+        inputs = {key: tokens[key] for key in ("input_ids", "attention_mask")}
+        return F.normalize(self.model.get_text_features(**inputs).pooler_output, dim=-1)
 
     def encode_prompts(self, vectors: Tensor) -> Tensor:
         """Encode learned vectors [K, L, W] inside the template to features [K, D]."""
         before, after = self._template()
         length = before.shape[1] + vectors.shape[1] + after.shape[1]
-        embeddings = torch.cat([_repeat(before, vectors), vectors, _repeat(after, vectors)], dim=1)
+        embeddings = torch.cat([_repeat_for_each(before, vectors), vectors, _repeat_for_each(after, vectors)], dim=1)
         padding = self._embed([[self.tokenizer.pad_token_id] * (self.length - length)])
-        embeddings = torch.cat([embeddings, _repeat(padding, vectors)], dim=1)
+        embeddings = torch.cat([embeddings, _repeat_for_each(padding, vectors)], dim=1)
         if self.model.config.model_type == "align":
             mask = (torch.arange(self.length) < length).long().expand(len(vectors), -1)
             output = self.model.get_text_features(inputs_embeds=embeddings, attention_mask=mask)
@@ -74,7 +74,7 @@ class VisionLanguage:
 
 
 class StackedWeakTr(nn.Module):
-    """WeakTr whose layers hand out their attention maps, which are stacked, weighted and summed."""
+    """WeakTr whose layers return their attention maps, which are stacked, weighted and summed."""
 
     divide_by_peak = False
 
@@ -84,7 +84,7 @@ class StackedWeakTr(nn.Module):
         generator.trunk.attentions[0].config._attn_implementation = "eager"  # one config, shared by all layers
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """What learns."""
+        """Return the parameters that are trained."""
         return self.generator.head_parameters()
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class PlainCam(nn.Module):
         self.mean, self.std = (torch.tensor(values).view(3, 1, 1) for values in statistics)
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """What learns."""
+        """Return the parameters that are trained."""
         return list(self.head.parameters())
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ Generator = StackedWeakTr | PlainCam
 
 
 def build_naive_generator(sizes: Sizes) -> Generator:
-    """The generator of :func:`sizes.build_generator` with the same weights, in its straightforward form."""
+    """Build the generator of :func:`sizes.build_generator` with the same weights, in its straightforward form."""
     generator = build_generator(sizes)
     if isinstance(generator, WeakTrGenerator):
         return StackedWeakTr(generator)
@@ -164,7 +164,7 @@ def guided_loss(
     weights: Weights,
     vectors: Tensor | None = None,
 ) -> Tensor:
-    """Loss of stage 1, and with learned vectors [K, L, W] that of stage 3."""
+    """Return the loss of stage 1, or, with learned vectors [K, L, W], of stage 3."""
     texts = model.encode_texts(names)
     prompts = None if vectors is None else model.encode_prompts(vectors)
     cams = generator(batch["pixels"])
@@ -191,7 +191,7 @@ def prompts_loss(
     weights: Weights,
     vectors: Tensor,
 ) -> Tensor:
-    """Loss of stage 2 on the images of a batch, whose background regions are made and encoded here."""
+    """Return the loss of stage 2 on the images of a batch; their backgrounds are computed and encoded here."""
     texts, prompts = model.encode_texts(names), model.encode_prompts(vectors)
     losses = []
     for k, background in background_features(model, generator, batch):
@@ -202,7 +202,7 @@ def prompts_loss(
 def background_features(
     model: VisionLanguage, generator: Generator, batch: dict[str, Tensor]
 ) -> Iterator[tuple[int, Tensor]]:
-    """Class and background feature [D] of each pair, one after the other."""
+    """Yield the class and the background feature [D] of each pair."""
     for image, labels in zip(batch["pixels"], batch["labels"], strict=True):
         with torch.no_grad():
             cams = generator(image[None])[0]
@@ -215,7 +215,7 @@ def background_features(
 
 @torch.no_grad()
 def multiscale_cams(generator: Generator, image: Tensor, scales: Sequence[float]) -> Tensor:
-    """CAMs [K, H, W] in [0, 1] of one image [3, H, W], summed over scales and mirror images."""
+    """Return the CAMs [K, H, W] in [0, 1] of one image [3, H, W], summed over scales and mirror images."""
     height, width = image.shape[1:]
     summed = torch.zeros(1)
     for scale in scales:
@@ -246,5 +246,5 @@ def _score(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum().clamp(1e-4, 1 - 1e-4)
 
 
-def _repeat(embeddings: Tensor, vectors: Tensor) -> Tensor:
+def _repeat_for_each(embeddings: Tensor, vectors: Tensor) -> Tensor:
     return embeddings.expand(len(vectors), -1, -1)

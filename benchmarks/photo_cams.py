@@ -2,9 +2,9 @@
 
     python benchmarks/photo_cams.py --data VOC_FOLDER --backbone MOBILENET_FOLDER
 
-600 training photographs that hold only cat, dog, horse, cow, sheep and person; CAMs of 100 validation photographs of
-the same kind with their true tags, input 320 x 320, stride 16, min-max per class, one background threshold: the best
-one on those 100 photographs, as in the protocol. The last line is one JSON object.
+600 training photographs that show only cats, dogs, horses, cows, sheep and people; CAMs of 100 such validation
+photographs with their true tags, input 320 x 320, stride 16, min-max per class, one background threshold: the best one
+on those 100 photographs, as in the protocol. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SIDE = 320
 
 
 def six_class_dataset(root: Path) -> Dataset:
-    """The first 600 training and 100 validation photographs whose tags are all among the six."""
+    """Return the first 600 training and 100 validation photographs whose tags are all among the six."""
     whole = read_voc(root)
     position = {whole.catalogue.names.index(name): index for index, name in enumerate(SIX)}
 
@@ -54,7 +54,7 @@ def six_class_dataset(root: Path) -> Dataset:
 
 
 def truth_in_six(sample: Sample, names: tuple[str, ...]) -> np.ndarray:
-    """Ground truth with the six classes as 1..6; other labels do not occur, 255 stays."""
+    """Return ground truth with the six classes as 1 to 6, and 255 unchanged; other labels do not occur."""
     assert sample.mask_path is not None
     mask = read_mask(sample.mask_path, sample.size, len(names))
     table = np.zeros(256, np.uint8)
@@ -67,7 +67,7 @@ def truth_in_six(sample: Sample, names: tuple[str, ...]) -> np.ndarray:
 def score(
     generator: MaskGenerator, samples: tuple[Sample, ...], scales: list[float], names: tuple[str, ...]
 ) -> dict[str, float]:
-    """Best single threshold of the CAMs of tagged classes."""
+    """Score the CAMs of tagged classes at the best single threshold."""
     sweep = ThresholdSweep(len(SIX) + 1)
     for sample in samples:
         pixels = to_pixels(resize(read_image(sample.path), SIDE))[None]

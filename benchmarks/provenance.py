@@ -1,4 +1,4 @@
-"""What the figures of a benchmark belong to."""
+"""The circumstances of a benchmark's figures."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import transformers
 
 
 def provenance() -> dict[str, str]:
-    """Commit, versions and kind of processor, for the JSON line."""
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
+    """Return commit, versions and kind of processor, for the JSON line."""
+    result = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True)
     return {
-        "commit": asked.stdout.strip(),
+        "commit": result.stdout.strip(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

@@ -2,9 +2,9 @@
 
     python benchmarks/real_sizes.py
 
-CLIP ViT-B/32 and WeakTr on DeiT-S, 224 px, 20 classes, a batch of 8 images with 12 positive pairs. Each use runs in a
-process of its own: one warm-up, then repeats; memory is the process's peak. The last line is one JSON object with
-medians, of seconds per step and, for inference (scales 1.0 and 1.2 with flip), per image.
+CLIP ViT-B/32 and WeakTr on DeiT-S, 224 px, 20 classes, a batch of 8 images with 12 positive pairs. Each use runs in its
+own process: one warm-up, then repeats; memory is the peak of the process. The last line is one JSON object with median
+seconds per step or, for inference (scales 1.0 and 1.2, flipped too), per image.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ USES = ("match", "prompts", "refine", "inference")
 
 
 def build_clip() -> VisionLanguageModel:
-    """A CLIP ViT-B/32 of random weights, with a tokenizer of letters in its vocabulary."""
+    """Build a CLIP ViT-B/32 with random weights and a tokenizer of single letters."""
     letters = [*map(chr, range(ord("a"), ord("z") + 1)), "."]
     names = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     tokenizer = CLIPTokenizer(vocab={name: i for i, name in enumerate(names)}, merges=[], model_max_length=77)
@@ -46,19 +46,19 @@ def build_clip() -> VisionLanguageModel:
 
 
 def build_weaktr_generator() -> WeakTrGenerator:
-    """WeakTr on a DeiT-S of random weights, all of it in training as in stage 0."""
+    """Build WeakTr on a DeiT-S with random weights, fully trained as in stage 0."""
     return assemble_weaktr(deit_small(), CLASSES, IMAGENET).train()
 
 
 def build_generator() -> WeakTrGenerator:
-    """The same with its trunk frozen, as in stages 1 and 3."""
+    """Build the same with a frozen trunk, as in stages 1 and 3."""
     generator = build_weaktr_generator()
     generator.freeze_trunk()
     return generator
 
 
 def make_labels() -> Tensor:
-    """Labels [8, 20] with 12 positive pairs: one in each image, two in half of them."""
+    """Return labels [8, 20] with 12 positive pairs: one class in each image, two in half of them."""
     labels = torch.zeros(BATCH, CLASSES)
     for image in range(BATCH):
         labels[image, image] = 1
@@ -67,11 +67,11 @@ def make_labels() -> Tensor:
 
 
 def build_step(use: str) -> Callable[[], Any]:
-    """What is timed: a training step with its backward pass, or inference on one image."""
+    """Build the timed work: a training step with its backward pass, or inference on one image."""
     if use == "inference":
         generator = build_generator().eval()
-        every = [range(CLASSES)]
-        return lambda: tagged_cams(generator, torch.rand(1, 3, SIDE, SIDE), every, CLASSES, [1.0, 1.2], flip=True)
+        all_classes = [range(CLASSES)]
+        return lambda: tagged_cams(generator, torch.rand(1, 3, SIDE, SIDE), all_classes, CLASSES, [1.0, 1.2], flip=True)
     vision_language, score = build_clip(), MatchScore()
     with torch.no_grad():
         texts = vision_language.encode_classes([chr(ord("a") + k) for k in range(CLASSES)])
@@ -79,13 +79,13 @@ def build_step(use: str) -> Callable[[], Any]:
         return build_prompt_step(vision_language, score, texts)
     generator = build_generator()
     batch = with_pairs([{"pixels": torch.rand(3, SIDE, SIDE), "labels": labels} for labels in make_labels()])
-    extra = (texts.roll(1, 0), 0.05) if use == "refine" else ()
-    step = GuidedStep(vision_language, score, texts, 2.4, generator.divide_by_peak, *extra)
-    return _trained(lambda: step(generator, batch).parts, generator.head_parameters())
+    suppression = (texts.roll(1, 0), 0.05) if use == "refine" else ()
+    step = GuidedStep(vision_language, score, texts, 2.4, generator.divide_by_peak, *suppression)
+    return _training_step(lambda: step(generator, batch).parts, generator.head_parameters())
 
 
 def build_prompt_step(vision_language: VisionLanguageModel, score: MatchScore, texts: Tensor) -> Callable[[], Any]:
-    """A step of stage 2 on 128 cached background features."""
+    """Build a step of stage 2 on 128 cached background features."""
     bank = PromptBank(CLASSES, PROMPT_LENGTH, vision_language.prompt_width)
     classes = torch.arange(PROMPT_BATCH) % CLASSES
     backgrounds = torch.nn.functional.normalize(torch.rand(PROMPT_BATCH, texts.shape[1]), dim=-1)
@@ -94,10 +94,10 @@ def build_prompt_step(vision_language: VisionLanguageModel, score: MatchScore, t
         encoded = vision_language.encode_prompts(bank())[classes]
         return prompt_loss(backgrounds, texts[classes], encoded, score, 0.02)
 
-    return _trained(parts, list(bank.parameters()))
+    return _training_step(parts, list(bank.parameters()))
 
 
-def _trained(parts: Callable[[], Any], parameters: list[torch.nn.Parameter]) -> Callable[[], Any]:
+def _training_step(parts: Callable[[], Any], parameters: list[torch.nn.Parameter]) -> Callable[[], Any]:
     optimizer = torch.optim.AdamW(parameters)
 
     def step() -> None:
@@ -126,7 +126,7 @@ def measure(use: str, threads: int, repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure all, print a table and the JSON line."""
+    """Measure all uses; print a table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)

@@ -1,11 +1,11 @@
-"""Time per photograph of each refinement, as a share of pydensecrf2's with the paper's settings.
+"""Time of each refinement per photograph, relative to pydensecrf2 with the paper's settings.
 
     python benchmarks/refinement.py [--data VOC_FOLDER] [--photographs 5] [--repeats 5]
 
-Photographs (or noise where no folder is given) at 500 x 375, one thread, three smooth score maps: background and two
-classes; CAMs for the affinity have 24 x 32 cells. The steps take turns on each photograph, after one turn to warm up.
-Times are processor seconds, so that waiting for other programs does not count. The last line is one JSON object: for
-each step the median seconds, and median, smallest and largest of the ratios to the dense CRF of the same turn.
+Photographs (or noise without a folder) at 500 x 375, one thread, three smooth score maps: background and two classes;
+CAMs for the affinity have 24 x 32 cells. The steps take turns on each photograph, after one turn to warm up. Times are
+processor seconds, which exclude waiting for other programs. The last line is one JSON object: for each step the median
+seconds, and the median, smallest and largest ratio to the dense CRF in the same turn.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ REFERENCE = "dense_crf"
 
 
 def resized(maps: Tensor) -> Tensor:
-    """Maps [C, h, w] at 375 x 500."""
+    """Resize maps [C, h, w] to 375 x 500."""
     return F.interpolate(maps[None], SIZE, mode="bilinear", align_corners=False)[0]
 
 
 def photographs(data: Path | None, count: int) -> list[Tensor]:
-    """Images [3, 375, 500] in [0, 1]: the first of a VOC folder, or noise of several scales."""
+    """Return images [3, 375, 500] in [0, 1]: the first ones of a VOC folder, or noise at two scales."""
     if data is None:
         return [(resized(torch.rand(3, 12, 16)) + resized(torch.rand(3, 120, 160))) / 2 for _ in range(count)]
     paths = sorted((data / "JPEGImages").glob("*.jpg"))[:count]
@@ -47,34 +47,34 @@ def photographs(data: Path | None, count: int) -> list[Tensor]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Processor seconds of one call."""
+    """Return the processor seconds of one call."""
     started = time.process_time()
     work()
     return time.process_time() - started
 
 
 def one_turn(image: Tensor) -> dict[str, float]:
-    """Seconds of every step on one photograph."""
+    """Return the seconds of every step on one photograph."""
     scores = resized(torch.rand(3, *GRID))
     cams, affinity = torch.rand(1, 2, *GRID), torch.rand(1, GRID[0] * GRID[1], GRID[0] * GRID[1])
     config = Config(pseudo_masks=PseudoMasksConfig(refinement=["pixel_adaptive", "dense_crf"]))
     steps = {name: settings.step() for name, settings in config.refinement_steps().items()}
-    taken = {name: seconds(lambda step=step: step(image, scores)) for name, step in steps.items()}  # type: ignore[misc]
-    return {**taken, "affinity, 2 steps": seconds(lambda: spread_cams(cams, affinity, 2, 0.4))}
+    times = {name: seconds(lambda step=step: step(image, scores)) for name, step in steps.items()}  # type: ignore[misc]
+    return {**times, "affinity, 2 steps": seconds(lambda: spread_cams(cams, affinity, 2, 0.4))}
 
 
 def summary(turns: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Median seconds and the spread of the ratios, by step."""
-    found = {}
+    """Return the median seconds and the spread of the ratios, by step."""
+    figures = {}
     for name in turns[0]:
         ratios = [turn[name] / turn[REFERENCE] for turn in turns]
-        found[name] = {
+        figures[name] = {
             "seconds": round(median(turn[name] for turn in turns), 4),
             "ratio": round(median(ratios), 3),
             "smallest_ratio": round(min(ratios), 3),
             "largest_ratio": round(max(ratios), 3),
         }
-    return found
+    return figures
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""Models and batches of the sizes that benchmarks measure: the bundled ones, and published sizes with random weights.
+"""Models and batches that benchmarks measure: the bundled models, and published sizes with random weights.
 
-Equal seeds give equal weights, so that two forms of one computation can be compared in different processes.
+Equal seeds give equal weights, so that two forms of a computation can be compared across processes.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from semples.models.vision_language.model import VisionLanguageModel
 
 IMAGENET = (IMAGENET_MEAN, IMAGENET_STD)
 COMMON = 22.0
-"""Length of the direction that all features of a random CLIP share: cosines become about 0.5, which none clamps."""
+"""Length of the direction that all features of a random CLIP share: cosines are about 0.5, so that none is clamped."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is measured.
+    """The models and batches to measure.
 
     Attributes:
         name: "bundled" or "real".
         classes: K.
-        vision_language: "b32" or "b16", of real sizes.
-        generator: "weaktr" (DeiT-S) or "cam" (ResNet-50), of real sizes.
+        vision_language: For real sizes, "b32" or "b16".
+        generator: For real sizes, "weaktr" (DeiT-S) or "cam" (ResNet-50).
         images: Images in a training step.
         pairs: Pairs in a step of prompts.
-        precision: That of the package: "fp32" or "bf16".
+        precision: Precision of the package: "fp32" or "bf16".
     """
 
     name: str
@@ -61,7 +61,7 @@ class Sizes:
 
     @property
     def is_real(self) -> bool:
-        """Whether these are published sizes with random weights."""
+        """Whether these are published sizes, with random weights."""
         return self.name == "real"
 
     @property
@@ -71,7 +71,7 @@ class Sizes:
 
     @property
     def prompt_length(self) -> int:
-        """Learned vectors of a prompt."""
+        """Number of learned vectors of a prompt."""
         return 30 if self.is_real else 4
 
     @property
@@ -81,7 +81,7 @@ class Sizes:
 
     @property
     def scales(self) -> tuple[float, ...]:
-        """Scales of inference: those of the paper's VOC recipe, and the bundled default."""
+        """Scales of inference: of the paper's VOC recipe, or the bundled default."""
         return (1.0, 1.2) if self.is_real else (1.33, 2.0)
 
     @property
@@ -94,7 +94,7 @@ class Sizes:
 
 
 def transformers_model(sizes: Sizes) -> tuple[Any, Any, tuple[tuple[float, ...], tuple[float, ...]]]:
-    """The vision-language model as transformers has it, its tokenizer, its mean and deviation."""
+    """Return the vision-language model of transformers, its tokenizer, and its mean and standard deviation."""
     if not sizes.is_real:
         source = resolve("bundled", BUNDLED)
         model = load_pretrained("AutoModel", source)
@@ -114,14 +114,14 @@ def _statistics(model: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def build_vision_language(sizes: Sizes) -> VisionLanguageModel:
-    """The frozen vision-language model as the stages use it."""
+    """Build the frozen vision-language model as the stages use it."""
     model, tokenizer, statistics = transformers_model(sizes)
     adapter = ADAPTERS[model.config.model_type](model, tokenizer)
     return VisionLanguageModel(adapter, *statistics, score="cosine")
 
 
 def build_generator(sizes: Sizes) -> MaskGenerator:
-    """The mask generator as stages 1 and 3 use it: its trunk is frozen."""
+    """Build the mask generator as stages 1 and 3 use it, with a frozen trunk."""
     torch.manual_seed(1)
     generator: MaskGenerator
     if sizes.is_real and sizes.generator == "weaktr":
@@ -135,7 +135,7 @@ def build_generator(sizes: Sizes) -> MaskGenerator:
 
 
 def deit_small() -> Any:
-    """DeiT-S/16 of random weights."""
+    """Build a DeiT-S/16 with random weights."""
     torch.manual_seed(1)
     return DeiTModel(
         DeiTConfig(hidden_size=384, num_attention_heads=6, intermediate_size=1536), add_pooling_layer=False
@@ -143,13 +143,13 @@ def deit_small() -> Any:
 
 
 def resnet_50() -> Any:
-    """ResNet-50 of random weights, which transformers' defaults are."""
+    """Build a ResNet-50, the default of transformers, with random weights."""
     torch.manual_seed(1)
     return ResNetModel(ResNetConfig()).eval()
 
 
 def make_batch(sizes: Sizes) -> dict[str, Tensor]:
-    """Random pixels [B, 3, S, S], and labels [B, K] with one class in each image and two in half of them."""
+    """Return random pixels [B, 3, S, S], and labels [B, K] with one class in each image and two in half of them."""
     draw = torch.Generator().manual_seed(3)
     labels = torch.zeros(sizes.images, sizes.classes)
     for image in range(sizes.images):
@@ -160,7 +160,7 @@ def make_batch(sizes: Sizes) -> dict[str, Tensor]:
 
 
 def smooth(draw: torch.Generator, count: int, size: tuple[int, int]) -> Tensor:
-    """Images [count, 3, H, W] in [0, 1] that are smooth at two scales."""
+    """Return images [count, 3, H, W] in [0, 1], the mean of smooth noise at two scales."""
     fine, coarse = (torch.rand(count, 3, *grid, generator=draw) for grid in ((24, 32), (5, 7)))
     resized = [torch.nn.functional.interpolate(m, size, mode="bilinear", align_corners=False) for m in (fine, coarse)]
     return (resized[0] + resized[1]) / 2
@@ -176,7 +176,7 @@ def _folded(model: Any) -> Backbone:
 
 @torch.no_grad()
 def _share_a_direction(model: CLIPModel) -> None:
-    """Let all features of a random CLIP lean to one direction, as those of trained ones do."""
+    """Give all features of a random CLIP a common direction, as the features of trained ones have."""
     direction = torch.nn.functional.normalize(torch.randn(model.config.projection_dim), dim=0)
     for norm, project in (
         (model.vision_model.post_layernorm, model.visual_projection),
@@ -186,9 +186,9 @@ def _share_a_direction(model: CLIPModel) -> None:
 
 
 def _word_tokenizer(names: tuple[str, ...]) -> Any:
-    """One token for each word of the template and each class, between CLIP's start and end.
+    """Build a tokenizer with one token for each word of the template and each class, between CLIP's start and end.
 
-    The package finds out with "cat" and "boat" what stands around a class name.
+    "cat" and "boat" are among them because the package encodes both to find the tokens around a class name.
     """
     vocabulary = ("<pad>", "<unk>", "<s>", "</s>", ".", "a", "photo", "of", "cat", "boat", *names)
     tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(vocabulary)}, unk_token="<unk>"))

@@ -1,13 +1,13 @@
-"""Seconds and memory of the package beside the straightforward form of the same computation (benchmarks/naive.py).
+"""Time and memory of the package, compared with the straightforward form of the same computation (naive.py).
 
     python benchmarks/speed.py --sizes real --part all --classes 20
 
 Parts: a training step of stages 1 (match) and 3 (refine), features of the backgrounds of 128 pairs (backgrounds: once
-in a run of the package, every epoch in the naive form), an epoch of stage 2 over those pairs (prompts), and multi-scale
-inference of 8 images, or 2 large ones, batched as the stages do; "each" measures single optimisations. The two forms
-start from equal weights and take turns in one process, after one turn to warm up, whose results are compared: losses,
-gradients and CAMs. Memory is the peak of a process of its own for each form, above what it held with its models loaded.
-The last line is one JSON object.
+per run in the package, in every epoch in the naive form), an epoch of stage 2 over those pairs (prompts), and
+multi-scale inference of 8 images, or of 2 large ones, batched as in the stages; "each" measures single optimizations.
+The two forms start from equal weights and take turns in one process. A first turn warms up, and its results are
+compared: losses, gradients and CAMs. Memory is the peak of each form in its own process, above the level with its
+models loaded. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from naive import VisionLanguage, Weights, background_features, build_naive_generator, guided_loss, prompts_loss
 from naive import multiscale_cams as naive_multiscale_cams
-from optimisations import OPTIMISATIONS, Results, Work
+from optimizations import OPTIMIZATIONS, Results, Work
 from provenance import provenance
 from semples.inference.batches import size_batches
 from semples.inference.cams import tagged_cams
@@ -45,14 +45,14 @@ PARTS = ("match", "refine", "backgrounds", "prompts", "inference")
 
 
 def build(form: str, part: str, sizes: Sizes) -> Work:
-    """Make one form of one part, with weights and data that depend on the sizes alone."""
-    if part in OPTIMISATIONS:
-        return OPTIMISATIONS[part](sizes, form)
+    """Build one form of one part, with weights and data that depend only on the sizes."""
+    if part in OPTIMIZATIONS:
+        return OPTIMIZATIONS[part](sizes, form)
     part, _, photograph = part.partition(" ")
     if part == "inference":
         height, width = map(int, photograph.split("x"))
         return (naive_inference if form == "naive" else inference)(sizes, (height, width))
-    made = {
+    builders = {
         ("match", "naive"): naive_guided,
         ("refine", "naive"): naive_guided,
         ("backgrounds", "naive"): naive_backgrounds,
@@ -62,14 +62,14 @@ def build(form: str, part: str, sizes: Sizes) -> Work:
         ("backgrounds", "package"): backgrounds,
         ("prompts", "package"): prompts,
     }
-    return made[part, form](sizes, part)
+    return builders[part, form](sizes, part)
 
 
 def guided(sizes: Sizes, part: str) -> Work:
-    """A step of stage 1 or 3."""
-    model, generator, made = build_vision_language(sizes), build_generator(sizes), make_batch(sizes)
+    """Build a training step of stage 1 or 3."""
+    model, generator, images = build_vision_language(sizes), build_generator(sizes), make_batch(sizes)
     weights = Weights()
-    batch = with_pairs([{key: values[i] for key, values in made.items()} for i in range(sizes.images)])
+    batch = with_pairs([{key: values[i] for key, values in images.items()} for i in range(sizes.images)])
     with torch.no_grad():
         texts = model.encode_classes(list(sizes.names))
         suppressed = model.encode_prompts(start_vectors(sizes, model.prompt_width)) if part == "refine" else None
@@ -80,11 +80,11 @@ def guided(sizes: Sizes, part: str) -> Work:
     def loss() -> Tensor:
         return torch.stack(list(step(generator, batch).parts.values())).sum()
 
-    return trained(loss, generator.head_parameters(), sizes)
+    return training_step(loss, generator.head_parameters(), sizes)
 
 
 def naive_guided(sizes: Sizes, part: str) -> Work:
-    """The same, straightforward."""
+    """Build the straightforward form of the same."""
     model, generator, batch = VisionLanguage(sizes), build_naive_generator(sizes), make_batch(sizes)
     width = model.model.config.text_config.hidden_size
     vectors = start_vectors(sizes, width) if part == "refine" else None
@@ -93,11 +93,11 @@ def naive_guided(sizes: Sizes, part: str) -> Work:
         model.model.zero_grad()
         return guided_loss(model, generator, sizes.names, batch, Weights(), vectors)
 
-    return trained(loss, generator.head_parameters())
+    return training_step(loss, generator.head_parameters())
 
 
 def backgrounds(sizes: Sizes, _: str = "") -> Work:
-    """Features of all background regions, which stage 2 makes once."""
+    """Build the embedding of all background regions, which stage 2 does once."""
     model, generator, batch = build_vision_language(sizes), build_generator(sizes).eval(), prompts_batch(sizes)
     size = (sizes.side, sizes.side)
 
@@ -117,18 +117,18 @@ def backgrounds(sizes: Sizes, _: str = "") -> Work:
 
 
 def naive_backgrounds(sizes: Sizes, _: str) -> Work:
-    """The same, straightforward."""
+    """Build the straightforward form of the same."""
     model, generator, batch = VisionLanguage(sizes), build_naive_generator(sizes), prompts_batch(sizes)
 
     @torch.no_grad()
     def work() -> Results:
-        return {"features": torch.stack([own for _, own in background_features(model, generator, batch)])}
+        return {"features": torch.stack([feature for _, feature in background_features(model, generator, batch)])}
 
     return work
 
 
 def prompts(sizes: Sizes, _: str) -> Work:
-    """An epoch of stage 2 over cached features; they are made here, once."""
+    """Build an epoch of stage 2 over cached features, which are computed here, once."""
     model, classes = build_vision_language(sizes), positive_pairs(prompts_batch(sizes)["labels"])[1]
     with torch.no_grad():
         texts = model.encode_classes(list(sizes.names))
@@ -139,14 +139,14 @@ def prompts(sizes: Sizes, _: str) -> Work:
     loader = torch.utils.data.DataLoader(cached, batch_size=sizes.pairs)
 
     def loss() -> Tensor:
-        (chosen,) = loader
-        return torch.stack(list(step(bank, chosen).parts.values())).sum()
+        (batch,) = loader
+        return torch.stack(list(step(bank, batch).parts.values())).sum()
 
-    return trained(loss, list(bank.parameters()), sizes)
+    return training_step(loss, list(bank.parameters()), sizes)
 
 
 def naive_prompts(sizes: Sizes, _: str) -> Work:
-    """The same, straightforward: every background is made and encoded in every epoch."""
+    """Build the straightforward form of the same: every epoch computes and encodes every background."""
     model, generator, batch = VisionLanguage(sizes), build_naive_generator(sizes), prompts_batch(sizes)
     vectors = nn.Parameter(start_vectors(sizes, model.model.config.text_config.hidden_size))
 
@@ -154,46 +154,46 @@ def naive_prompts(sizes: Sizes, _: str) -> Work:
         model.model.zero_grad()
         return prompts_loss(model, generator, sizes.names, batch, Weights(), vectors)
 
-    return trained(loss, [vectors])
+    return training_step(loss, [vectors])
 
 
 def inference(sizes: Sizes, size: tuple[int, int]) -> Work:
-    """CAMs of images of one size, batched as the stages do."""
+    """Build the computation of the CAMs of images of one size, batched as in the stages."""
     generator, images = build_generator(sizes).eval(), photographs(size)
     tags = inference_tags(sizes, len(images))
     samples = [Sample(str(i), Path("none"), size, tags[i]) for i in range(len(images))]
 
     def work() -> Results:
-        found: list[Tensor] = []
+        cams: list[Tensor] = []
         for batch in size_batches(samples):
             with autocast(sizes):
-                chosen = [tags[i] for i in batch]
-                found += tagged_cams(generator, images[batch], chosen, sizes.classes, sizes.scales, True)
-        return {"cams": torch.cat(found)}
+                batch_tags = [tags[i] for i in batch]
+                cams += tagged_cams(generator, images[batch], batch_tags, sizes.classes, sizes.scales, True)
+        return {"cams": torch.cat(cams)}
 
     return work
 
 
 def naive_inference(sizes: Sizes, size: tuple[int, int]) -> Work:
-    """The same, straightforward."""
+    """Build the straightforward form of the same."""
     generator, images = build_naive_generator(sizes), photographs(size)
     tags = inference_tags(sizes, len(images))
 
     def work() -> Results:
-        found = [naive_multiscale_cams(generator, image, sizes.scales) for image in images]
-        return {"cams": torch.cat([maps[list(own)] for maps, own in zip(found, tags, strict=True)])}
+        cams = [naive_multiscale_cams(generator, image, sizes.scales) for image in images]
+        return {"cams": torch.cat([maps[list(tagged)] for maps, tagged in zip(cams, tags, strict=True)])}
 
     return work
 
 
 def start_vectors(sizes: Sizes, width: int) -> Tensor:
-    """Learned vectors [K, L, W] as they start, at the scale of word embeddings."""
+    """Return initial prompt vectors [K, L, W], at the scale of word embeddings."""
     draw = torch.Generator().manual_seed(4)
     return 0.02 * torch.randn(sizes.classes, sizes.prompt_length, width, generator=draw)
 
 
 def prompts_batch(sizes: Sizes) -> dict[str, Tensor]:
-    """Images with as many pairs as a batch of stage 2 has: half of them have one class, half two."""
+    """Return images with as many pairs as a batch of stage 2: half of them have one class, half two."""
     draw = torch.Generator().manual_seed(5)
     images = -(-2 * sizes.pairs // 3)
     labels = torch.zeros(images, sizes.classes)
@@ -203,22 +203,22 @@ def prompts_batch(sizes: Sizes) -> dict[str, Tensor]:
 
 
 def photographs(size: tuple[int, int]) -> Tensor:
-    """Images of inference [B, 3, H, W]."""
+    """Return images [B, 3, H, W] for inference."""
     return smooth(torch.Generator().manual_seed(6), 8 if size[0] < 300 else 2, size)
 
 
 def inference_tags(sizes: Sizes, count: int) -> list[tuple[int, ...]]:
-    """Classes of each image of inference: one or two."""
+    """Return the classes of each image of inference, one or two."""
     return [tuple(sorted({i % sizes.classes, (3 * i + 1) % sizes.classes})[: 1 + i % 2]) for i in range(count)]
 
 
 def autocast(sizes: Sizes | None) -> torch.autocast:
-    """Mixed precision as the stages would choose it for these sizes; float32 for None."""
+    """Return mixed precision if the sizes ask for it, else float32."""
     return torch.autocast("cpu", torch.bfloat16, enabled=sizes is not None and sizes.precision == "bf16")
 
 
-def trained(loss: Callable[[], Tensor], parameters: list[nn.Parameter], sizes: Sizes | None = None) -> Work:
-    """A step of AdamW down a loss, in the precision of the sizes or in float32."""
+def training_step(loss: Callable[[], Tensor], parameters: list[nn.Parameter], sizes: Sizes | None = None) -> Work:
+    """Build a step of AdamW on a loss, in the precision of the sizes or else in float32."""
     optimizer = torch.optim.AdamW(parameters, lr=1e-6)
 
     def step() -> Results:
@@ -236,7 +236,7 @@ def trained(loss: Callable[[], Tensor], parameters: list[nn.Parameter], sizes: S
 def compare_times(
     part: str, sizes: Sizes, repeats: int, forms: tuple[str, ...], clock: Callable[[], float]
 ) -> dict[str, Any]:
-    """Let the forms take turns, and compare the results of the first turn."""
+    """Time the forms in turns, and compare the results of the first turn."""
     works = {form: build(form, part, sizes) for form in forms}
     first = {form: work() for form, work in works.items()}
     seconds: dict[str, list[float]] = {form: [] for form in forms}
@@ -245,58 +245,58 @@ def compare_times(
             started = clock()
             work()
             seconds[form].append(clock() - started)
-    found: dict[str, Any] = {form: spread(values) for form, values in seconds.items()}
+    figures: dict[str, Any] = {form: spread(values) for form, values in seconds.items()}
     if "naive" in forms:
         pairs = list(zip(seconds["naive"], seconds["package"], strict=True))
-        found["times_faster"] = round(found["naive"]["seconds"] / found["package"]["seconds"], 2)
-        found["times_faster_range"] = [round(pick(n / p for n, p in pairs), 2) for pick in (min, max)]
-        found["largest_difference"] = {
+        figures["times_faster"] = round(figures["naive"]["seconds"] / figures["package"]["seconds"], 2)
+        figures["times_faster_range"] = [round(pick(n / p for n, p in pairs), 2) for pick in (min, max)]
+        figures["largest_difference"] = {
             key: float((first["naive"][key] - value).abs().max() / first["naive"][key].abs().max().clamp(min=1e-12))
             for key, value in first["package"].items()
         }
-    return found
+    return figures
 
 
 def spread(values: list[float]) -> dict[str, Any]:
-    """Median and range."""
+    """Return the median and the range."""
     return {"seconds": round(statistics.median(values), 4), "range": [round(min(values), 4), round(max(values), 4)]}
 
 
 def measure_memory(form: str, part: str, sizes: Sizes) -> float:
-    """Peak of two turns of one form in this process, in megabytes above what it held before."""
+    """Return the peak memory of two turns of one form in this process, in megabytes above the level before."""
     work = build(form, part, sizes)
     before = resident_mb()
-    reset_peak()  # so far it is that of loading
+    reset_peak()  # forget the peak of loading
     for _ in range(2):
         work()
     return peak_mb() - before
 
 
 def resident_mb() -> float:
-    """Resident memory of this process now (Linux)."""
+    """Return the resident memory of this process now, in megabytes (Linux)."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize() / 2**20
 
 
 def reset_peak() -> None:
-    """Forget the largest resident memory so far (Linux)."""
+    """Clear the peak of the resident memory (Linux)."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_mb() -> float:
-    """Largest resident memory since the peak was last cleared (Linux)."""
+    """Return the peak of the resident memory since it was last cleared, in megabytes (Linux)."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM"))
 
 
-def in_own_process(arguments: list[str], *own: str) -> Any:
-    """Run this file again for one measurement, and return what its last line says."""
-    command = [sys.executable, __file__, *arguments, *own]
+def in_own_process(arguments: list[str], *measurement: str) -> Any:
+    """Run this file in a new process for one measurement, and return the JSON of its last line."""
+    command = [sys.executable, __file__, *arguments, *measurement]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(answer.splitlines()[-1])
 
 
 def setting(args: argparse.Namespace) -> dict[str, Any]:
-    """What the figures belong to."""
+    """Return the circumstances of the figures, for the JSON line."""
     return {**provenance(), **{name: getattr(args, name) for name in SETTINGS}}
 
 
@@ -316,7 +316,7 @@ CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 def parse() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", choices=("bundled", "real"), default="bundled")
     parser.add_argument("--part", choices=(*PARTS, "all", "each"), default="all")
@@ -328,7 +328,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of the package")
-    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="processor: on a busy machine")
+    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="processor: for a busy machine")
     parser.add_argument("--naive", action=argparse.BooleanOptionalAction, default=True, help="the naive form too")
     parser.add_argument("--time", help=argparse.SUPPRESS)
     parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
@@ -336,7 +336,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure, print a table and the JSON line."""
+    """Measure all parts; print a table and the JSON line."""
     args = parse()
     torch.set_num_threads(args.threads)
     args.precision = str(make_accelerator("cpu", args.precision).mixed_precision).replace("no", "fp32")
@@ -352,30 +352,30 @@ def main() -> None:
         return
     results = {}
     for part in expanded(args.part, sizes):
-        results[part] = found = in_own_process(sys.argv[1:], "--time", part)
+        results[part] = figures = in_own_process(sys.argv[1:], "--time", part)
         for form in forms:
-            found[form]["peak_mb"] = round(in_own_process(sys.argv[1:], "--memory", form, part))
-            print(f"{part:18} {form:8} {found[form]['seconds']:9.3f} s {found[form]['peak_mb']:6} MB", flush=True)
+            figures[form]["peak_mb"] = round(in_own_process(sys.argv[1:], "--memory", form, part))
+            print(f"{part:18} {form:8} {figures[form]['seconds']:9.3f} s {figures[form]['peak_mb']:6} MB", flush=True)
         if args.naive:
-            found["memory_share"] = round(found["package"]["peak_mb"] / max(1, found["naive"]["peak_mb"]), 2)
-            difference = ", ".join(f"{key} {value:.1e}" for key, value in found["largest_difference"].items())
+            figures["memory_share"] = round(figures["package"]["peak_mb"] / max(1, figures["naive"]["peak_mb"]), 2)
+            difference = ", ".join(f"{key} {value:.1e}" for key, value in figures["largest_difference"].items())
             print(
-                f"{part:18} {found['times_faster']} times faster {found['times_faster_range']}, "
-                f"memory {found['memory_share']}, difference {difference}",
+                f"{part:18} {figures['times_faster']} times faster {figures['times_faster_range']}, "
+                f"memory {figures['memory_share']}, difference {difference}",
                 flush=True,
             )
     print(json.dumps({**setting(args), "results": results}))
 
 
 def expanded(part: str, sizes: Sizes) -> list[str]:
-    """The parts that were asked for; inference has one for each size of photograph."""
+    """Return the requested parts; inference is one part for each size of photograph."""
     wanted = PARTS if part == "all" else (part,)
-    found = [name for name in wanted if name != "inference"]
+    parts = [name for name in wanted if name != "inference"]
     if part == "each":
-        found = list(OPTIMISATIONS)
+        parts = list(OPTIMIZATIONS)
     if "inference" in wanted:
-        found += [f"inference {height}x{width}" for height, width in sizes.photographs]
-    return found
+        parts += [f"inference {height}x{width}" for height, width in sizes.photographs]
+    return parts
 
 
 if __name__ == "__main__":

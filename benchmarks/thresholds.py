@@ -1,18 +1,18 @@
-"""Ways to choose a threshold without masks, on finished runs that have masks: how far from the oracle each one is.
+"""Distance to the oracle of criteria that choose a threshold without ground truth, on finished runs that have it.
 
     python benchmarks/thresholds.py RUN... [--stages classify,match,refine] [--images 0] [--stability 0]
 
-For the CAMs of every stage named, as they are ("cut") and after pixel_adaptive as the run has it ("refined"):
-the oracle (the best single threshold), and for each criterion its threshold, its mIoU and the distance to the oracle in
-points. Criteria judge the 80 images of stage 4; mIoU is over all training images, or over ``--images`` of them.
+For the CAMs of each named stage, unchanged ("cut") and after the run's own pixel_adaptive ("refined"): the oracle (the
+best single threshold), and for each criterion its threshold, its mIoU and the distance to the oracle in points.
+Criteria judge the 80 images of stage 4; mIoU is over all training images, or over ``--images`` of them.
 
 - constant: 0.4;
-- prompts: what stage 4 does; three_terms: the same without the prompt in the background (METHOD's J);
-- prompts_class: one threshold for each class; prompts_image: for each image and class, drawn to the class (n0 = 10).
-  Pixels then have the class whose map is the furthest above its own threshold;
-- otsu: variance of the values; colours: variance of the image's colours within the regions of the label map;
+- prompts: as in stage 4; three_terms: the same without the term of the prompt in the background;
+- prompts_class: one threshold for each class; prompts_image: one for each image and class, shrunk toward the class
+  (n0 = 10). A pixel then gets the class whose map is the furthest above its threshold;
+- otsu: variance of the values; colors: variance of the image's colors within the regions of the label map;
 - stability: Cohen's kappa between the masks of mirrored images at the smallest scale and of images at the largest, on
-  ``--stability`` images, cut only.
+  ``--stability`` images, only for "cut".
 
 The last line is one JSON object. Runs are only read.
 """
@@ -53,7 +53,7 @@ from semples.training.devices import make_accelerator
 from semples.training.progress import TrainingLog
 
 PRIOR = 10
-"""n0: for how many images the mean of a class counts."""
+"""n0: number of images that the mean of a class counts as."""
 
 
 def open_finished(directory: Path) -> Run:
@@ -65,40 +65,43 @@ def open_finished(directory: Path) -> Run:
 
 
 def judge_of(run: Run) -> RegionJudge:
-    """The vision-language model of a run, with its texts and prompts."""
+    """Build the judge of a run: its vision-language model with its texts and prompts."""
     models = run.models
     return RegionJudge(models.vision_language, models.match_score, models.class_features(), models.prompt_features())
 
 
 @torch.no_grad()
 def costs_of_pairs(run: Run, maps: Sequence[ImageMaps]) -> tuple[Tensor, Tensor]:
-    """Costs [2, P, T] of all (image, class) pairs: with four terms, and without the prompt in the background."""
+    """Return the costs [2, P, T] and classes [P] of all (image, class) pairs.
+
+    The first costs have four terms; the second are without the term of the prompt in the background.
+    """
     judge = judge_of(run)
     score, texts, prompts = judge.score, judge.texts, judge.prompts
     four, three = [], []
-    for index, foreground, background in chain.from_iterable(judge.region_features(shown) for shown in maps):
+    for index, foreground, background in chain.from_iterable(judge.region_features(image) for image in maps):
         costs = prompt_costs(foreground, background, texts[index], prompts[index], score)
         four.append(costs)
         three.append(costs + score.log(background, prompts[index]))
-    return torch.stack([torch.stack(four), torch.stack(three)]), torch.cat([shown.classes for shown in maps])
+    return torch.stack([torch.stack(four), torch.stack(three)]), torch.cat([image.classes for image in maps])
 
 
-def colour_costs(image: Tensor, labels: Tensor) -> Tensor:
-    """Share of an image's colour variance [3, H, W] that is left within the regions of label maps [T, H, W]: [T]."""
-    colours = image.double().flatten(1)
-    colours = colours - colours.mean(1, keepdim=True)
-    left = []
+def color_costs(image: Tensor, labels: Tensor) -> Tensor:
+    """Return the share [T] of an image's color variance [3, H, W] that is within regions of label maps [T, H, W]."""
+    colors = image.double().flatten(1)
+    colors = colors - colors.mean(1, keepdim=True)
+    shares = []
     for regions in labels.flatten(1).long():
         count = torch.bincount(regions).clamp(min=1)
-        sums = torch.zeros(3, len(count), dtype=torch.float64).index_add_(1, regions, colours)
-        left.append(1 - (sums.square() / count).sum() / colours.square().sum().clamp(min=1e-9))
-    return torch.stack(left)
+        sums = torch.zeros(3, len(count), dtype=torch.float64).index_add_(1, regions, colors)
+        shares.append(1 - (sums.square() / count).sum() / colors.square().sum().clamp(min=1e-9))
+    return torch.stack(shares)
 
 
-def costs_by_colours(maps: Sequence[ImageMaps]) -> list[float]:
-    """Mean over the images."""
+def costs_by_colors(maps: Sequence[ImageMaps]) -> list[float]:
+    """Return the mean of :func:`color_costs` over the images, for each candidate."""
     costs = [
-        colour_costs(
+        color_costs(
             m.read_image(), torch.stack([winning_labels(with_background(m.cams, t), m.classes) for t in CANDIDATES])
         )
         for m in maps
@@ -108,7 +111,7 @@ def costs_by_colours(maps: Sequence[ImageMaps]) -> list[float]:
 
 
 def chance_corrected(first: Tensor, second: Tensor) -> list[float]:
-    """1 - Cohen's kappa of two sets of masks [T, N], bool; 1 where there is nothing to agree on."""
+    """Return 1 - Cohen's kappa of two sets of masks bool [T, N]; 1 where both are constant."""
     a, b = first.double().mean(1), second.double().mean(1)
     by_chance = a * (1 - b) + b * (1 - a)
     differing = (first != second).double().mean(1)
@@ -117,15 +120,15 @@ def chance_corrected(first: Tensor, second: Tensor) -> list[float]:
 
 @torch.no_grad()
 def costs_by_stability(run: Run, stage: str, count: int) -> list[float]:
-    """Disagreement between mirrored images at the smallest scale and images at the largest."""
+    """Return the disagreement of mirrored images at the smallest scale with images at the largest, by candidate."""
     generator, scales = run.models.load_generator(stage), run.config.cams.scales
     views: tuple[list[Tensor], list[Tensor]] = ([], [])
     for index in evenly_spaced(range(len(run.dataset.train)), count):
         sample = run.dataset.train[index]
-        pixels, shared = to_pixels(run.train_images[index])[None], ([sample.tags], run.num_classes)
+        pixels, classes = to_pixels(run.train_images[index])[None], ([sample.tags], run.num_classes)
         cams_of = partial(tagged_cams, generator, flip=False, affinity_steps=run.models.affinity_steps)
-        (mirrored,) = cams_of(pixels.flip(-1), *shared, scales=[min(scales)])
-        (large,) = cams_of(pixels, *shared, scales=[max(scales)])
+        (mirrored,) = cams_of(pixels.flip(-1), *classes, scales=[min(scales)])
+        (large,) = cams_of(pixels, *classes, scales=[max(scales)])
         for view, cams in zip(views, (mirrored.flip(-1), large), strict=True):
             view.append(cams.flatten())
     first, second = (torch.cat(view) > torch.tensor(CANDIDATES)[:, None] for view in views)
@@ -133,30 +136,30 @@ def costs_by_stability(run: Run, stage: str, count: int) -> list[float]:
 
 
 def miou_at(run: Run, maps: Sequence[ImageMaps], thresholds: Callable[[int, Tensor], Tensor]) -> float:
-    """Score maps cut at thresholds of their own: ``thresholds(position, classes [P])`` gives one for each [P]."""
+    """Score maps cut at one threshold for each class: ``thresholds(position, classes [P])`` returns them [P]."""
     matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
-    for position, shown in enumerate(maps):
-        above = shown.cams - thresholds(position, shown.classes)[:, None, None]
+    for position, image in enumerate(maps):
+        margins = image.cams - thresholds(position, image.classes)[:, None, None]
         matrix.update(
-            winning_labels(with_background(above, 0.0), shown.classes).numpy(),
-            read_truth(shown.sample, run.num_classes),
+            winning_labels(with_background(margins, 0.0), image.classes).numpy(),
+            read_truth(image.sample, run.num_classes),
         )
     return matrix.miou
 
 
 def by_prompts(run: Run, maps: Sequence[ImageMaps], judged: Sequence[int]) -> dict[str, Any]:
-    """Threshold, or mIoU where there are several, of the criteria that need the vision-language model."""
+    """Return the threshold, or the mIoU where there are several, of criteria that need the vision-language model."""
     (four, three), classes = costs_of_pairs(run, maps)
-    positions = torch.cat([torch.full_like(shown.classes, i) for i, shown in enumerate(maps)])
+    positions = torch.cat([torch.full_like(image.classes, i) for i, image in enumerate(maps)])
     is_judged = torch.isin(positions, torch.tensor(judged))
     means = {int(c): four[is_judged & (classes == c)].mean(0) for c in classes[is_judged].unique()}
     whole = four[is_judged].mean(0)
     of_class = {index: best_threshold(means.get(index, whole).tolist()) for index in range(run.num_classes)}
 
     def of_pair(position: int, present: Tensor) -> Tensor:
-        own = zip(four[positions == position], present.tolist(), strict=True)
-        drawn = [costs + PRIOR * means.get(index, whole) for costs, index in own]
-        return torch.tensor([best_threshold(costs.tolist()) for costs in drawn])
+        pairs = zip(four[positions == position], present.tolist(), strict=True)
+        shrunk = [costs + PRIOR * means.get(index, whole) for costs, index in pairs]
+        return torch.tensor([best_threshold(costs.tolist()) for costs in shrunk])
 
     return {
         "prompts": PromptsCriterion(judge_of(run)).best(whole.tolist()),
@@ -168,27 +171,27 @@ def by_prompts(run: Run, maps: Sequence[ImageMaps], judged: Sequence[int]) -> di
 
 
 def measure(run: Run, stage: str, refined: bool, count: int, stability: int) -> dict[str, Any]:
-    """Oracle and criteria for the CAMs of a stage."""
+    """Measure the oracle and the criteria on the CAMs of a stage."""
     indices = evenly_spaced(range(len(run.dataset.train)), count or len(run.dataset.train))
     maps = list(judged_maps(run, stage, indices, refined))
     sweep = sweep_maps(maps, run.num_classes, run.averaged_labels)
     best, oracle = sweep.best()
     judged = evenly_spaced(range(len(maps)), IMAGES)
-    some = [maps[position] for position in judged]
+    judged_images = [maps[position] for position in judged]
     chosen: dict[str, float] = {
         "constant": FALLBACK,
-        "otsu": best_threshold(otsu_costs(value_histogram(some, run.device)).tolist()),
-        "colours": best_threshold(costs_by_colours(some)),
+        "otsu": best_threshold(otsu_costs(value_histogram(judged_images, run.device)).tolist()),
+        "colors": best_threshold(costs_by_colors(judged_images)),
     }
     if stability and not refined:
         chosen["stability"] = best_threshold(costs_by_stability(run, stage, stability))
     several: dict[str, float] = {}
     extra: dict[str, Any] = {}
     if run.config.guidance.enabled:
-        found = by_prompts(run, maps, judged)
-        chosen |= {name: found[name] for name in ("prompts", "three_terms")}
-        several = {name: found[name] for name in ("prompts_class", "prompts_image")}
-        extra = {"thresholds_class": found["thresholds_class"]}
+        prompted = by_prompts(run, maps, judged)
+        chosen |= {name: prompted[name] for name in ("prompts", "three_terms")}
+        several = {name: prompted[name] for name in ("prompts_class", "prompts_image")}
+        extra = {"thresholds_class": prompted["thresholds_class"]}
     mious = {name: sweep.matrix_at(round(t * (len(THRESHOLDS) - 1))).miou for name, t in chosen.items()} | several
     return {
         "oracle": {"threshold": best, "miou": oracle.miou},
@@ -200,49 +203,50 @@ def measure(run: Run, stage: str, refined: bool, count: int, stability: int) -> 
     }
 
 
-def show(title: str, found: dict[str, Any]) -> None:
-    """Print one line of the table for each criterion."""
-    print(f"{title}: oracle {100 * found['oracle']['miou']:.1f} at {found['oracle']['threshold']:.2f}")
-    for name, entry in found["criteria"].items():
+def show(title: str, measured: dict[str, Any]) -> None:
+    """Print one line for the oracle and one for each criterion."""
+    print(f"{title}: oracle {100 * measured['oracle']['miou']:.1f} at {measured['oracle']['threshold']:.2f}")
+    for name, entry in measured["criteria"].items():
         at = "" if entry["threshold"] is None else f" at {entry['threshold']:.2f}"
         print(f"  {name:14} {100 * entry['miou']:5.1f} ({entry['points']:+5.1f}){at}", flush=True)
 
 
 def summary(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean and worst distance to the oracle over the runs, by what was cut and criterion."""
+    """Return the mean and the worst distance to the oracle over the runs, by kind of CAMs and criterion."""
     points: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in results.values():
-        for what, found in run.items():
-            for name, entry in found["criteria"].items():
-                points[what][name].append(entry["points"])
+        for kind, measured in run.items():
+            for name, entry in measured["criteria"].items():
+                points[kind][name].append(entry["points"])
     return {
-        what: {name: {"mean": fmean(p), "worst": min(p), "runs": len(p)} for name, p in by_name.items()}
-        for what, by_name in points.items()
+        kind: {name: {"mean": fmean(p), "worst": min(p), "runs": len(p)} for name, p in by_name.items()}
+        for kind, by_name in points.items()
     }
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure all runs; print the figures and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--stages", default="classify,match,refine")
     parser.add_argument("--images", type=int, default=0, help="training images to score on; 0: all")
-    parser.add_argument("--stability", type=int, default=0, help="images that stability is judged on; 0: leave it out")
+    parser.add_argument("--stability", type=int, default=0, help="images that stability is judged on; 0: none")
     args = parser.parse_args()
     torch.set_num_threads(1)
     results: dict[str, dict[str, Any]] = {}
     for directory in args.runs:
         run = open_finished(directory)
-        found = results[str(directory.name)] = {}
+        by_kind = results[str(directory.name)] = {}
         for stage in args.stages.split(","):
             if not run.directory.cams(stage).is_dir():
                 continue
-            for kind in ("cut", "refined"):
-                found[f"{stage} {kind}"] = measure(run, stage, kind == "refined", args.images, args.stability)
-                show(f"{directory.name} {stage} {kind}", found[f"{stage} {kind}"])
+            for form in ("cut", "refined"):
+                measured = measure(run, stage, form == "refined", args.images, args.stability)
+                by_kind[f"{stage} {form}"] = measured
+                show(f"{directory.name} {stage} {form}", measured)
     total = summary(results)
-    for what, by_name in total.items():
-        print(what, "; ".join(f"{name} {e['mean']:+.1f} (worst {e['worst']:+.1f})" for name, e in by_name.items()))
+    for kind, by_name in total.items():
+        print(kind, "; ".join(f"{name} {e['mean']:+.1f} (worst {e['worst']:+.1f})" for name, e in by_name.items()))
     print(
         json.dumps(
             {**provenance(), "runs": results, "summary": total, "images_judged": IMAGES, "candidates": CANDIDATES}

@@ -1,12 +1,12 @@
-"""Peak memory and time of WeakTr's attention fusion beside the plain form that stacks all attention maps.
+"""Peak memory and time of WeakTr's attention fusion, compared with the plain form that stacks all attention maps.
 
     python benchmarks/weaktr_memory.py
 
 DeiT-S size (12 layers, 6 heads, width 384, patch 16), random weights, 20 classes, batch 8, one thread. Uses: a forward
-pass without gradients, a training step with the frozen trunk (stages 1 and 3), and with --full one of everything
-(stage 0), which takes longer. The plain form keeps the maps that the layers' own attention computed, stacks them and
-sums the gated stack. Each form runs in a process of its own: one warm-up, then repeats; memory is the process's peak
-above what it held before the first step. The last line is one JSON object with medians.
+pass without gradients, a training step with a frozen trunk (stages 1 and 3), and with --full a training step of all
+parameters (stage 0), which takes longer. The plain form keeps the maps that the attention layers compute, stacks them
+and sums the gated stack. Each form runs in its own process: one warm-up, then repeats; memory is the peak above the
+level before the first step. The last line is one JSON object with medians.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FORMS, USES = ("lean", "plain"), ("inference", "frozen step", "full step")
 
 
 def build(form: str) -> WeakTrGenerator:
-    """Make the generator; for the plain form with layers that hand their attention maps out."""
+    """Build the generator; for the plain form, with layers that return their attention maps."""
     torch.manual_seed(0)
     generator = assemble_weaktr(deit_small(), 20, IMAGENET)
     if form == "plain":
@@ -54,7 +54,7 @@ def run(form: str, generator: WeakTrGenerator, pixels: Tensor, use: str) -> Tens
 
 
 def plain_forward(generator: WeakTrGenerator, pixels: Tensor) -> Any:
-    """Forward with every layer's maps kept and stacked in place of the lean sum."""
+    """Run a forward pass that stacks the attention maps of all layers instead of using the lean sum."""
     maps: list[Tensor] = []
     hooks = [a.register_forward_hook(lambda _, __, result: maps.append(result[1])) for a in generator.trunk.attentions]
 
@@ -71,12 +71,12 @@ def plain_forward(generator: WeakTrGenerator, pixels: Tensor) -> Any:
 
 
 def peak_mb() -> float:
-    """Largest resident memory of this process so far."""
+    """Return the largest resident memory of this process so far, in megabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def resident_mb() -> float:
-    """Resident memory of this process now (Linux)."""
+    """Return the resident memory of this process now, in megabytes (Linux)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
 
@@ -107,15 +107,14 @@ def in_own_process(form: str, use: str, args: argparse.Namespace) -> dict[str, A
 
 
 def largest_difference(image_size: int) -> float:
-    """Largest difference of the two forms' CAMs on one image, as a share of the largest CAM."""
-    pixels, found = torch.rand(1, 3, image_size, image_size), []
-    for form in FORMS:
-        found.append(run(form, build(form), pixels, "inference"))
-    return float((found[0] - found[1]).abs().max() / found[0].abs().max())
+    """Return the largest difference of the two forms' CAMs on one image, as a share of the largest CAM."""
+    pixels = torch.rand(1, 3, image_size, image_size)
+    lean, plain = (run(form, build(form), pixels, "inference") for form in FORMS)
+    return float((lean - plain).abs().max() / lean.abs().max())
 
 
 def main() -> None:
-    """Measure all, print a table and the JSON line."""
+    """Measure all uses; print a table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image_size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=8)

@@ -1,8 +1,7 @@
-"""Random scenes with captions: what the bundled models are pretrained on.
+"""Random scenes with captions, on which the bundled models are pretrained.
 
-Objects and contexts are drawn independently, so that no pair is more frequent than another. A caption is a
-handful of facts; a text matches an image when all facts that it states are stated in the image's caption.
-Nothing here reads a mask.
+Objects and contexts are drawn independently, so that no pair is more frequent than another. A caption is a handful of
+facts; a text matches an image when the image's caption states all facts of the text. No mask is read.
 """
 
 from __future__ import annotations
@@ -28,15 +27,16 @@ FIELDS: tuple[tuple[str, ...], ...] = (
     PATTERNS,
     CONTEXTS,
 )
-"""What can be said of one placement: object, color, pattern, context."""
+"""Facts that a caption can state about a placement: object, color, pattern, context."""
 OBJECT, COLOR, PATTERN, CONTEXT = range(4)
 
 WORDS: tuple[str, ...] = (
     *OBJECTS, *CONTEXTS, *COLORS, *PATTERNS, *STYLES, *SYNONYMS, *FUNCTION_WORDS,
 )  # fmt: skip
-"""Every word a caption can hold. None of them says what masking does to a picture (gray, dim, nothing, faded)."""
+"""All words of the captions. None of them describes the effect of masking (gray, dim, nothing, faded)."""
 
 UNSAID = -1
+"""Index of a fact that a caption or text does not state."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Captioned:
     style: NDArray[np.int8]
 
     def labels(self, column: int) -> NDArray[np.float32]:
-        """Which words of FIELDS[column] the captions name: [N, words] in {0, 1}."""
+        """Return which words of FIELDS[column] the captions name: [N, words] in {0, 1}."""
         labels = np.zeros((len(self.images), len(FIELDS[column])), np.float32)
         for slot in range(self.placements.shape[1]):
             index = self.placements[:, slot, column]
@@ -64,7 +64,7 @@ class Captioned:
 
 @dataclass(frozen=True)
 class Query:
-    """A text and what it states: up to two placements, and a style or UNSAID."""
+    """A text and the facts that it states: up to two placements, and a style or UNSAID."""
 
     text: str
     placements: NDArray[np.int8]
@@ -72,17 +72,17 @@ class Query:
 
 
 def random_placements(rng: np.random.Generator) -> tuple[Placement, ...]:
-    """One or two placements: objects on contexts, objects on plain ground, and contexts alone."""
+    """Draw one or two placements: objects on contexts, objects on plain ground, and contexts alone."""
 
-    def one() -> Placement:
+    def random_placement() -> Placement:
         kind = rng.random()
         name = str(rng.choice(OBJECTS)) if kind < 0.75 else None
         context = str(rng.choice(CONTEXTS)) if kind < 0.55 or kind >= 0.75 else None
         return Placement(name, context)
 
     if rng.random() < 0.55:
-        return (one(),)
-    return one(), one()
+        return (random_placement(),)
+    return random_placement(), random_placement()
 
 
 def degrade(rng: np.random.Generator, image: NDArray[np.uint8], style: str) -> NDArray[np.uint8]:
@@ -99,7 +99,13 @@ def degrade(rng: np.random.Generator, image: NDArray[np.uint8], style: str) -> N
 
 
 def draw_captioned(seed: int, size: int, styled: float = 0.25) -> tuple[NDArray[np.uint8], NDArray[np.int8], int]:
-    """Draw one random scene; the same seed gives the same bytes."""
+    """Draw one random scene; return image, facts and style. The same seed gives the same bytes.
+
+    Args:
+        seed: Seed of the scene.
+        size: Side in pixels.
+        styled: Share of the scenes that get a style.
+    """
     rng = np.random.default_rng(seed)
     placements = random_placements(rng)
     scene = draw_scene(rng, size, placements)
@@ -115,7 +121,7 @@ def draw_captioned(seed: int, size: int, styled: float = 0.25) -> tuple[NDArray[
 
 
 def word_queries() -> list[Query]:
-    """One text "a photo of WORD." for every word that states something."""
+    """Return a text "a photo of WORD." for every word that states a fact."""
     queries = []
     for column, field in enumerate(FIELDS):
         for index, word in enumerate(field):
@@ -135,7 +141,7 @@ def _stating(first: dict[int, int], second: dict[int, int] | None = None) -> NDA
 
 
 def random_query(rng: np.random.Generator, placements: NDArray[np.int8]) -> Query:
-    """A text that states some of the facts of one image: placements int8 [2, 4]."""
+    """Return a random text that states some of the facts of one image, given as placements int8 [2, 4]."""
     rows = [row for row in placements if row[OBJECT] != UNSAID or row[CONTEXT] != UNSAID]
     if not rows:
         return Query("a photo.", _stating({}))
@@ -168,9 +174,9 @@ def _phrase(rng: np.random.Generator, facts: dict[int, int]) -> str:
 
 
 def matches(captioned: Captioned, indices: NDArray[np.int64], queries: list[Query]) -> NDArray[np.bool_]:
-    """Which texts hold for which images: bool [len(indices), len(queries)].
+    """Return which texts match which images: bool [len(indices), len(queries)].
 
-    A text holds when each of its placements is met by some placement of the image, and its style agrees.
+    A text matches when some placement of the image has all facts of each placement of the text, and the styles agree.
     """
     facts = captioned.placements[indices][:, None, :, None, :]
     stated = np.stack([query.placements for query in queries])[None, :, None, :, :]

@@ -1,4 +1,4 @@
-"""Make `assets/segmentation`: a UPerNet whose backbone is the bundled ResNet and whose head is new in every run.
+"""Create `assets/segmentation`: a UPerNet with the bundled ResNet as its backbone; every run trains a new head.
 
 python tools/make_segmentation.py --out src/semples/assets/segmentation
 """

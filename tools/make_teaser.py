@@ -1,4 +1,4 @@
-"""Make docs/teaser.png from a finished run: image, CAM of stage 0, CAM of stage 3, pseudo mask, prediction, truth.
+"""Draw docs/teaser.png from a finished run: image, CAM of stage 0, CAM of stage 3, pseudo mask, prediction, truth.
 
 python tools/make_teaser.py runs/demo docs/teaser.png --images 4
 """
@@ -21,8 +21,8 @@ TITLES = ("image", "CAM of the classifier", "CAM after refinement", "pseudo mask
 SIDE, GAP, HEADER = 192, 8, 26
 
 
-def row(run: Path, name: str, path: Path) -> list[NDArray[np.uint8]]:
-    """The six pictures of one image."""
+def pictures_of(run: Path, name: str, path: Path) -> list[NDArray[np.uint8]]:
+    """Return the six pictures of one image, in the order of :data:`TITLES`."""
     image = read_image(path)
     pictures = [image]
     for stage in ("0-classify", "3-refine"):
@@ -47,10 +47,10 @@ def main() -> None:
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(TITLES):
         draw.text((column * (SIDE + GAP) + 2, 5), title, "black", ImageFont.load_default(14))
-    for line, name in enumerate(names):
-        for column, picture in enumerate(row(args.run, name, paths[name])):
+    for row, name in enumerate(names):
+        for column, picture in enumerate(pictures_of(args.run, name, paths[name])):
             tile = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.NEAREST)
-            sheet.paste(tile, (column * (SIDE + GAP), HEADER + line * (SIDE + GAP)))
+            sheet.paste(tile, (column * (SIDE + GAP), HEADER + row * (SIDE + GAP)))
     sheet.save(args.out)
 
 

@@ -1,4 +1,4 @@
-"""What the scripts that train the bundled models share: settings, scenes, the loop, the measure, the saved files."""
+"""Shared parts of the scripts that train the bundled models: options, scenes, training loop, accuracy, saving."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rendering import read_or_draw
 def build_parser(
     description: str | None, *, scenes: int, epochs: int, batch: int, lr: float
 ) -> argparse.ArgumentParser:
-    """A command line with the settings that every training has."""
+    """Return a parser with the options of all trainings."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained model, written after each epoch")
     parser.add_argument("--cache", type=Path, default=Path("runs/corpus"), help="folder that keeps the drawn scenes")
@@ -30,17 +30,19 @@ def build_parser(
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--lr", type=float, default=lr)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=math.inf, help="end after this time, on a faster schedule")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="end after this many minutes, on a faster schedule"
+    )
     return parser
 
 
 def read_scenes(args: argparse.Namespace, size: int) -> tuple[Captioned, Captioned]:
-    """Scenes to train on, and 2,000 that are held out; ``size`` is their side in pixels."""
+    """Return scenes to train on, and 2,000 held-out ones; ``size`` is their side in pixels."""
     corpus = read_or_draw(args.cache, args.scenes, size, first_seed=0)
     return corpus, read_or_draw(args.cache, 2_000, size, first_seed=10_000_000)
 
 
-def optimise(
+def optimize(
     parameters: Iterable[nn.Parameter],
     compute_loss: Callable[[NDArray[np.int64], float], Tensor],
     after_epoch: Callable[[], None],
@@ -50,16 +52,16 @@ def optimise(
     betas: tuple[float, float] = (0.9, 0.999),
     warm_up: float = 0.1,
 ) -> None:
-    """Train with AdamW, warm-up and cosine; print the running loss every 100 steps.
+    """Train with AdamW, warm-up and cosine schedule; print the running loss every 100 steps.
 
     Args:
-        parameters: What to train.
-        compute_loss: The loss of some scenes, from their indices int64 [B] and the share of the training that is done.
-        after_epoch: Called after every epoch, and in the end.
-        args: Settings of :func:`build_parser`.
+        parameters: Parameters to train.
+        compute_loss: Returns the loss of scenes, given their indices int64 [B] and the completed share of the training.
+        after_epoch: Called after every epoch, and at the end.
+        args: Options of :func:`build_parser`.
         rng: Source of the order of the scenes.
-        betas: Those of AdamW.
-        warm_up: Share of the steps in which the learning rate rises.
+        betas: Coefficients of AdamW.
+        warm_up: Share of the steps during which the learning rate rises.
     """
     parameters = list(parameters)
     per_epoch = args.scenes // args.batch
@@ -79,6 +81,7 @@ def optimise(
         running = loss.item() if step == 0 else 0.98 * running + 0.02 * loss.item()
         step, minutes = step + 1, (time.time() - started) / 60
         progress = min(1.0, max(step / steps, minutes / args.minutes))
+        # Under a limit of time the schedule advances several steps at once.
         for _ in range(schedule.last_epoch, round(progress * steps)):
             schedule.step()
         if step % 100 == 0:
@@ -87,15 +90,15 @@ def optimise(
             after_epoch()
 
 
-def balanced_accuracy(said: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean of sensitivity and specificity for each word, from yes-or-no answers bool [N, words]."""
-    sensitivity = (said & truth).sum(0) / truth.sum(0)
-    specificity = (~said & ~truth).sum(0) / (~truth).sum(0)
+def balanced_accuracy(answers: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the mean of sensitivity and specificity [words] of yes-or-no answers bool [N, words]."""
+    sensitivity = (answers & truth).sum(0) / truth.sum(0)
+    specificity = (~answers & ~truth).sum(0) / (~truth).sum(0)
     return np.asarray((sensitivity + specificity) / 2)
 
 
 def save_model(model: Any, processor: type[Any], image_size: int, out: Path) -> None:
-    """Write a transformers folder: weights as float16, and pixels normalised from [0, 1] to [-1, 1]."""
+    """Write a transformers folder: weights as float16, and a processor that normalizes [0, 1] to [-1, 1]."""
     state = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
     model.save_pretrained(out, state_dict=state)
     half, size = [0.5, 0.5, 0.5], {"height": image_size, "width": image_size}

@@ -1,4 +1,4 @@
-"""Draw a corpus once, in parallel, read it again, and turn its images into pixels."""
+"""Drawing a corpus in parallel, caching it, and converting its images to pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from corpus import Captioned, draw_captioned
 
 
 def read_or_draw(cache: Path, scenes: int, size: int, first_seed: int) -> Captioned:
-    """Scenes with seeds first_seed, first_seed + 1, ...; kept in ``cache`` as .npz."""
+    """Return scenes with the seeds first_seed, first_seed + 1, ..., cached in a folder as .npz."""
     path = cache / f"{first_seed}-{scenes}-{size}.npz"
     if not path.is_file():
         with ProcessPoolExecutor(2) as pool:
@@ -30,17 +30,21 @@ def read_or_draw(cache: Path, scenes: int, size: int, first_seed: int) -> Captio
 
 
 def as_pixels(images: NDArray[np.uint8]) -> Tensor:
-    """Images uint8 [B, H, W, 3] as pixels [B, 3, H, W] in [0, 1]."""
+    """Convert images uint8 [B, H, W, 3] to pixels [B, 3, H, W] in [0, 1]."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
 def resize(pixels: Tensor, size: int) -> Tensor:
-    """Pixels [B, 3, H, W] as [B, 3, size, size], without aliasing."""
+    """Resize pixels [B, 3, H, W] to [B, 3, size, size], without aliasing."""
     return F.interpolate(pixels, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
 def random_shift(images: NDArray[np.uint8], generator: torch.Generator, most: int = 8) -> Tensor:
-    """Mirror half of the images uint8 [B, H, W, 3], shift all by up to ``most``; pixels [B, 3, H, W] in [0, 1]."""
+    """Mirror half of the images uint8 [B, H, W, 3] and shift all by up to ``most`` pixels, the same for all.
+
+    Returns:
+        Pixels [B, 3, H, W] in [0, 1].
+    """
     pixels = as_pixels(images)
     mirrored = torch.rand(len(pixels), generator=generator) < 0.5
     pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)

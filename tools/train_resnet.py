@@ -1,9 +1,9 @@
-"""Make the ResNet inside `assets/segmentation` from object names alone.
+"""Train the ResNet of `assets/segmentation` from object names alone.
 
     python tools/train_resnet.py --out runs/backbone
 
-`tools/make_segmentation.py` puts it into the bundled segmentation network.
-Takes 6 to 15 minutes on two cores.
+`tools/make_segmentation.py` builds the bundled segmentation network from it.
+Training takes 6 to 15 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel, SegformerImageProcessor
 
 from corpus import OBJECT, Captioned
-from pretraining import balanced_accuracy, build_parser, optimise, read_scenes, save_model
+from pretraining import balanced_accuracy, build_parser, optimize, read_scenes, save_model
 from rendering import as_pixels, random_shift
 from semples.data.scenes import OBJECTS
 
@@ -36,19 +36,19 @@ class Classifier(nn.Module):
         self.head = nn.Linear(config.hidden_sizes[-1], len(OBJECTS))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Logits [B, objects] of pixels [B, 3, H, W] in [0, 1]."""
+        """Return logits [B, objects] of pixels [B, 3, H, W] in [0, 1]."""
         hidden = self.resnet(pixel_values=pixels * 2 - 1).last_hidden_state
         return torch.as_tensor(self.head(hidden.mean(dim=(2, 3))))
 
 
 @torch.no_grad()
 def judge(model: Classifier, held_out: Captioned) -> dict[str, float]:
-    """Balanced accuracy of "is OBJECT in this picture?", over the objects."""
+    """Return the balanced accuracy of "is OBJECT in this picture?", averaged over the objects."""
     model.eval()
     parts = np.array_split(held_out.images, len(held_out.images) // 250)
-    said = torch.cat([model(as_pixels(part)) > 0 for part in parts]).numpy()
+    answers = torch.cat([model(as_pixels(part)) > 0 for part in parts]).numpy()
     model.train()
-    return {"objects": float(balanced_accuracy(said, held_out.labels(OBJECT) > 0).mean())}
+    return {"objects": float(balanced_accuracy(answers, held_out.labels(OBJECT) > 0).mean())}
 
 
 def train(model: Classifier, corpus: Captioned, held_out: Captioned, args: argparse.Namespace) -> None:
@@ -64,11 +64,11 @@ def train(model: Classifier, corpus: Captioned, held_out: Captioned, args: argpa
         print(json.dumps(judge(model, held_out)), flush=True)
         save_model(model.resnet, SegformerImageProcessor, IMAGE_SIZE, args.out)
 
-    optimise(model.parameters(), compute_loss, report_and_save, args, np.random.default_rng(args.seed))
+    optimize(model.parameters(), compute_loss, report_and_save, args, np.random.default_rng(args.seed))
 
 
 def main() -> None:
-    """Draw the scenes and train; held-out accuracy is printed and the model saved after every epoch."""
+    """Draw the scenes and train; print the held-out accuracy and save the model after every epoch."""
     args = build_parser(__doc__, scenes=32_000, epochs=4, batch=64, lr=1e-3).parse_args()
     torch.manual_seed(args.seed)
     corpus, held_out = read_scenes(args, IMAGE_SIZE)

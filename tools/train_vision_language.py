@@ -1,11 +1,10 @@
-"""Make `assets/vision_language`: a tiny ALIGN trained from captions of random scenes alone.
+"""Train `assets/vision_language`: a tiny ALIGN, from captions of random scenes alone.
 
     python tools/train_vision_language.py --out src/semples/assets/vision_language --bf16
 
-Every (image, text) pair of a batch is a yes-or-no question (sigmoid loss), and the answer is exact:
-a text matches an image when the image's caption states all that the text states. The boundary between yes and
-no lies at one fixed cosine, so that the cosine alone is a match score, as it is for CLIP.
-Takes 20 minutes on two cores.
+Every (image, text) pair of a batch is a yes-or-no question (sigmoid loss) with an exact answer: a text matches an image
+when the image's caption states all facts of the text. The boundary between yes and no is at a fixed cosine, so that the
+cosine alone is a match score, as it is for CLIP. Training takes 20 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from torch import Tensor
 from transformers import AlignConfig, AlignModel, PreTrainedTokenizerFast, SiglipImageProcessor
 
 from corpus import CONTEXT, OBJECT, WORDS, Captioned, Query, matches, random_query, word_queries
-from pretraining import balanced_accuracy, build_parser, optimise, read_scenes, save_model
+from pretraining import balanced_accuracy, build_parser, optimize, read_scenes, save_model
 from rendering import as_pixels, random_shift, resize
 
 MAX_LENGTH = 40
 SCENE_SIZE = 96
 IMAGE_SIZE = 64
 BOUNDARY = 0.4
-"""Cosine at which a text is as likely to match an image as not. Above 0, so that few cosines are negative."""
+"""Cosine at which a text matches an image with probability 1/2. Above 0, so that few cosines are negative."""
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """One token for each word of the captions; texts stand between [CLS] and [SEP]."""
+    """Build a tokenizer with one token for each word of the captions; texts are enclosed in [CLS] and [SEP]."""
     special = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
     vocabulary = {token: i for i, token in enumerate((*special, ".", *WORDS))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
@@ -53,7 +52,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def build_model(vocabulary: int) -> AlignModel:
-    """An ALIGN of about 1 million parameters for 64-pixel images: an EfficientNet of stride 8 and a two-layer BERT."""
+    """Build an ALIGN of about 1 million parameters for 64-pixel images: EfficientNet of stride 8, two-layer BERT."""
     width = 144
     text = {
         "vocab_size": vocabulary,
@@ -87,7 +86,7 @@ def build_model(vocabulary: int) -> AlignModel:
 
 
 def fade(pixels: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
-    """Blend smooth random parts of [B, 3, H, W] into mid-grey; strength [B] is the share that fades."""
+    """Blend smooth random parts of [B, 3, H, W] into mid-gray; strength [B] is the share of the pixels that fades."""
     size = pixels.shape[-1]
     noise = torch.rand(len(pixels), 1, 5, 5, generator=generator)
     noise = F.interpolate(noise, size=(size, size), mode="bicubic", align_corners=False)
@@ -98,41 +97,41 @@ def fade(pixels: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor
 
 
 def fade_strength(captioned: Captioned, indices: NDArray[np.int64], generator: torch.Generator) -> Tensor:
-    """Share to fade: up to 0.7 where the caption names no object, up to 0.3 where it does, often none."""
+    """Draw the share [B] to fade: up to 0.7 if the caption does not name an object, else up to 0.3; often 0."""
     empty = torch.from_numpy((captioned.placements[indices, :, OBJECT] < 0).all(1))
     chance, share = torch.rand(2, len(indices), generator=generator)
     return torch.where(chance < torch.where(empty, 0.7, 0.3), share * torch.where(empty, 0.7, 0.3), 0.0)
 
 
 def encode_texts(model: AlignModel, tokenizer: PreTrainedTokenizerFast, queries: list[Query]) -> Tensor:
-    """L2-normalised text features [T, D]."""
+    """Return L2-normalized text features [T, D]."""
     batch = tokenizer([query.text for query in queries], padding=True, return_tensors="pt")
     output = model.get_text_features(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     return F.normalize(output.pooler_output.float(), dim=-1)
 
 
 def encode_images(model: AlignModel, pixels: Tensor) -> Tensor:
-    """L2-normalised image features [B, D] of pixels [B, 3, H, W] in [0, 1]."""
+    """Return L2-normalized image features [B, D] of pixels [B, 3, H, W] in [0, 1]."""
     pixels = (resize(pixels, IMAGE_SIZE) * 2 - 1).contiguous(memory_format=torch.channels_last)
     return F.normalize(model.get_image_features(pixel_values=pixels).pooler_output.float(), dim=-1)
 
 
 def logits(model: AlignModel, images: Tensor, texts: Tensor) -> Tensor:
-    """Logits [B, T] of the yes-or-no questions."""
+    """Return the logits [B, T] of the yes-or-no questions."""
     answers: Tensor = (images @ texts.T - BOUNDARY) / model.temperature
     return answers
 
 
 @torch.no_grad()
 def judge(model: AlignModel, tokenizer: PreTrainedTokenizerFast, held_out: Captioned) -> dict[str, float]:
-    """Balanced accuracy of "a photo of WORD.", averaged over groups of words."""
+    """Return the balanced accuracy of "a photo of WORD.", averaged over groups of words."""
     model.eval()
     queries = word_queries()
     parts = np.array_split(held_out.images, len(held_out.images) // 250)
     images = torch.cat([encode_images(model, as_pixels(part)) for part in parts])
-    said_yes = (logits(model, images, encode_texts(model, tokenizer, queries)) > 0).numpy()
+    answers = (logits(model, images, encode_texts(model, tokenizer, queries)) > 0).numpy()
     model.train()
-    per_word = balanced_accuracy(said_yes, matches(held_out, np.arange(len(held_out.images)), queries))
+    per_word = balanced_accuracy(answers, matches(held_out, np.arange(len(held_out.images)), queries))
     objects = [i for i, query in enumerate(queries) if query.placements[0, OBJECT] >= 0]
     contexts = [i for i, query in enumerate(queries) if query.placements[0, CONTEXT] >= 0]
     return {
@@ -149,7 +148,7 @@ def train(
     held_out: Captioned,
     args: argparse.Namespace,
 ) -> None:
-    """Ask about every word, and about some of each image's facts."""
+    """Train on questions about every word, and about some of the facts of each image."""
     rng, generator = np.random.default_rng(args.seed), torch.Generator().manual_seed(args.seed)
     words = word_queries()
     model.to(memory_format=torch.channels_last)
@@ -170,11 +169,11 @@ def train(
         tokenizer.save_pretrained(args.out)
 
     model.train()
-    optimise(model.parameters(), compute_loss, report_and_save, args, rng, betas=(0.9, 0.98), warm_up=0.05)
+    optimize(model.parameters(), compute_loss, report_and_save, args, rng, betas=(0.9, 0.98), warm_up=0.05)
 
 
 def main() -> None:
-    """Draw the scenes and train; held-out accuracy is printed and the model saved after every epoch."""
+    """Draw the scenes and train; print the held-out accuracy and save the model after every epoch."""
     parser = build_parser(__doc__, scenes=64_000, epochs=10, batch=128, lr=2e-3)
     parser.add_argument("--bf16", action="store_true", help="train in bfloat16, for processors that are faster in it")
     args = parser.parse_args()
@@ -182,9 +181,7 @@ def main() -> None:
     corpus, held_out = read_scenes(args, SCENE_SIZE)
     tokenizer = build_tokenizer()
     model = build_model(len(tokenizer))
-    print(
-        f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(word_queries())} words that state something"
-    )
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(word_queries())} words that state a fact")
     train(model, tokenizer, corpus, held_out, args)
 
 

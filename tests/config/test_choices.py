@@ -93,6 +93,8 @@ def test_a_setting_of_another_part_is_told_and_has_no_effect() -> None:
     assert_mentions(note, "--mask_generator.fusion_reduction", "weaktr", "mask_generator.name", "cam")
     assert config == Config()
     assert warned(["--mask_generator.fusion_reduction=8"]) == (Config(), [])  # its default says nothing
+    _, (note,) = warned(["--data.val_size=4", "--data.reader=voc", "--data.root=x"])  # chosen later
+    assert_mentions(note, "--data.val_size", "scenes", "data.reader", "voc")
 
 
 def test_a_file_named_for_another_part_is_an_error() -> None:

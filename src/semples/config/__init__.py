@@ -1,7 +1,7 @@
-"""Settings of a run: one frozen dataclass per section, checked on creation; all defaults are the demo's.
+"""Settings of a run: one frozen dataclass per section, checked on creation; the defaults suit the built-in scenes.
 
-``schema`` has all sections, ``loading`` reads them from YAML and the command line, and ``registry`` names the parts
-whose settings live with their code: readers, mask generators and refinements. Nothing here imports torch.
+``schema`` has all sections, ``loading`` reads them from YAML and the command line, and ``registry`` lists the parts
+whose settings live next to their code: readers, mask generators and refinements. Nothing here imports torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where images and tags come from; each reader adds its own settings in a subclass, next to its code."""
+"""The source of images and tags; each reader adds its own settings in a subclass, next to its code."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from semples.errors import ConfigError
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where images and tags come from."""
+    """The source of images and tags."""
 
     reader: str = "scenes"
-    """scenes (built-in, synthetic), voc, coco, folder (your own images), or the import path of a reader of your own."""
+    """Reader of the data set: "scenes" (built-in, synthetic), "voc", "coco", "folder" (your own images), or the import
+    path of your own reader."""
     root: str | None = None
-    """Folder of the data set. Scenes are drawn into it; their default is inside the run directory."""
+    """Folder of the data set; scenes are drawn into it. null: scenes are drawn inside the run directory; other readers
+    need a folder."""
     prompt_names: dict[str, str] = field(default_factory=dict)
-    """Class name -> the word to give the vision-language model, where it knows a better one."""
+    """Class name -> word for the vision-language model, for classes that it knows better by another word."""
     cache_mb: int = 1024
-    """Decoded images are kept in memory up to this many megabytes; with workers, images are decoded anew instead."""
+    """Memory for decoded images in megabytes, 0 or more. With workers, images are decoded every time instead."""
     workers: int = 0
-    """Processes that decode images beside the training process."""
+    """Number of processes that decode images besides the training process, 0 or more."""
     skip_bad_images: bool = False
-    """Read every image once at the start, and skip those that cannot be read (--skip-bad-images)."""
+    """Whether to decode every image at the start and skip those that cannot be read (--skip-bad-images)."""
 
     is_synthetic: ClassVar[bool] = False
-    """Whether the images are the built-in scenes, which the bundled models know."""
+    """Whether the images are the built-in scenes, on which the bundled models were trained."""
 
     def __post_init__(self) -> None:
         not_negative(self, "data", "workers", "cache_mb")
         if not self.is_synthetic and not self.root:
-            raise ConfigError(f"data.root is not set: give the folder of your images (reader {self.reader})")
+            raise ConfigError(f"data.root: not set; give the folder of your images (reader {self.reader})")
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
-        """Return whether a folder of the user's has this reader's layout."""
+        """Return whether a folder has the layout that this reader expects."""
         del folder
         return False
 
@@ -46,7 +48,7 @@ class DataConfig:
         """Read the data set.
 
         Args:
-            default_root: Folder for a data set that is made and has no root.
+            default_root: Folder for a data set that the reader creates, where ``root`` is None.
             seed: Seed of random choices, such as which images are held out.
             size_of: Returns (height, width) of an image, or None for one to skip.
 
@@ -54,6 +56,6 @@ class DataConfig:
             A :class:`semples.records.Dataset`.
 
         Raises:
-            DataError: Something is missing, unreadable or contradictory.
+            DataError: A file is missing, unreadable or contradicts another.
         """
         raise NotImplementedError

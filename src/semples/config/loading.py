@@ -1,7 +1,7 @@
-"""Loading, overriding and saving of settings.
+"""Loading, overriding and saving settings.
 
-The dataclasses of the sections are the only list of settings; their type hints decide which values are accepted. No
-torch here, so that the command line answers at once.
+The dataclasses of the sections are the only list of settings; their type hints decide which values are accepted.
+Nothing here imports torch, so that the command line responds at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from semples.errors import ConfigError
 from semples.files import write_text
 
 ENVIRONMENT = "environment"
-"""Key of a saved file that holds versions, commit and device; loading ignores it."""
+"""Key of a saved file under which versions, commit and device are stored; loading ignores it."""
 
 DEMO: Mapping[str, Any] = {
     "data.train_size": 200,
@@ -34,8 +34,8 @@ DEMO: Mapping[str, Any] = {
     "segment.scales": [1.0],
     "segment.supervised_bound": False,
 }
-"""How ``semples demo`` differs from the defaults: half of the scenes, shorter trainings, a small network that predicts
-at one scale, no bound."""
+"""Settings of ``semples demo`` that differ from the defaults: half of the scenes, shorter trainings, a small
+segmentation network that predicts at one scale, and no supervised bound."""
 
 
 def load_config(
@@ -49,17 +49,17 @@ def load_config(
         file: Settings in YAML, in sections as :class:`semples.config.Config` has them.
         overrides: Values by dotted name (``{"data.bias": 0.8}``) or by section (``{"data": {"bias": 0.8}}``),
             or words as on a command line (``["--data.bias", "0.8", "--seed=1", "data.pairs.boat=sand"]``).
-            A later one wins. An entry (``data.pairs.boat``) changes the mapping so far, a whole mapping
+            Later ones win. A single entry (``data.pairs.boat``) changes the mapping as it is so far; a whole mapping
             replaces it.
-        is_recorded: The file is that of a run directory, which an earlier version may have written: settings without
-            effect are dropped without a warning.
+        is_recorded: The file is the one of a run directory, which an earlier version may have written: settings
+            without effect are dropped without a warning.
 
     Raises:
         ConfigError: The file is missing or is not YAML; or a setting is unknown, has the wrong type or is out
-            of range. All such problems are named in one line, with the line of the file or the word given.
+            of range. One line names all such problems, each with its line in the file or its word.
 
     Warns:
-        SettingWarning: A setting has another name by now, or no effect with the chosen reader or generator.
+        SettingWarning: A setting has been renamed, or has no effect with the chosen reader or generator.
     """
     problems: list[str] = []
     given = [] if file is None else _read_file(Path(file), problems)
@@ -74,16 +74,16 @@ def load_demo_config(words: Sequence[str] = ()) -> Config:
     """Return the settings of ``semples demo``: the defaults made small, changed by words as on a command line.
 
     Raises:
-        ConfigError: As :func:`load_config`.
+        ConfigError: As in :func:`load_config`.
     """
     return load_config(overrides=[*(f"--{name}={json.dumps(value)}" for name, value in DEMO.items()), *words])
 
 
 def changed_config(config: Config, settings: Mapping[str, Any]) -> Config:
-    """Return a config with values by dotted name changed, the reader and the generator among them.
+    """Return a copy of a config with some values changed by dotted name; reader and generator can change too.
 
     Raises:
-        ConfigError: As :func:`load_config`.
+        ConfigError: As in :func:`load_config`.
     """
     problems: list[str] = []
     given = _flatten(config.to_dict(), lambda key: key, problems)
@@ -92,10 +92,10 @@ def changed_config(config: Config, settings: Mapping[str, Any]) -> Config:
 
 
 def default_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the defaults of all settings, for the reader and the mask generator that given settings choose.
+    """Return the defaults of all settings, for the reader and the mask generator chosen in some settings.
 
     Args:
-        settings: Settings in sections, as a file has them; unknown choices count as the default.
+        settings: Settings in sections, as in a file; an unknown reader or generator counts as the default.
     """
     chosen = []
     for section, name in (("data", "reader"), ("mask_generator", "name")):
@@ -112,7 +112,7 @@ def default_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def config_to_yaml(config: Config) -> str:
-    """Return YAML that :func:`load_config` reads back to an equal config."""
+    """Return YAML from which :func:`load_config` reads an equal config."""
     return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
 
 
@@ -130,7 +130,13 @@ def _read_file(file: Path, problems: list[str]) -> list[Given]:
 
 
 def _flatten(values: Mapping[str, Any], place: Callable[[str], str], problems: list[str]) -> list[Given]:
-    """Turn sections into dotted names; an empty section sets nothing."""
+    """Turn sections into settings by dotted name; an empty section sets nothing.
+
+    Args:
+        values: Sections and single settings.
+        place: Returns the place of a setting for errors, from its dotted name.
+        problems: Receives a text for each section that is not a mapping.
+    """
     given = []
     for key, value in ((str(key), value) for key, value in values.items()):
         if key not in SECTION_NAMES:
@@ -138,22 +144,23 @@ def _flatten(values: Mapping[str, Any], place: Callable[[str], str], problems: l
         elif isinstance(value, Mapping):
             given += [Given(f"{key}.{name}", part, place(f"{key}.{name}")) for name, part in value.items()]
         elif value is not None:
-            problems.append(f"{place(key)} is {shown(value)}, expected a section with settings in it")
+            problems.append(f"{place(key)}: {shown(value)} is not a section; expected settings inside it")
     return given
 
 
 def _read_words(words: Sequence[str], problems: list[str]) -> list[Given]:
+    """Parse words of a command line: ``--data.bias 0.8``, ``--data.bias=0.8`` or ``data.bias=0.8``."""
     given = []
-    waiting = list(words)
-    while waiting:
-        word, equals, text = waiting.pop(0).partition("=")
+    remaining = list(words)
+    while remaining:
+        word, equals, text = remaining.pop(0).partition("=")
         if not word.startswith("--") and not (word and equals):
-            problems.append(f'unexpected argument "{word}{equals}{text}", expected --section.key VALUE')
+            problems.append(f'unexpected argument "{word}{equals}{text}"; expected --section.key VALUE')
             continue
         if not equals:
-            if not waiting or waiting[0].startswith("--"):
-                problems.append(f"{word} has no value, expected {word} VALUE")
+            if not remaining or remaining[0].startswith("--"):
+                problems.append(f"{word} has no value; expected {word} VALUE")
                 continue
-            text = waiting.pop(0)
+            text = remaining.pop(0)
         given.append(Given(word.removeprefix("--"), text, word, is_text=True))
     return given

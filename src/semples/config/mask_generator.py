@@ -1,4 +1,4 @@
-"""The mask generator; each generator adds its own settings in a subclass, next to its code."""
+"""Settings of the mask generator; each generator adds its own in a subclass, next to its code."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Checkpoint:
     """A checkpoint that a generator is built from.
 
     Attributes:
-        setting: Setting that names it.
+        setting: Setting that names the checkpoint.
         name: Value of the setting.
-        bundled: Asset that "bundled" stands for; None if it is a single file, which has no such name.
+        bundled: Asset meant by the name "bundled"; None for a single file, which does not have a bundled version.
     """
 
     setting: str
@@ -33,14 +33,14 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class GeneratorParts:
-    """What a mask generator may be built from.
+    """Parts that a mask generator may be built from.
 
     Attributes:
         prompt_names: The K class names, worded for the vision-language model.
         vision_language: Returns the vision-language model; loading it takes time.
-        published: Whether to reproduce the accidents of the published code.
-        with_checkpoint: Whether to start from the checkpoint of the settings, if they name one; trained weights
-            replace it anyway where a stage loads them.
+        published: Whether to reproduce the accidents of the published code (``docs/method.md``).
+        with_checkpoint: Whether to start from the checkpoint of the settings, if they name one. Not needed where the
+            weights that a stage has trained are loaded next.
     """
 
     prompt_names: tuple[str, ...]
@@ -54,20 +54,20 @@ class MaskGeneratorConfig:
     """The network whose class activation maps become masks."""
 
     name: str = "cam"
-    """"cam", "weaktr" (needs a ViT or DeiT), "clip" (the vision-language model itself: nothing trains but prompts), or
+    """"cam", "weaktr" (needs a ViT or DeiT), "clip" (the vision-language model itself; only prompts are trained), or
     the import path of your own class."""
     image_size: int = 128
-    """Side of the square training crops in pixels."""
+    """Side of the square training crops, in pixels."""
     crop_scale: float = 0.6
-    """Smallest share of the image's area that a random training crop keeps; 1 resizes the whole image."""
+    """Smallest share of the image's area that a random training crop keeps, 0 to 1; 1: the whole image is resized."""
     background_words: list[str] = field(default_factory=lambda: list(BACKGROUND_WORDS))
-    """Generic backgrounds: clip contrasts the classes with them in stage 0, and so does method generic of `semples
-    compare`. Class names, and words the model does not know, are left out."""
+    """Generic backgrounds, which generator clip (in stage 0) and method generic of `semples compare` contrast with the
+    classes. Class names and words that the model does not know are left out."""
     affinity_steps: int | None = None
-    """How often attention between patches spreads the CAMs, where there is any. null: as the generator prefers (2 for
-    clip, 0 for others)."""
+    """Number of steps in which attention between patches spreads the CAMs, 0 or more; it has an effect on generators
+    with attention only. null: the generator's own number (2 for clip, 0 for the others)."""
     affinity_threshold: float = 0.4
-    """Spread CAMs stay in the boxes around values above this share of their maximum."""
+    """CAMs are spread only inside the bounding boxes of regions above this share of their maximum, 0 to 1."""
 
     generator: ClassVar[str]
     """Import path of the generator's class."""
@@ -88,7 +88,7 @@ class MaskGeneratorConfig:
 
     @property
     def trains_backbone(self) -> bool:
-        """Whether stage 0 trains the pretrained part too."""
+        """Whether stage 0 also trains the pretrained part."""
         return False
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -109,22 +109,22 @@ class BackboneGeneratorConfig(MaskGeneratorConfig):
     """A mask generator with a pretrained backbone."""
 
     backbone: str = "bundled"
-    """Any transformers backbone: hub name, local folder, or "bundled" (the image tower of the bundled vision-language
-    model; for weaktr the bundled ViT)."""
+    """Any transformers backbone: hub name, local folder, or "bundled" (the image encoder of the bundled vision-language
+    model; for weaktr, the bundled ViT)."""
     kernel_size: int = 3
-    """Side of the CAM head's convolution."""
+    """Kernel size of the convolution that computes the CAMs; odd."""
     freeze_backbone: bool = True
-    """Train only the head in stage 0 too (stages 1 and 3 always do)."""
+    """Whether stage 0 trains only the head, as stages 1 and 3 always do."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         positive(self, "mask_generator", "kernel_size")
         if self.kernel_size % 2 == 0:
-            raise ConfigError(f"mask_generator.kernel_size is {self.kernel_size}, expected an odd number")
+            raise ConfigError(f"mask_generator.kernel_size: {self.kernel_size} is even; expected an odd number")
 
     @property
     def trains_backbone(self) -> bool:
-        """Whether stage 0 trains the pretrained part too."""
+        """Whether stage 0 also trains the pretrained part."""
         return not self.freeze_backbone
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:

@@ -1,4 +1,4 @@
-"""From CAMs to masks, and what is judged and shown of them."""
+"""Settings of pseudo masks, evaluation and report."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ class PseudoMasksConfig:
     """Stage 4: from CAMs to masks."""
 
     threshold: float | None = None
-    """CAM value (0 to 1) above which a pixel belongs to a class; null: chosen without masks, by criterion."""
+    """CAM value, 0 to 1, above which a pixel belongs to a class. null: chosen by criterion, without ground truth."""
     criterion: str = "auto"
-    """How a threshold is chosen. prompts: the vision-language model finds the class inside the masks and the learned
-    prompt outside; prompts_image: the same for each image and class, at 20 passes of that model each; li, otsu: from
-    the values of the CAMs alone; auto: prompts with guidance, li without."""
+    """How the threshold is chosen. "prompts": by the vision-language model, which should find the class inside the
+    masks and the learned prompt outside. "prompts_image": the same for each class of each image, with 20 passes of that
+    model each. "li", "otsu": from the values of the CAMs only. "auto": prompts with guidance, li without."""
     refinement: list[str] = field(default_factory=lambda: ["pixel_adaptive"])
-    """Steps by which the photograph itself corrects the CAMs before they are cut, in this order."""
+    """Refinement steps that align the CAMs with the colors of the image before they are cut, in this order:
+    "pixel_adaptive", "dense_crf"; an empty list for none."""
     ignore_band: float = 0.0
-    """Width of the band around the threshold: what its lower and upper end label differently is ignored (255)."""
+    """Width, 0 to 1, of a band around the threshold: pixels that its lower and upper end label differently are ignored
+    (255). 0: none."""
 
     def __post_init__(self) -> None:
         fraction(self, "pseudo_masks", "ignore_band")
@@ -32,15 +34,17 @@ class PseudoMasksConfig:
         for step in self.refinement:
             one_of("pseudo_masks.refinement", step, REFINEMENTS)
         if len(set(self.refinement)) != len(self.refinement):
-            raise ConfigError(f"pseudo_masks.refinement is {self.refinement}, expected each step once at most")
+            raise ConfigError(
+                f"pseudo_masks.refinement: {self.refinement} repeats a step; expected each step at most once"
+            )
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Stage 6: scores against ground truth, where there is some."""
+    """Stage 6: scores against ground truth, where it exists."""
 
     classes: list[str] | None = None
-    """Means are taken over these ("background" is one); null: over all classes that occur."""
+    """Names of the classes over which means are taken, "background" possibly among them. null: all that occur."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class ReportConfig:
     """The report."""
 
     images: int = 24
-    """Images of each split in its gallery; with many the pictures are stored smaller."""
+    """Number of images of each split in the gallery; the more there are, the smaller they are stored."""
 
     def __post_init__(self) -> None:
         positive(self, "report", "images")

@@ -1,4 +1,4 @@
-"""Objects by import path: the built-in parts that are chosen by name, and the user's own with their options."""
+"""Importing objects by path: built-in parts that settings choose by name, and the user's own, with their options."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def import_object(path: str, setting: str) -> Any:
 
     Args:
         path: Import path with at least one dot.
-        setting: Setting that names it, for the error.
+        setting: Setting that holds the path, for errors.
 
     Raises:
-        ConfigError: There is no such module, or nothing of that name in it.
+        ConfigError: There is no such module, or it does not have that name.
     """
     module, _, name = path.rpartition(".")
     try:
@@ -31,12 +31,12 @@ def import_object(path: str, setting: str) -> Any:
 def checked_options(
     called: Callable[..., Any], options: Mapping[str, Any], path: str, setting: str, reserved: Collection[str]
 ) -> dict[str, Any]:
-    """Check options against the signature of what they will be passed to, as keywords.
+    """Check options against the signature of the function or class that will receive them as keywords.
 
     Args:
-        called: A function, or a class, whose constructor counts.
+        called: The function, or the class, whose constructor is checked.
         options: Values by parameter.
-        path: Its import path, for errors.
+        path: Import path of the function or class, for errors.
         setting: Setting that holds the options, for errors.
         reserved: Parameters that the caller passes itself.
 
@@ -44,19 +44,19 @@ def checked_options(
         The options, converted to the types that the parameters are annotated with.
 
     Raises:
-        ConfigError: A parameter is unknown, missing, or has another type.
+        ConfigError: A parameter is unknown, missing, or has the wrong type.
     """
     parameters = inspect.signature(called).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    own = [name for name, each in parameters.items() if name not in reserved and each.kind not in variadic]
+    known = [name for name, each in parameters.items() if name not in reserved and each.kind not in variadic]
     for name in options:
-        if name in reserved or not (name in own or takes_any):
-            hint = did_you_mean(name, own) or f"; its options are {', '.join(own) or 'none'}"
+        if name in reserved or not (name in known or takes_any):
+            hint = did_you_mean(name, known) or f"; expected one of {', '.join(known) or 'none'}"
             raise ConfigError(f'{setting}.{name} is not an option of "{path}"{hint}')
-    for name in own:
+    for name in known:
         if parameters[name].default is inspect.Parameter.empty and name not in options:
-            raise ConfigError(f'{setting}.{name} is not set: "{path}" needs it')
+            raise ConfigError(f'{setting}.{name} is not set; "{path}" needs a value')
     hints = _hints(called)
     return {name: _converted(value, hints.get(name, Any), f"{setting}.{name}") for name, value in options.items()}
 
@@ -66,7 +66,7 @@ def _hints(called: Callable[..., Any]) -> dict[str, Any]:
     function = called.__init__ if inspect.isclass(called) else called
     try:
         return get_type_hints(function)
-    except (NameError, TypeError, AttributeError):  # names that only type checkers import
+    except (NameError, TypeError, AttributeError):  # a hint uses a name that only type checkers import
         return {}
 
 
@@ -74,4 +74,4 @@ def _converted(value: Any, hint: Any, key: str) -> Any:
     try:
         return convert(value, hint)
     except (ValueError, OverflowError):
-        raise ConfigError(f"{key} is {shown(value)}, expected {expected(hint)}") from None
+        raise ConfigError(f"{key}: {shown(value)} is not valid; expected {expected(hint)}") from None

@@ -1,6 +1,6 @@
 """Built-in parts that settings choose by name: one line each.
 
-Parts are named by import path and imported when they are first needed, so that reading settings never imports torch.
+Parts are listed by import path and imported on first use, so that reading settings never imports torch.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class CriterionEntry:
     """A threshold criterion.
 
     Attributes:
-        path: Import path of its class, a :class:`semples.inference.thresholds.base.Criterion`.
-        needs_prompts: Whether it needs learned prompts, and so guidance.
+        path: Import path of the class, a :class:`semples.inference.thresholds.base.Criterion`.
+        needs_prompts: Whether the criterion needs learned prompts, and thus guidance.
     """
 
     path: str
@@ -60,7 +60,7 @@ CRITERIA = {
 """Threshold criterion -> its class."""
 
 GUIDED_CRITERION, UNGUIDED_CRITERION = "prompts", "li"
-"""What criterion "auto" stands for with and without guidance."""
+"""Criterion that "auto" means with guidance, and without."""
 
 _OWN_READER = "semples.data.custom.OwnReaderConfig"
 _OWN_GENERATOR = "semples.models.generators.own.OwnGeneratorConfig"
@@ -96,7 +96,7 @@ def _chosen(name: str, setting: str, known: dict[str, str], own: str, example: s
     if re.fullmatch(_IMPORT_PATH, name):
         return import_object(own, setting)
     raise ConfigError(
-        f'{setting} is "{name}", expected one of {_quoted(known)}, or an import path such as "{example}"'
+        f'{setting}: "{name}" does not exist; expected one of {_quoted(known)}, or an import path such as "{example}"'
         f"{did_you_mean(name, known)}"
     )
 

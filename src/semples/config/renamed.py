@@ -1,4 +1,4 @@
-"""Settings that earlier versions knew by other names."""
+"""Settings that had other names in earlier versions."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ PUBLISHED = {
     "mask_generator.position_interpolation": ("exact", "offset"),
     "mask_generator.leftover": ("resize", "drop"),
 }
-"""Setting that is now part of ``published`` -> its clean and its published value."""
+"""Former setting that is now part of ``published`` -> its value without and with it."""

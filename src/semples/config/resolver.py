@@ -1,4 +1,4 @@
-"""From settings as users give them to a config: every problem is found, and all are named at once."""
+"""Building a config from settings as users give them; one error names all of their problems."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ from semples.errors import ConfigError, SettingWarning, did_you_mean
 
 @dataclass(frozen=True)
 class Given:
-    """One setting as a user gave it; errors call it by its place (``my.yaml:3: data.bias``)."""
+    """One setting as a user gave it.
+
+    Attributes:
+        key: Dotted name.
+        value: Value; if ``is_text``, a string still to be parsed.
+        place: Name of the setting in errors (``my.yaml:3: data.bias``, ``--data.bias``).
+        is_text: Whether the value is a word of a command line.
+    """
 
     key: str
     value: Any
@@ -36,7 +43,14 @@ class Given:
 
 @dataclass(frozen=True)
 class _Choice:
-    """A section whose settings depend on one of them: the reader of ``data``, the name of ``mask_generator``."""
+    """A section whose settings depend on one of them: ``data.reader``, ``mask_generator.name``.
+
+    Attributes:
+        selector: Dotted name of the deciding setting.
+        default: Default of the selector.
+        known: Built-in values of the selector.
+        class_of: Returns the class of the section for a value of the selector.
+    """
 
     selector: str
     default: str
@@ -51,11 +65,11 @@ _CHOICES = {
 
 
 SECTION_NAMES = (*(name for name, hint in get_type_hints(Config).items() if is_dataclass(hint)), *REFINEMENTS)
-"""Every section, refinements included."""
+"""All sections, including those of refinements."""
 
 
 def setting_keys() -> list[str]:
-    """Return every setting of every reader and generator by its dotted name, such as ``data.root`` or ``seed``."""
+    """Return the dotted names of all settings of all readers and generators, such as ``data.root`` or ``seed``."""
     keys = list(_settings(_section_classes({})))
     for section, choice in _CHOICES.items():
         for name in choice.known:
@@ -67,28 +81,31 @@ class Resolver:
     """Collects settings and problems, then builds the config or reports all problems.
 
     Args:
-        problems: Problems that were found before.
-        is_recorded: The settings are those of a run directory, which an earlier version may have written: settings
-            without effect are dropped without a word.
+        problems: Problems that have been found already.
+        is_recorded: The settings come from a run directory, which an earlier version may have written: settings
+            without effect are dropped without a warning.
     """
 
     def __init__(self, problems: list[str], is_recorded: bool = False) -> None:
         self.problems, self.is_recorded = problems, is_recorded
-        self.values: dict[str, Any] = {}
-        self.places: dict[str, str] = {}
-        self.broken: set[str] = set()
+        self.values: dict[str, Any] = {}  # dotted name -> accepted value
+        self.places: dict[str, str] = {}  # dotted name, or entry of a mapping -> place for errors
+        self.broken: set[str] = set()  # settings with a reported problem: further ones may only follow from it
 
     def resolve(self, given: list[Given]) -> Config:
-        """Build the config; of a setting that is given twice the later one wins.
+        """Build the config; the later one of two equal settings wins.
 
         Raises:
             ConfigError: Settings are unknown, of the wrong type, or out of range.
         """
         current = self._without_old_names(given)
-        self.classes = _section_classes(self._chosen_names(current))
+        # Reader and generator come first, because they decide which settings their sections have.
+        self.chosen = self._chosen_names(current)
+        self.classes = _section_classes(self.chosen)
         self.settings = _settings(self.classes)
         for setting in current:
             self._take(setting)
+        # From here on every section is built even where problems were found, so that one error can name all of them.
         refinements = {name: self._build(self.classes[name], name) for name in REFINEMENTS}
         sections = {name: self._build(kind, name) for name, kind in self.classes.items() if name not in REFINEMENTS}
         config: Config = self._build(Config, "", {**sections, "refinements": refinements})
@@ -97,56 +114,59 @@ class Resolver:
         return config
 
     def _chosen_names(self, given: list[Given]) -> dict[str, str]:
-        """Return the chosen reader and generator; an unknown one is a problem, and counts as the default."""
+        """Return the chosen reader and generator by section; an unknown one is a problem, and counts as the default."""
         names = {}
         for section, choice in _CHOICES.items():
-            chosen = [setting for setting in given if setting.key == choice.selector]
-            if not chosen or not isinstance(chosen[-1].value, str):
+            selectors = [setting for setting in given if setting.key == choice.selector]
+            if not selectors or not isinstance(selectors[-1].value, str):
                 continue
+            last = selectors[-1]
             try:
-                choice.class_of(chosen[-1].value)
-                names[section] = chosen[-1].value
+                choice.class_of(last.value)
+                names[section] = last.value
             except ConfigError as error:
-                self.problems.append(chosen[-1].place + str(error).removeprefix(choice.selector))
+                self.problems.append(last.place + str(error).removeprefix(choice.selector))
                 self.broken.add(choice.selector)
         return names
 
     def _without_old_names(self, given: list[Given]) -> list[Given]:
-        """Translate names of earlier versions."""
-        current, old_choices = [], []
+        """Replace names of earlier versions with current ones."""
+        current, former_choices = [], []
         for setting in given:
             if setting.key in RENAMED:
                 new = RENAMED[setting.key]
                 self._note(f"{setting.place} is now called {new.partition('.')[2]}; rename it")
                 setting = replace(setting, key=new)
             if setting.key in PUBLISHED:
-                old_choices.append(setting)
+                former_choices.append(setting)
             else:
                 current.append(setting)
-        published = self._published(old_choices)
+        published = self._published(former_choices)
         is_given = any(setting.key == "published" for setting in current)
         return current if published is None or is_given else [Given("published", published, "published"), *current]
 
-    def _published(self, old_choices: list[Given]) -> bool | None:
-        """Turn the five old choices into the one switch that has replaced them; None where none was given."""
-        values = {setting.key: setting for setting in old_choices}  # the last one wins
-        votes = set()
+    def _published(self, former_choices: list[Given]) -> bool | None:
+        """Merge the five former choices into the switch that replaced them; None where none was given."""
+        values = {setting.key: setting for setting in former_choices}  # the last one wins
+        is_published = set()  # one value if all choices agree
         for key, setting in values.items():
             if setting.value not in PUBLISHED[key]:
                 choices = ", ".join(f'"{value}"' for value in PUBLISHED[key])
-                self.problems.append(f"{setting.place} is {shown(setting.value)}, expected one of {choices}")
+                self.problems.append(
+                    f"{setting.place}: {shown(setting.value)} does not exist; expected one of {choices}"
+                )
                 return None
-            votes.add(setting.value == PUBLISHED[key][1])
-        if len(votes) > 1:
+            is_published.add(setting.value == PUBLISHED[key][1])
+        if len(is_published) > 1:
             places = ", ".join(f"{each.place} ({each.value})" for each in values.values())
-            self.problems.append(f"{places} contradict each other: they are one switch now, set published instead")
+            self.problems.append(f"{places} contradict each other; they are one switch now, set published instead")
             return None
-        if votes == {True}:
+        if is_published == {True}:
             self._note(f"{next(iter(values.values())).place} is now part of published: true, with four others")
-        return votes.pop() if votes else None
+        return is_published.pop() if is_published else None
 
     def _take(self, given: Given) -> None:
-        """Check one setting and keep its value, or note the problem."""
+        """Check one setting, and keep its value or the problem."""
         key, entry = self._split_entry(given.key)
         if key not in self.settings:
             self._take_foreign(given)
@@ -156,14 +176,18 @@ class Resolver:
         try:
             value = convert(value, hint)
         except (ValueError, OverflowError):
-            self.problems.append(f"{given.place} is {shown(value)}, expected {expected(hint)}")
+            self.problems.append(f"{given.place}: {shown(value)} is not valid; expected {expected(hint)}")
             self.broken.add(key)
             return
         self.values[key] = {**self._current(key), entry: value} if entry else value
         self.places[given.key] = given.place
 
     def _take_foreign(self, given: Given) -> None:
-        """Drop a setting of another reader or generator; an unknown one is a problem."""
+        """Drop a setting of a reader or generator that is not the chosen one; an unknown setting is a problem.
+
+        The value of the dropped setting is checked all the same. A setting whose default is null, such as a path, is a
+        problem too; other settings give a warning, unless they have their default.
+        """
         section, _, name = given.key.partition(".")
         choice = _CHOICES.get(section)
         owners = [] if choice is None else [each for each in choice.known if name in get_hints(choice.class_of(each))]
@@ -176,25 +200,34 @@ class Resolver:
         try:
             value = convert(value, hint)
         except (ValueError, OverflowError):
-            self.problems.append(f"{given.place} is {shown(value)}, expected {expected(hint)}")
+            self.problems.append(f"{given.place}: {shown(value)} is not valid; expected {expected(hint)}")
             return
         if self.is_recorded or value == default:
             return
-        chosen = getattr(self.classes[section], choice.selector.partition(".")[2])
-        chosen = self.values.get(choice.selector, chosen)
-        text = f"{given.place} is a setting of {' and '.join(owners)}, and {choice.selector} is {chosen}"
+        chosen = self.chosen.get(section, choice.default)
+        text = f"{given.place} is a setting of {' and '.join(owners)}, but {choice.selector} is {chosen}"
         if default is None:
             self.problems.append(f"{text}; remove it")
         else:
-            self._note(f"{text}: it has no effect")
+            self._note(f"{text}; it has no effect")
 
     def _current(self, key: str) -> dict[str, Any]:
+        """Return the value so far of a setting that is a mapping."""
         section, _, name = key.rpartition(".")
         current: dict[str, Any] = self.values.get(key, _default(self.classes[section], name))
         return current
 
     def _build(self, kind: Callable[..., Any], section: str, parts: Mapping[str, Any] | None = None) -> Any:
-        """Create a dataclass; each time it refuses, note why and try again without the values that it names."""
+        """Create a dataclass; whenever it raises, keep the problem and try again without the values that it names.
+
+        A dataclass raises its first problem only. Leaving out the values named in it lets the next attempt reach the
+        next problem; every attempt leaves out at least one value, so that the loop ends.
+
+        Args:
+            kind: The class of the section, or :class:`Config`.
+            section: Name of the section; "" for :class:`Config`.
+            parts: Further arguments: the sections of :class:`Config`.
+        """
         values = {key: value for key, value in self.values.items() if key.rpartition(".")[0] == section}
         if section in _CHOICES:
             selector = _CHOICES[section].selector
@@ -204,16 +237,17 @@ class Resolver:
                 return kind(**{key.rpartition(".")[2]: value for key, value in values.items()}, **(parts or {}))
             except ConfigError as error:
                 message = str(error)
+            # Settings named in the message, as whole words: not "data.size" in "data.size_of" or "my.data.size".
             named = {key for key in self.settings if re.search(rf"(?<![\w.]){re.escape(key)}(?!\w)", message)}
-            if not named & self.broken:
+            if not named & self.broken:  # otherwise it may follow from a problem that is already known
                 self.problems.append(self._located(message))
-            if not named & values.keys():
+            if not named & values.keys():  # nothing to leave out: the problem is in other sections or in a default
                 return _fallback(kind, section)
             self.broken |= named
             values = {key: value for key, value in values.items() if key not in named}
 
     def _located(self, message: str) -> str:
-        """Put the place of a setting in front of a message that starts with its name."""
+        """Replace the setting's name at the start of a message with its place."""
         key = message.split(" ", 1)[0].rstrip(":")
         if key in self.places:
             return self.places[key] + message.removeprefix(key)
@@ -223,7 +257,7 @@ class Resolver:
         return message
 
     def _split_entry(self, key: str) -> tuple[str, str]:
-        """Split ``data.pairs.boat`` into the mapping's name and the entry; other names have the entry ''."""
+        """Split ``data.pairs.boat`` into ``data.pairs`` and ``boat``; the entry of any other name is ''."""
         parts = key.split(".", 2)
         mapping = ".".join(parts[:2])
         if len(parts) == 3 and parts[2] and get_origin(self.settings.get(mapping)) is dict:
@@ -234,11 +268,11 @@ class Resolver:
         section, _, name = given.key.partition(".")
         if section not in self.classes:
             nearest = did_you_mean(given.key, [*self.settings, *self.classes])
-            return f"{given.place} is not a setting{nearest or '; `semples run --print_config` lists all of them'}"
+            return f"{given.place} is not a setting{nearest or '; `semples run --print_config` lists all settings'}"
         names = list(get_hints(self.classes[section]))
         if not name:
-            return f"{given.place} is a section, expected one of its settings: {', '.join(names)}"
-        nearest = did_you_mean(name, names) or f"; it has {', '.join(names)}"
+            return f"{given.place} is a section; expected one of its settings: {', '.join(names)}"
+        nearest = did_you_mean(name, names) or f"; expected one of {', '.join(names)}"
         return f'{given.place} is not a setting of section "{section}"{nearest}'
 
     def _note(self, text: str) -> None:
@@ -247,13 +281,13 @@ class Resolver:
 
 
 def get_hints(kind: Any) -> dict[str, Any]:
-    """Return the name and type hint of each setting of a section."""
+    """Return a mapping: name of each setting of a section -> its type hint."""
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
 def _section_classes(names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the class of each section, for the chosen reader and generator."""
+    """Return a mapping: section -> its class, for the chosen reader and generator."""
     classes = {}
     for name, hint in get_type_hints(Config).items():
         if name in _CHOICES:
@@ -264,9 +298,9 @@ def _section_classes(names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _settings(classes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every setting by its dotted name, and its type hint."""
-    own = {name: hint for name, hint in get_hints(Config).items() if name not in (*classes, "refinements")}
-    return own | dict(_dotted(classes))
+    """Return a mapping: dotted name of each setting -> its type hint."""
+    top_level = {name: hint for name, hint in get_hints(Config).items() if name not in (*classes, "refinements")}
+    return top_level | dict(_dotted(classes))
 
 
 def _dotted(classes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -281,5 +315,5 @@ def _default(kind: Any, name: str) -> Any:
 
 
 def _fallback(kind: Callable[..., Any], section: str) -> Any:
-    """Return a valid section in place of one that cannot be built, so that the search for problems goes on."""
+    """Return a default section instead of one that cannot be built, so that the search for problems continues."""
     return _CHOICES[section].class_of(_CHOICES[section].default)() if section in _CHOICES else kind()

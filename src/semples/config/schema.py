@@ -48,19 +48,20 @@ def _default_refinements() -> dict[str, RefinementConfig]:
 
 @dataclass(frozen=True)
 class Config:
-    """All settings of a run; ``data`` and ``mask_generator`` are those of the chosen reader and generator."""
+    """All settings of a run; sections ``data`` and ``mask_generator`` depend on the chosen reader and generator."""
 
     seed: int = 0
-    """Seed of scenes, weights, order and augmentation."""
+    """Seed of scenes, initial weights, order of images and augmentation, 0 to 2^63 - 1."""
     device: str = "auto"
-    """"auto", "cpu", "cuda", "cuda:1", "mps"."""
+    """Device: "cpu", "cuda", "cuda:1", "mps", or "auto": the first CUDA GPU if there is one, else the CPU."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Mixed precision of training and CAMs; auto: bf16 on CUDA devices that have it, else fp32."""
+    """Precision of training and CAMs (bf16: mixed). "auto": bf16 on CUDA devices that support it, else fp32."""
     checkpoint_seconds: float = 30.0
-    """A killed run repeats at most about this many seconds of training; 0 keeps a checkpoint after every step."""
+    """Seconds between checkpoints of a training, 0 or more: about the most that a killed run repeats. 0: after every
+    step."""
     published: bool = False
-    """Reproduce the accidents of the published code (docs/method.md): masked images normalized for ImageNet, the bare
-    full stop after a prompt and, for weaktr, positions, leftover pixels and head channels as published."""
+    """Whether to reproduce accidents of the published code (docs/method.md): masked images normalized for ImageNet, the
+    token of a full stop inside words after each prompt, and weaktr's positions, leftover pixels and head channels."""
     data: DataConfig = field(default_factory=_default_data)
     vision_language: VisionLanguageConfig = field(default_factory=VisionLanguageConfig)
     mask_generator: MaskGeneratorConfig = field(default_factory=_default_generator)
@@ -80,14 +81,15 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}, expected 0 or more")
+            raise ConfigError(f"seed: {self.seed} is out of range; expected 0 or more")
         if self.seed >= 2**63:
-            raise ConfigError(f"seed is {self.seed}, expected less than 2^63")
+            raise ConfigError(f"seed: {self.seed} is out of range; expected less than 2^63")
         if self.checkpoint_seconds < 0:
-            raise ConfigError(f"checkpoint_seconds is {self.checkpoint_seconds}, expected 0 or more")
+            raise ConfigError(f"checkpoint_seconds: {self.checkpoint_seconds} is out of range; expected 0 or more")
         if CRITERIA[self.criterion].needs_prompts and not self.guidance.enabled:
             raise ConfigError(
-                f"pseudo_masks.criterion is {self.criterion}, but guidance.enabled is false: set it to auto"
+                f"pseudo_masks.criterion: {self.criterion} needs guidance, but guidance.enabled is false; "
+                "set the criterion to auto"
             )
 
     @property
@@ -98,11 +100,11 @@ class Config:
         return self.pseudo_masks.criterion
 
     def refinement_steps(self) -> dict[str, RefinementConfig]:
-        """Return the refinements of the pseudo masks, in their order."""
+        """Return the settings of the refinement steps of the pseudo masks by name, in order."""
         return {name: self.refinements[name] for name in self.pseudo_masks.refinement}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain dicts, lists, texts and numbers, in sections as YAML has them."""
+        """Return the settings as plain dicts, lists, strings and numbers, in sections as in YAML."""
         sections: dict[str, Any] = {}
         for name, value in asdict(self).items():
             sections |= value if name == "refinements" else {name: value}

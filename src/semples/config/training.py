@@ -1,4 +1,4 @@
-"""What the trainings of the stages need."""
+"""Settings of the trainings: guidance and stages 0, 1, 2, 3 and 5."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ class GuidanceConfig:
     """Language guidance: stages 1 to 3."""
 
     enabled: bool = True
-    """Off: pseudo masks come from the classifier's CAMs alone."""
+    """Whether stages 1 to 3 run; if not, pseudo masks are made from the CAMs of stage 0."""
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """What every training stage needs."""
+    """Settings that all trainings have."""
 
     epochs: int = 10
     """Passes over the training images."""
     batch_size: int = 32
-    """Images per step."""
+    """Number of images per step."""
     learning_rate: float = 1e-3
-    """Peak rate of AdamW; cosine to 0."""
+    """Peak learning rate of AdamW, above 0; it falls to 0 along a cosine."""
     weight_decay: float = 0.03
-    """Decoupled weight decay."""
+    """Decoupled weight decay of AdamW, 0 or more."""
     warmup: float = 0.0
-    """Share of the steps with a linearly rising rate."""
+    """Share of the steps, 0 to 1, during which the learning rate rises linearly."""
     accumulation: int = 1
-    """Parts of a batch, computed one after the other to save memory; only batch norms that train see a difference."""
+    """Number of parts into which a batch is split, computed one after the other to save memory. Only batch norms in
+    training give other results."""
 
     _section = "optimizer"
 
@@ -49,9 +50,9 @@ class ClassifyConfig(OptimizerConfig):
     epochs: int = 15
     """Passes over the training images."""
     learning_rate: float = 2e-2
-    """Peak rate of AdamW; cosine to 0."""
+    """Peak learning rate of AdamW, above 0; it falls to 0 along a cosine."""
     backbone_rate: float = 0.1
-    """Learning rate of the backbone as a share of the head's, unless it is frozen."""
+    """Learning rate of the backbone as a multiple of the head's, 0 or more; without effect on a frozen backbone."""
 
     _section = "classify"
 
@@ -67,9 +68,9 @@ class MatchConfig(OptimizerConfig):
     epochs: int = 10
     """Passes over the training images."""
     learning_rate: float = 1e-2
-    """Peak rate of AdamW; cosine to 0."""
+    """Peak learning rate of AdamW, above 0; it falls to 0 along a cosine."""
     lambda_background: float = 1.0
-    """Weight of: the masked-out background must not match the class text."""
+    """Weight, 0 or more, of the term that keeps the region outside of a mask from matching the class text."""
 
     _section = "match"
 
@@ -85,25 +86,28 @@ class PromptsConfig(OptimizerConfig):
     epochs: int = 100
     """Passes over the cached background features."""
     batch_size: int = 64
-    """Background regions per step."""
+    """Number of background regions per step."""
     learning_rate: float = 1e-2
-    """Peak rate of AdamW; cosine to 0."""
+    """Peak learning rate of AdamW, above 0; it falls to 0 along a cosine."""
     length: int = 4
-    """Learned vectors per class (the paper: 30)."""
+    """Number of learned vectors per class (the paper: 30)."""
     start: Literal["uniform", "words"] = "words"
-    """First values of the vectors: uniform in [0, 1) as in the paper, or normal at the scale of word embeddings."""
+    """Initial values of the vectors: "uniform" in [0, 1) as in the paper, or "words": normal, at the scale of word
+    embeddings."""
     score: Literal["auto", "cosine", "sigmoid"] = "cosine"
-    """Match score of this stage; the cosine goes on pulling where the sigmoid is satisfied. auto: as elsewhere."""
+    """Match score of this stage; the cosine still attracts where the sigmoid is saturated. "auto": the score of the
+    other stages."""
     approach: float = 0.2
-    """Share of the epochs that first uses the model's own score: below 0 a clamped cosine has no gradient."""
+    """Share of the epochs, 0 to 1, that start with the model's own score, because a clamped cosine below 0 has no
+    gradient."""
     lambda_text: float = 0.02
-    """Weight of: the prompt must differ from the class text."""
+    """Weight, 0 or more, of the term that pushes the prompt away from the class text."""
     nearest_words: int = 5
-    """Words kept per class and epoch."""
+    """Number of nearest words recorded per class and epoch."""
     views: int = 1
-    """Views of each background that are embedded: the whole image, then random crops; the epochs take them in turn."""
+    """Number of views of each background: the whole image, then random crops; the epochs use them in turn."""
     words: str | None = None
-    """Text file of words to read the prompts with, one per line; null: the whole words of the tokenizer."""
+    """Text file of words to describe the prompts with, one per line. null: the whole words of the tokenizer."""
 
     _section = "prompts"
 
@@ -119,7 +123,7 @@ class RefineConfig(MatchConfig):
     """Stage 3: prompt-guided semantic refinement, restarted from stage 0."""
 
     lambda_suppress: float = 0.5
-    """Weight of: the foreground must not match the learned background prompt."""
+    """Weight, 0 or more, of the term that keeps the foreground from matching the learned background prompt."""
 
     _section = "refine"
 
@@ -135,34 +139,38 @@ class SegmentConfig(OptimizerConfig):
     epochs: int = 20
     """Passes over the training images."""
     learning_rate: float = 4e-3
-    """Peak rate of AdamW."""
+    """Peak learning rate of AdamW, above 0."""
     warmup: float = 0.1
-    """Share of the steps with a linearly rising rate; without it some seeds lose whole classes."""
+    """Share of the steps, 0 to 1, during which the learning rate rises linearly; without it some seeds lose whole
+    classes."""
     schedule: Literal["cosine", "poly"] = "cosine"
-    """How the rate falls to 0 after the warm-up: half a cosine, or (1 - share of the steps done)^0.9."""
+    """Decay of the learning rate to 0 after the warm-up: half a cosine, or poly: (1 - share of the steps done)^0.9."""
     ema: float = 0.0
-    """Decay of the moving average of the weights that is saved in their place (0.999 is usual); 0: the last weights."""
+    """Decay, 0 up to but excluding 1, of the moving average of the weights, which is saved instead of the last weights
+    (0.999 is common). 0: the last weights."""
     model: str = "bundled"
-    """Any semantic segmentation or backbone checkpoint: hub name, local folder, or "bundled" (a tiny UPerNet);
-    a config.json without weights starts from random ones."""
+    """Any semantic segmentation or backbone checkpoint: hub name, local folder, or "bundled" (a tiny UPerNet). A
+    config.json without weights starts from random weights."""
     image_size: int = 128
-    """Side of the square training crops in pixels."""
+    """Side of the square training crops, in pixels."""
     smallest_scale: float = 0.8
-    """Training images are scaled by a random factor from here ..."""
+    """Smallest random factor by which training images are scaled before cropping, above 0."""
     largest_scale: float = 1.4
-    """... to here before cropping."""
+    """Largest random factor by which training images are scaled before cropping."""
     color_jitter: float = 0.0
-    """Brightness, contrast and saturation of the crops are multiplied by 1 - j to 1 + j each; 0: off."""
+    """Largest relative change j of brightness, contrast and saturation, 0 to 1: each is multiplied by 1 - j to 1 + j.
+    0: off."""
     backbone_rate: float = 0.3
-    """Learning rate of pretrained parameters as a share of the new ones'."""
+    """Learning rate of the pretrained parameters as a multiple of the new ones', 0 or more."""
     confidence_weighting: bool = False
-    """Weight each pixel's loss by the confidence of its pseudo label, which stage 4 then writes too."""
+    """Whether to weight the loss of each pixel by the confidence of its pseudo label, which stage 4 then writes too."""
     inference: Literal["whole", "slide"] = "whole"
-    """Whole images at once, or square windows of image_size whose logits are averaged where they overlap."""
+    """Prediction on whole images, or slide: in square windows of image_size, whose logits are averaged."""
     scales: list[float] = field(default_factory=lambda: [1.0, 1.5])
-    """Predictions are averaged over these scales and mirror images; 1 is that of training (short side image_size)."""
+    """Scales, each above 0, over which predictions are averaged, with mirror images; 1 is the scale of training (short
+    side of image_size)."""
     supervised_bound: bool | None = None
-    """Also train the same network on true masks, to show what is left to gain. null: for built-in scenes only."""
+    """Whether to train the same network on ground-truth masks too, as a bound. null: for built-in scenes only."""
 
     _section = "segment"
 
@@ -172,11 +180,13 @@ class SegmentConfig(OptimizerConfig):
         not_negative(self, self._section, "backbone_rate")
         fraction(self, self._section, "color_jitter")
         if not 0 <= self.ema < 1:
-            raise ConfigError(f"segment.ema is {self.ema}, expected 0 (off) or a number below 1")
+            raise ConfigError(f"segment.ema: {self.ema} is out of range; expected 0 (off) or a number below 1")
         if not self.scales or min(self.scales) <= 0:
-            raise ConfigError(f"segment.scales is {self.scales}, expected at least one number above 0")
+            raise ConfigError(
+                f"segment.scales: {self.scales} is out of range; expected at least one number, each above 0"
+            )
         if self.largest_scale < self.smallest_scale:
             raise ConfigError(
-                f"segment.largest_scale is {self.largest_scale}, expected segment.smallest_scale "
+                f"segment.largest_scale: {self.largest_scale} is too small; expected segment.smallest_scale "
                 f"({self.smallest_scale}) or more"
             )

@@ -1,4 +1,4 @@
-"""Values of settings: what a type hint accepts, and how it is described in an error."""
+"""Values of settings: converting them to a type hint, and describing them in errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DESCRIPTIONS = {str: "text in quotes", int: "a whole number", float: "a number"
 
 
 def parse(text: str, hint: Any) -> Any:
-    """Read a word of the command line: text is taken as it is, everything else is YAML (and so JSON)."""
+    """Parse a word of the command line: strings are taken literally, everything else as YAML (and so JSON)."""
     types = _types(hint)
     if text == "null" and NoneType in types:
         return None
@@ -28,11 +28,11 @@ def parse(text: str, hint: Any) -> Any:
 
 
 def convert(value: Any, hint: Any) -> Any:
-    """Return the value as the type hint wants it; a hint that is not one of ours accepts everything.
+    """Convert a value to a type hint; a hint that settings do not use accepts everything.
 
     Raises:
-        ValueError: It does not fit.
-        OverflowError: It is a whole number too large for the float that is wanted.
+        ValueError: The value does not fit.
+        OverflowError: The value is a whole number too large for a float.
     """
     if value is None and NoneType in _types(hint):
         return None
@@ -67,7 +67,7 @@ def expected(hint: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """Write a value on one line, as a YAML file would have it if it is a plain one."""
+    """Return a value on one line; null, booleans and strings as in YAML."""
     if value is None or isinstance(value, bool | str):
         return json.dumps(value, ensure_ascii=False)
     return repr(value)
@@ -78,12 +78,12 @@ def _is_described(hint: Any) -> bool:
 
 
 def _finite(value: Any) -> float:
-    # YAML reads 1e-3, without a point, as text.
+    # YAML reads 1e-3, without a decimal point, as a string.
     if not isinstance(value, int | float | str) or not math.isfinite(float(value)):
         raise ValueError
     return float(value)
 
 
 def _types(hint: Any) -> tuple[Any, ...]:
-    """Return the types of ``X | None`` (X comes first in our dataclasses), or the one type."""
+    """Return the types of ``X | None``, of which our dataclasses put X first, or the single type."""
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)

@@ -1,4 +1,4 @@
-"""The frozen vision-language model."""
+"""Settings of the frozen vision-language model."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ class VisionLanguageConfig:
     """The frozen vision-language model."""
 
     model: str = "bundled"
-    """A CLIP, SigLIP or ALIGN checkpoint: hub name, local folder, or "bundled" (knows the built-in scenes only)."""
+    """A CLIP, SigLIP or ALIGN checkpoint: hub name, local folder, or "bundled" (knows only the built-in scenes)."""
     score: Literal["auto", "cosine", "sigmoid"] = "auto"
-    """Match score of two features; auto: sigmoid for SigLIP, else cosine."""
+    """Match score of two features. "auto": sigmoid for SigLIP, cosine for the others."""
     template: str = "a photo of {}."
-    """Text around a class name and around learned prompts."""
+    """Text around a class name or a learned prompt, which replaces {}."""
     image_size: int | None = None
-    """Side in pixels that images are resized to for it; positions are interpolated. null: the checkpoint's own."""
+    """Side in pixels to which images are resized; position embeddings are interpolated to it. null: the checkpoint's
+    own size."""
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
             positive(self, "vision_language", "image_size")
         if self.template.count("{}") != 1:
-            raise ConfigError(f'vision_language.template is "{self.template}", expected exactly one {{}}')
+            raise ConfigError(f'vision_language.template: "{self.template}" is not valid; expected exactly one {{}}')

@@ -1,4 +1,4 @@
-"""``dataset.json``: the classes, images and tags that a run works on. Masks are not part of it."""
+"""``dataset.json``: classes, images and tags of a run, without ground-truth masks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_dataset(path: Path) -> Dataset:
     """Read the file; every id in it is safe to use as a file name.
 
     Raises:
-        DataError: It is missing or damaged.
+        DataError: The file is missing or damaged.
     """
     try:
         return parse_dataset(path.read_text(encoding="utf-8"))
@@ -41,8 +41,8 @@ def parse_dataset(text: str) -> Dataset:
     """Parse and check the content of the file.
 
     Raises:
-        ValueError: It is not JSON or contradicts itself.
-        KeyError, TypeError, AttributeError: It has another structure.
+        ValueError: The text is not JSON or contradicts itself.
+        KeyError, TypeError, AttributeError: The text has another structure.
     """
     value = json.loads(text)
     names = _texts(value, "classes")
@@ -68,12 +68,12 @@ def _entries(samples: Sequence[Sample]) -> list[dict[str, Any]]:
 def _texts(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
     texts = value[key]
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{key} is not a list of texts")
+        raise ValueError(f"{key} is not a list of strings")
     return tuple(texts)
 
 
 def _sample(entry: Mapping[str, Any]) -> Sample:
     if not isinstance(entry["id"], str):
-        raise ValueError(f"id {entry['id']!r} is not a text")
+        raise ValueError(f"id {entry['id']!r} is not a string")
     tags = tuple(sorted({int(tag) for tag in entry["tags"]}))
     return Sample(entry["id"], Path(entry["path"]), (int(entry["height"]), int(entry["width"])), tags)

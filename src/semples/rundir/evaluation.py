@@ -23,17 +23,17 @@ from semples.rundir.labels import (
 
 @dataclass(frozen=True)
 class Score:
-    """Scores of one result; rates are in [0, 1], and None where they do not apply.
+    """Scores of one result; rates are in [0, 1], None where they do not apply.
 
     Attributes:
         label: Name of the result for people.
-        group: Its key in the file: "cams", "refinements", "pseudo_masks", "segmentation" or "supervised_bound".
+        group: Key of the result in the file: "cams", "refinements", "pseudo_masks", "segmentation", "supervised_bound".
         images: Number of images that were scored.
         miou: Mean IoU of background and classes.
-        threshold: Threshold that was chosen without masks.
-        criterion: How it was chosen.
+        threshold: Threshold that was chosen without ground truth.
+        criterion: Criterion that chose the threshold.
         oracle_miou: Mean IoU at the best single threshold.
-        oracle_threshold: That threshold.
+        oracle_threshold: The best single threshold.
         false_positive: False positives as a share of the union, mean over the classes.
         false_negative: False negatives as a share of the union, mean over the classes.
         coverage: Share of pixels that are not predicted as ignored.
@@ -71,7 +71,7 @@ def write_evaluation(
     segmentation: Mapping[str, Any] | None,
     supervised_bound: Mapping[str, Any] | None,
 ) -> None:
-    """Write the scores; None stands for a result that does not exist."""
+    """Write the scores; None means that a result does not exist."""
     content = {
         "classes": list(classes),
         "cams": cams,
@@ -99,8 +99,8 @@ def parse_evaluation(text: str) -> Evaluation:
     """Parse the content of the file; results that are null or absent are left out.
 
     Raises:
-        ValueError: It is not JSON, or a value is not a number.
-        KeyError, TypeError, AttributeError: It has another structure.
+        ValueError: The text is not JSON, or a value is not a number.
+        KeyError, TypeError, AttributeError: The text has another structure.
     """
     value = json.loads(text)
     rows: list[tuple[str, str | None, str]] = [("cams", stage, label) for stage, label in CAM_LABELS.items()]
@@ -122,7 +122,7 @@ def parse_score(entry: Mapping[str, Any], label: str = "", group: str = "") -> S
     """Parse the scores of one result.
 
     Raises:
-        ValueError, TypeError, AttributeError: A value has another type.
+        ValueError, TypeError, AttributeError: A value has the wrong type.
     """
     images, criterion = entry.get("images"), entry.get("criterion")
     return Score(

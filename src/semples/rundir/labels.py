@@ -1,4 +1,4 @@
-"""Labels of results: the same words on the terminal, in the report and in comparisons."""
+"""Labels of results, shared by the terminal, the report and comparisons."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where everything is in a run directory: stages in order, their folders, and every file by name.
+"""The layout of a run directory: stages in order, their folders, and every file by name.
 
-Nothing else spells these names; ``docs/artefacts.md`` describes what the files hold.
+No other module spells these names; ``docs/artefacts.md`` describes the content of the files.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _STAGE_FOLDERS = {
 }
 
 STAGES = tuple(_STAGE_FOLDERS)
-"""Stages by name, in order."""
+"""Names of the stages, in order."""
 
 STAGE_NAMES = (*STAGES, "report")
-"""What ``--until`` and ``--force`` accept: the report comes last and is always rewritten."""
+"""Values of ``--until`` and ``--force``; the report comes last and is always rewritten."""
 
 MAIN_STAGES = tuple(stage for stage in STAGES if stage not in ("prompt-maps", "supervised-bound"))
-"""Stages that the report lists even where they have not run."""
+"""Stages that the report lists even if they have not run."""
 
 CAM_STAGES = ("classify", "match", "refine")
-"""Stages that leave a mask generator and its CAMs."""
+"""Stages that write a mask generator and its CAMs."""
 
 _COMPARISON_FOLDERS = {
     "manual": "compare-manual",
@@ -68,10 +68,10 @@ class RunDirectory:
     path: Path
 
     def require(self, *files: Path) -> None:
-        """Refuse a folder that lacks files that every run directory has.
+        """Check that files exist which every run directory has.
 
         Raises:
-            DataError: One of them is missing.
+            DataError: One of the files is missing.
         """
         for file in files:
             if not file.is_file():
@@ -118,16 +118,16 @@ class RunDirectory:
 
     @property
     def lock(self) -> Path:
-        """File whose lock keeps other processes out."""
+        """File that is locked while a process uses the directory."""
         return self.path / ".lock"
 
     @property
     def scenes(self) -> Path:
-        """Built-in scenes, where the settings name no other folder for them."""
+        """Built-in scenes, unless the settings name another folder for them."""
         return self.path / "scenes"
 
     def cached_words(self, digest: str) -> Path:
-        """Text features of the candidate words; can be deleted."""
+        """Text features of the candidate words; may be deleted."""
         return self.path / "cache" / f"words-{digest}.safetensors"
 
     def variant(self, name: str) -> RunDirectory:
@@ -141,7 +141,7 @@ class RunDirectory:
         return self.path / stage_folder(stage)
 
     def checkpoint(self, stage: str) -> Path:
-        """State of a training that has not finished."""
+        """State of an unfinished training."""
         return self.folder(stage) / "checkpoint.pt"
 
     def mask_generator(self, stage: str) -> Path:
@@ -149,7 +149,7 @@ class RunDirectory:
         return self.folder(stage) / "mask_generator.safetensors"
 
     def cams(self, stage: str) -> Path:
-        """Folder of a stage's CAMs, one :meth:`map_file` for each training image."""
+        """Folder of a stage's CAMs, one :func:`map_file` for each training image."""
         return self.folder(stage) / "cams"
 
     @property
@@ -164,7 +164,7 @@ class RunDirectory:
 
     @property
     def prompt_maps(self) -> Path:
-        """Folder of the maps of where prompts match, one :meth:`map_file` for each image of the report."""
+        """Folder of the prompt maps, one :func:`map_file` for each image of the report."""
         return self.folder("prompt-maps")
 
     @property
@@ -178,7 +178,7 @@ class RunDirectory:
 
     @property
     def threshold(self) -> Path:
-        """How the threshold of the pseudo masks was chosen."""
+        """Threshold of the pseudo masks, and how it was chosen."""
         return self.pseudo_masks / "threshold.json"
 
     def refined_masks(self, step: str) -> Path:
@@ -187,7 +187,7 @@ class RunDirectory:
 
     @property
     def confidence(self) -> Path:
-        """Folder of the confidence of the pseudo masks."""
+        """Folder of the confidence maps of the pseudo masks."""
         return self.pseudo_masks / "confidence"
 
     def model(self, stage: str) -> Path:
@@ -199,7 +199,7 @@ class RunDirectory:
         return self.folder(stage) / "predictions"
 
     def train_predictions(self, stage: str) -> Path:
-        """Folder of a network's masks for the training images, made by the evaluate stage."""
+        """Folder of a network's masks for the training images, written by stage evaluate."""
         prefix = "" if stage == "segment" else "supervised-"
         return self.folder("evaluate") / f"{prefix}predictions"
 
@@ -232,12 +232,12 @@ class RunDirectory:
 
 
 def mask_file(folder: Path, id: str) -> Path:
-    """Mask of an image in a folder of masks: a PNG."""
+    """Return the path of the mask of an image, a PNG, in a folder of masks."""
     return folder / f"{id}{MASK_SUFFIX}"
 
 
 def map_file(folder: Path, id: str) -> Path:
-    """Maps of an image in a folder of CAMs or prompt maps (:mod:`semples.rundir.maps`)."""
+    """Return the path of the maps of an image in a folder of CAMs or prompt maps (:mod:`semples.rundir.maps`)."""
     return folder / f"{id}{MAP_SUFFIX}"
 
 
@@ -245,12 +245,12 @@ MASK_SUFFIX, MAP_SUFFIX = ".png", ".safetensors"
 
 
 def skipped_images(folder: Path) -> Path:
-    """Record of skipped images in a run directory, or beside the masks of ``semples predict``."""
+    """Return the path of the record of skipped images in a run directory, or in the output of ``semples predict``."""
     return folder / "skipped.json"
 
 
 def model_folder(path: Path) -> Path:
-    """Return the folder of the network where ``path`` is a run directory; any other path is that folder itself."""
+    """Return the folder of a run directory's segmentation network; any other path is returned unchanged."""
     directory = RunDirectory(path)
     is_run = directory.manifest.is_file() or directory.model("segment").is_dir()
     return directory.model("segment") if is_run else path

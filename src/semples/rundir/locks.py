@@ -1,4 +1,4 @@
-"""One process at a time in a run directory."""
+"""The lock that admits one command at a time to a run directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _held: set[int] = set()
 
 
 def _close_in_child() -> None:
-    """Give up the lock in worker processes, which may outlive a killed run for a moment."""
+    """Close inherited lock files in worker processes, which may outlive a killed run for a moment."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -35,7 +35,7 @@ def locked(directory: Path) -> Iterator[None]:
 
     Raises:
         BusyError: Another process is using the directory.
-        RunError: The directory cannot be written.
+        RunError: The directory is not writable.
     """
     path = RunDirectory(directory).lock
     with writing(path):
@@ -59,6 +59,6 @@ def _lock(descriptor: int, directory: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            return  # a file system without locks, as on some clusters
+            return  # the file system does not support locks, as on some clusters
         holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
         raise BusyError(f"{directory}: in use by {holder}; wait for it, stop it, or give another --out") from error

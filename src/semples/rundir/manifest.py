@@ -20,11 +20,11 @@ class StageEntry:
     Attributes:
         status: "running", "done" or "skipped".
         digest: Digest of everything that the result depends on.
-        outputs: Folders that it wrote.
-        seconds: Time that it took, if it is done.
-        peak_memory_mb: Peak memory of the process up to its end, if it is done.
+        outputs: Folders that the stage wrote.
+        seconds: Duration, if the stage is done.
+        peak_memory_mb: Peak memory of the process until the stage ended, in megabytes, if it is done.
         warnings: Reasons to doubt the result.
-        reason: Why it was skipped.
+        reason: Reason why the stage was skipped.
     """
 
     status: str
@@ -41,10 +41,10 @@ class Manifest:
 
     Args:
         directory: The run directory.
-        writes: Whether this process is the one that writes the file; the others keep their own copy in memory.
+        writes: Whether this process writes the file; others only keep a copy in memory.
 
     Raises:
-        DataError: The file is there but damaged.
+        DataError: The file exists but is damaged.
     """
 
     def __init__(self, directory: RunDirectory, writes: bool = True) -> None:
@@ -61,11 +61,11 @@ class Manifest:
         return None if entry is None else entry.digest
 
     def is_done(self, stage: str, digest: str) -> bool:
-        """Whether a stage has finished, with the same settings and inputs."""
+        """Return whether a stage has finished with the same settings and inputs."""
         return self._has(stage, "done", digest) and self._directory.folder(stage).is_dir()
 
     def is_running(self, stage: str, digest: str) -> bool:
-        """Whether a stage was stopped before its end, with the same settings and inputs."""
+        """Return whether a stage was stopped before its end with the same settings and inputs."""
         return self._has(stage, "running", digest)
 
     def record(self, stage: str, entry: StageEntry) -> None:
@@ -75,12 +75,12 @@ class Manifest:
 
     def invalidate(self, *stages: str) -> None:
         """Mark the folders of stages as invalid."""
-        known = [self._entries.pop(stage_folder(stage), None) for stage in stages]
-        if any(known):
+        removed = [self._entries.pop(stage_folder(stage), None) for stage in stages]
+        if any(removed):
             self._write()
 
     def invalidate_from(self, stage: str) -> None:
-        """Mark the folders of a stage and of all after it as invalid."""
+        """Mark the folders of a stage and of all later stages as invalid."""
         self.invalidate(*STAGES[STAGES.index(stage) :])
 
     def _has(self, stage: str, status: str, digest: str) -> bool:
@@ -111,23 +111,23 @@ def parse_manifest(text: str) -> dict[str, StageEntry]:
     """Parse the content of the file.
 
     Raises:
-        ValueError: It is not JSON, or a value has another type.
-        KeyError, TypeError, AttributeError: It has another structure.
+        ValueError: The text is not JSON, or a value has the wrong type.
+        KeyError, TypeError, AttributeError: The text has another structure.
     """
     return {str(folder): _entry(str(folder), entry) for folder, entry in json.loads(text)["stages"].items()}
 
 
 def require_done(directory: RunDirectory, stage: str) -> None:
-    """Refuse a run directory whose manifest does not say that a stage is done.
+    """Check that a stage of a run directory is done.
 
     Raises:
-        DataError: It is not a run directory, or the stage is not done.
+        DataError: The folder is not a run directory, or the stage is not done.
     """
     directory.require(directory.dataset, directory.manifest)
     entry = read_manifest(directory.manifest).get(stage_folder(stage))
     status = "not run" if entry is None else entry.status
     if status != "done":
-        raise DataError(f"{directory.path}: stage {stage} is {status}, expected done; resume the `semples run` command")
+        raise DataError(f"{directory.path}: stage {stage} is {status}, not done; resume the `semples run` command")
 
 
 def _entry(folder: str, value: Mapping[str, Any]) -> StageEntry:

@@ -21,8 +21,8 @@ def write_maps(path: Path, cams: NDArray[np.uint8], classes: NDArray[np.int64]) 
 
     Args:
         path: The file.
-        cams: Maps [P, H, W] at the image's own size, 255 for 1.
-        classes: 0-based class of each map [P].
+        cams: Maps uint8 [P, H, W] at the image's own size, 255 for 1.
+        classes: 0-based class of each map, int64 [P].
     """
     content = save({"cams": np.ascontiguousarray(cams), "classes": np.ascontiguousarray(classes)})
     with replacing(path) as temporary:
@@ -30,11 +30,11 @@ def write_maps(path: Path, cams: NDArray[np.uint8], classes: NDArray[np.int64]) 
 
 
 def read_maps(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Read the maps [P, H, W] of an image, 255 for 1, and their 0-based classes [P].
+    """Read the maps uint8 [P, H, W] of an image, 255 for 1, and their 0-based classes int64 [P].
 
     Raises:
         OSError: The file cannot be read.
-        SafetensorError, KeyError, ValueError, TypeError: It is damaged.
+        SafetensorError, KeyError, ValueError, TypeError: The file is damaged.
     """
     tensors: dict[str, NDArray[Any]] = load_file(path)
     cams, classes = tensors["cams"], tensors["classes"]

@@ -22,8 +22,8 @@ class EpochMetrics:
         loss: Total loss.
         parts: Weighted parts of the loss, by name.
         figures: Other means, by name.
-        learning_rate: Rate at the end of the epoch.
-        images_per_second: Speed.
+        learning_rate: Learning rate at the end of the epoch.
+        images_per_second: Speed of the training.
     """
 
     stage: str
@@ -37,7 +37,7 @@ class EpochMetrics:
 
 
 def metrics_line(metrics: EpochMetrics) -> str:
-    """Return the line of an epoch, line feed included; numbers that are not known are left out."""
+    """Return the line of an epoch, with its line feed; unknown numbers are left out."""
     values = {name: value for name, value in asdict(metrics).items() if value == value}  # not NaN
     return json.dumps(values) + "\n"
 
@@ -56,8 +56,8 @@ def parse_metrics_line(line: str) -> EpochMetrics:
     """Parse one line.
 
     Raises:
-        ValueError: It is not JSON, or a value is not a number; a killed run may leave half a line.
-        KeyError, TypeError, AttributeError: It has another structure.
+        ValueError: The line is not JSON, or a value is not a number; a killed run may leave half a line.
+        KeyError, TypeError, AttributeError: The line has another structure.
     """
     value = json.loads(line)
     return EpochMetrics(

@@ -1,4 +1,4 @@
-"""Results of a run, by name."""
+"""Access to the results of a run by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from semples.rundir.layout import RunDirectory
 
 @dataclass(frozen=True)
 class RunResult:
-    """The results in a run directory, read on access; ``docs/artefacts.md`` lists all of its files.
+    """The results in a run directory, read on access; ``docs/artefacts.md`` lists all files.
 
     >>> result = RunResult(Path("runs/photos"))
     >>> result.model.as_posix()
@@ -33,7 +33,7 @@ class RunResult:
 
     @property
     def report(self) -> Path:
-        """The report: one HTML file."""
+        """The report, a single HTML file."""
         return self._files.report
 
     @property
@@ -43,16 +43,16 @@ class RunResult:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the K object classes: class k has value k + 1 in masks.
+        """Names of the K object classes; class k has value k + 1 in masks.
 
         Raises:
-            DataError: This is not a run directory.
+            DataError: The folder is not a run directory.
         """
         return self._dataset().catalogue.names
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
-        """Content of evaluation.json; None where there are no ground-truth masks."""
+        """Content of evaluation.json; None without ground-truth masks."""
         path = self._files.evaluation
         return read_json(path) if path.is_file() else None
 
@@ -67,7 +67,7 @@ class RunResult:
         """Id of each training image -> its pseudo mask: PNG, uint8 [H, W], 0 background, k + 1 for class k, 255 ignore.
 
         Raises:
-            DataError: This is not a run directory.
+            DataError: The folder is not a run directory.
         """
         paths = {sample.id: self.mask(sample.id) for sample in self._dataset().train}
         return {id: path for id, path in paths.items() if path.is_file()}

@@ -20,8 +20,8 @@ def parse_shown_images(text: str) -> dict[str, tuple[str, ...]]:
     """Parse the content of the file.
 
     Raises:
-        ValueError: It is not JSON.
-        TypeError, AttributeError: It has another structure.
+        ValueError: The text is not JSON.
+        TypeError, AttributeError: The text has another structure.
     """
     value = json.loads(text)
     return {split: tuple(str(id) for id in value.get(split) or ()) for split in SPLITS}

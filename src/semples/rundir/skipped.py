@@ -12,11 +12,11 @@ from semples.files import write_json, writing
 
 @dataclass(frozen=True)
 class SkippedImages:
-    """Skipped images.
+    """Skipped images, and their effect.
 
     Attributes:
-        images: Path of each, and why it was skipped.
-        classes: Classes that are left without a training image.
+        images: Path of each image, and the reason why it was skipped.
+        classes: Classes left without a training image.
     """
 
     images: Sequence[tuple[str, str]] = ()
@@ -24,7 +24,7 @@ class SkippedImages:
 
 
 def write_skipped(path: Path, skipped: SkippedImages) -> None:
-    """Write the file; where no image was skipped, remove it instead."""
+    """Write the file; remove it if no image was skipped."""
     if not skipped.images:
         with writing(path):
             path.unlink(missing_ok=True)
@@ -40,8 +40,8 @@ def parse_skipped(text: str) -> SkippedImages:
     """Parse the content of the file.
 
     Raises:
-        ValueError: It is not JSON.
-        KeyError, TypeError, AttributeError: It has another structure.
+        ValueError: The text is not JSON.
+        KeyError, TypeError, AttributeError: The text has another structure.
     """
     value = json.loads(text)
     images = tuple((str(entry["path"]), str(entry["reason"])) for entry in value["images"])

@@ -1,4 +1,4 @@
-"""``4-pseudo-masks/threshold.json``: how the threshold of the pseudo masks was chosen."""
+"""``4-pseudo-masks/threshold.json``: the threshold of the pseudo masks, and how it was chosen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from semples.errors import ResultError
 from semples.files import write_json
 
 CONSTANT = "constant"
-"""Criterion of a threshold that the settings give."""
+"""Criterion recorded for a threshold that the settings give."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ThresholdChoice:
         criterion: Name of the criterion; "constant" for a threshold that the settings give.
         threshold: CAM value in [0, 1].
         costs: Candidate threshold, as text with two decimals -> its cost; empty for a constant.
-        images: Image id -> one threshold for each of its classes, where every image has its own; else empty.
+        images: Image id -> one threshold for each of its classes; empty if one threshold holds for all images.
     """
 
     criterion: str
@@ -46,7 +46,7 @@ def read_threshold(path: Path) -> ThresholdChoice:
     """Read the file of a finished stage.
 
     Raises:
-        ResultError: It is missing or damaged.
+        ResultError: The file is missing or damaged.
     """
     try:
         return parse_threshold(path.read_text(encoding="utf-8"))
@@ -62,8 +62,8 @@ def parse_threshold(text: str) -> ThresholdChoice:
     """Parse the content of the file.
 
     Raises:
-        ValueError: It is not JSON, or a value is not a number.
-        KeyError, TypeError, AttributeError: It has another structure.
+        ValueError: The text is not JSON, or a value is not a number.
+        KeyError, TypeError, AttributeError: The text has another structure.
     """
     value = json.loads(text)
     costs = {str(threshold): float(cost) for threshold, cost in value["costs"].items()}

@@ -20,14 +20,14 @@ class LearnedWords:
 
     Attributes:
         epochs: Numbers of the epochs.
-        words: Class -> its nearest words after each of these epochs.
+        words: Class -> words nearest to its prompt after each of these epochs.
     """
 
     epochs: Sequence[int]
     words: Mapping[str, Sequence[NearestWords]]
 
     def last(self, name: str) -> NearestWords:
-        """Return the words nearest to the prompt of a class after the last epoch; empty where there are none."""
+        """Return the words nearest to the prompt of a class after the last epoch; empty without any epoch."""
         epochs = self.words.get(name, ())
         return epochs[-1] if epochs else ()
 
@@ -41,7 +41,7 @@ def read_words(path: Path) -> LearnedWords:
     """Read the file of a finished stage.
 
     Raises:
-        ResultError: It is missing or damaged.
+        ResultError: The file is missing or damaged.
     """
     try:
         return parse_words(path.read_text(encoding="utf-8"))
@@ -55,8 +55,8 @@ def parse_words(text: str) -> LearnedWords:
     """Parse the content of the file.
 
     Raises:
-        ValueError: It is not JSON, or a value is not a number.
-        KeyError, TypeError, AttributeError: It has another structure.
+        ValueError: The text is not JSON, or a value is not a number.
+        KeyError, TypeError, AttributeError: The text has another structure.
     """
     value = json.loads(text)
     words = {

@@ -1,4 +1,4 @@
-"""A check that refinements share."""
+"""The check of sizes that refinements share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mask generator of the user's own, named by its import path."""
+"""Settings of a user-defined mask generator, named by its import path."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from semples.config.plugins import checked_options, import_object
 from semples.errors import ConfigError
 
 KEYWORDS = ("num_classes", "backbone", "output_stride", "kernel_size")
-"""Keywords that the class is always called with (``docs/extending.md``)."""
+"""Keyword arguments that the class always gets (``docs/extending.md``)."""
 
 
 @dataclass(frozen=True)
 class OwnGeneratorConfig(BackboneGeneratorConfig):
-    """A mask generator of the user's own."""
+    """A user-defined mask generator."""
 
     output_stride: int | None = 8
-    """Passed on: input pixels per CAM pixel, or null for the backbone's own."""
+    """Input pixels per CAM pixel, passed to the class. null: the backbone's own."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Further arguments of its constructor, by name."""
+    """Further arguments of the constructor, by name."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,20 +34,19 @@ class OwnGeneratorConfig(BackboneGeneratorConfig):
         """Import the class.
 
         Raises:
-            ConfigError: It cannot be imported, or is not a mask generator.
+            ConfigError: The class cannot be imported, or is not a mask generator.
         """
         from semples.models.generators.base import MaskGenerator  # imports torch
 
-        found = import_object(self.name, "mask_generator.name")
-        if not isinstance(found, type) or not issubclass(found, MaskGenerator):
+        imported = import_object(self.name, "mask_generator.name")
+        if not isinstance(imported, type) or not issubclass(imported, MaskGenerator):
             raise ConfigError(
-                f'mask_generator.name is "{self.name}", which is not a subclass of MaskGenerator: give one '
-                "(docs/extending.md)"
+                f'mask_generator.name: "{self.name}" is not a subclass of MaskGenerator; give one (docs/extending.md)'
             )
-        return found
+        return imported
 
     def build(self, parts: GeneratorParts) -> Any:
-        """Call the class with the keywords of :data:`KEYWORDS` and its options."""
+        """Build the generator with the keywords of :data:`KEYWORDS` and the options."""
         return self.generator_class()(
             num_classes=len(parts.prompt_names),
             backbone=self.backbone,

@@ -53,10 +53,10 @@ def dense_crf(
     if count == 1:
         return torch.ones_like(scores, dtype=torch.float32)
     field = load_dense_crf().DenseCRF2D(width, height, count)
-    own = scores.new_tensor(label_confidence, dtype=torch.float32).log()
-    other = scores.new_tensor((1 - label_confidence) / (count - 1), dtype=torch.float32).log()
-    is_own = F.one_hot(scores.argmax(0).flatten(), count).T.bool()  # [K'+1, H*W]
-    field.setUnaryEnergy(torch.where(is_own, -own, -other).contiguous().cpu().numpy())
+    log_current = scores.new_tensor(label_confidence, dtype=torch.float32).log()
+    log_other = scores.new_tensor((1 - label_confidence) / (count - 1), dtype=torch.float32).log()
+    is_current = F.one_hot(scores.argmax(0).flatten(), count).T.bool()  # [K'+1, H*W]
+    field.setUnaryEnergy(torch.where(is_current, -log_current, -log_other).contiguous().cpu().numpy())
     colors = (image * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     field.addPairwiseGaussian(sxy=gaussian_sxy, compat=gaussian_compat)
     field.addPairwiseBilateral(sxy=bilateral_sxy, srgb=bilateral_srgb, rgbim=colors, compat=bilateral_compat)
@@ -65,7 +65,7 @@ def dense_crf(
 
 
 def load_dense_crf() -> Any:
-    """Import the module of pydensecrf2.
+    """Import and return the module of pydensecrf2.
 
     Raises:
         ConfigError: The package is not installed.
@@ -73,5 +73,5 @@ def load_dense_crf() -> Any:
     try:
         from pydensecrf import densecrf
     except ImportError as error:
-        raise ConfigError('dense_crf needs the package pydensecrf2: pip install "semples[crf]"') from error
+        raise ConfigError('dense_crf: the package pydensecrf2 is missing; pip install "semples[crf]"') from error
     return densecrf

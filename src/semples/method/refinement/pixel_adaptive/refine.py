@@ -45,6 +45,7 @@ def pixel_adaptive_refinement(
     """
     check_sizes(image, scores)
     image, scores = image.float(), scores.float()
+    # A pixel's result depends on pixels up to this far away: with that margin, tiles give the same as the whole image.
     reach = max(dilations) * iterations
     refined = torch.empty_like(scores)
     for rows, seen_rows in _tiles(scores.shape[1], reach):
@@ -105,7 +106,7 @@ def _neighbors(maps: Tensor, dilations: Sequence[int]) -> Iterator[Tensor]:
 
 def _tiles(size: int, reach: int) -> Iterator[tuple[slice, slice]]:
     """Yield the tiles of an axis, each with the wider range of pixels that its result depends on."""
-    part = size if size <= TILE else max(TILE - 2 * reach, reach)
-    for start in range(0, size, part):
-        stop = min(start + part, size)
+    length = size if size <= TILE else max(TILE - 2 * reach, reach)
+    for start in range(0, size, length):
+        stop = min(start + length, size)
         yield slice(start, stop), slice(max(0, start - reach), min(size, stop + reach))

@@ -19,16 +19,18 @@ class PixelAdaptiveConfig(RefinementConfig):
     is_linear: ClassVar[bool] = True
 
     dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 12, 24])
-    """Distances of the neighbors in pixels; meant for photographs of about 500 pixels."""
+    """Distances of the neighbors in pixels, each 1 or more; the defaults suit photographs of about 500 pixels."""
     iterations: int = 10
-    """Rounds of averaging."""
+    """Number of rounds of averaging."""
     color_scale: float = 0.1
-    """Color difference that counts as an edge, in local standard deviations; smaller keeps finer edges."""
+    """Color difference that counts as an edge, in local standard deviations, above 0; smaller keeps finer edges."""
 
     def __post_init__(self) -> None:
         positive(self, "pixel_adaptive", "iterations", "color_scale")
         if not self.dilations or min(self.dilations) < 1:
-            raise ConfigError(f"pixel_adaptive.dilations is {self.dilations}, expected at least one number above 0")
+            raise ConfigError(
+                f"pixel_adaptive.dilations: {self.dilations} is out of range; expected numbers of at least 1"
+            )
 
     def step(self) -> Callable[[Any, Any], Any]:
         """Return :func:`semples.method.refinement.pixel_adaptive.refine.pixel_adaptive_refinement`."""

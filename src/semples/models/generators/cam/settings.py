@@ -14,7 +14,8 @@ class CamConfig(BackboneGeneratorConfig):
     """Mask generator cam: a pretrained backbone and one convolution."""
 
     output_stride: int | None = 8
-    """Input pixels per CAM pixel; less than the backbone's own dilates its last stages. null: the backbone's own."""
+    """Input pixels per CAM pixel; if smaller than the backbone's own, its last stages are dilated. null: the backbone's
+    own."""
 
     generator: ClassVar[str] = "semples.models.generators.cam.generator.CamGenerator"
 
@@ -24,7 +25,7 @@ class CamConfig(BackboneGeneratorConfig):
             positive(self, "mask_generator", "output_stride")
 
     def build(self, parts: GeneratorParts) -> Any:
-        """Build a :class:`semples.models.generators.cam.generator.CamGenerator`; a frozen backbone is faster."""
+        """Build a :class:`semples.models.generators.cam.generator.CamGenerator`."""
         from semples.models.backbones import load_backbone  # imports torch
 
         backbone = load_backbone(self.backbone, self.output_stride, self.freeze_backbone)

@@ -10,7 +10,7 @@ from semples.config.mask_generator import GeneratorParts, MaskGeneratorConfig
 
 @dataclass(frozen=True)
 class ClipConfig(MaskGeneratorConfig):
-    """Mask generator clip: the vision-language model itself; nothing trains but the prompts."""
+    """Mask generator clip: the vision-language model itself; only the prompts are trained."""
 
     generator: ClassVar[str] = "semples.models.generators.clip.generator.ClipGenerator"
 

@@ -11,16 +11,17 @@ from semples.config.mask_generator import BackboneGeneratorConfig, Checkpoint, G
 
 @dataclass(frozen=True)
 class WeakTrConfig(BackboneGeneratorConfig):
-    """Mask generator weaktr (arXiv 2304.01184): a ViT or DeiT with class tokens; one CAM pixel for each patch."""
+    """Mask generator weaktr (arXiv 2304.01184): a ViT or DeiT with class tokens; one CAM pixel per patch."""
 
     checkpoint: str | None = None
-    """A checkpoint of the WeakTr authors (.pth or .safetensors) to start stage 0 from, in addition to the backbone."""
+    """Checkpoint of the WeakTr authors (.pth or .safetensors) from which stage 0 starts, in addition to the backbone.
+    null: none."""
     fusion_pool: Literal["max", "average"] = "max"
-    """Pooling of each attention head's features (VOC recipe: max, COCO: average)."""
+    """Pooling of the features of each attention head (VOC recipe: max, COCO: average)."""
     fusion_reduction: int = 8
-    """Bottleneck of the attention fusion over all heads (VOC recipe: 8, COCO: 4)."""
+    """Reduction factor of the bottleneck over all heads in the attention fusion (VOC recipe: 8, COCO: 4)."""
     fusion_feat_reduction: int = 8
-    """Bottleneck of the attention fusion over the features of one head."""
+    """Reduction factor of the bottleneck over the features of one head in the attention fusion."""
 
     generator: ClassVar[str] = "semples.models.generators.weaktr.generator.WeakTrGenerator"
 
@@ -30,8 +31,9 @@ class WeakTrConfig(BackboneGeneratorConfig):
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Return the backbone, and the checkpoint to start from."""
-        given = () if self.checkpoint is None else (Checkpoint("mask_generator.checkpoint", self.checkpoint, None),)
-        return (*super().checkpoints(), *given)
+        if self.checkpoint is None:
+            return super().checkpoints()
+        return (*super().checkpoints(), Checkpoint("mask_generator.checkpoint", self.checkpoint, None))
 
     def build(self, parts: GeneratorParts) -> Any:
         """Build a :class:`semples.models.generators.weaktr.generator.WeakTrGenerator`."""

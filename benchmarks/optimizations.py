@@ -1,4 +1,4 @@
-"""What each optimisation brings by itself: the package's way and the straightforward one, all else being equal."""
+"""Each optimization by itself: the form of the package and the straightforward one, all else being equal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REGIONS = 8
 
 
 def texts_cut_at_their_end(sizes: Sizes, form: str) -> Work:
-    """Features of the class texts; naive: padded to the model's length."""
+    """Compute features of the class texts; naive: padded to the model's length."""
     names = list(sizes.names)
     encode = VisionLanguage(sizes).encode_texts if form == "naive" else build_vision_language(sizes).encode_classes
 
@@ -30,7 +30,7 @@ def texts_cut_at_their_end(sizes: Sizes, form: str) -> Work:
 
 
 def prompts_cut_at_their_end(sizes: Sizes, form: str) -> Work:
-    """Features of the prompts and the gradient of the learned vectors; naive: padded to the model's length."""
+    """Compute features of prompts and the gradient of their vectors; naive: padded to the model's length."""
     model = VisionLanguage(sizes) if form == "naive" else build_vision_language(sizes)
     model.model.requires_grad_(False)
     width = model.model.config.text_config.hidden_size
@@ -48,7 +48,7 @@ def prompts_cut_at_their_end(sizes: Sizes, form: str) -> Work:
 
 
 def regions_in_one_call(sizes: Sizes, form: str) -> Work:
-    """Features of regions and the gradient of their pixels; naive: one region at a time."""
+    """Compute features of regions and the gradient of their pixels; naive: one region at a time."""
     model, pixels = build_vision_language(sizes), _regions(sizes)
 
     def work() -> Results:
@@ -59,7 +59,7 @@ def regions_in_one_call(sizes: Sizes, form: str) -> Work:
 
 
 def frozen_weights(sizes: Sizes, form: str) -> Work:
-    """The same in one call; naive: weights keep their gradients."""
+    """Compute the same in one call; naive: gradients of the weights as well."""
     model, pixels = build_vision_language(sizes), _regions(sizes)
     model.model.requires_grad_(form == "naive")
 
@@ -71,7 +71,7 @@ def frozen_weights(sizes: Sizes, form: str) -> Work:
 
 
 def maps_of_tags_alone(sizes: Sizes, form: str) -> Work:
-    """Multi-scale maps at the size of the images, without the network; naive: of all classes."""
+    """Compute multi-scale maps at the size of the images, without the network; naive: for all classes."""
     pixels = smooth(torch.Generator().manual_seed(6), 2, sizes.photographs[-1])
     tags = ((0, sizes.classes - 1), (sizes.classes // 2,))
     generator = _Patches(sizes.classes)
@@ -81,23 +81,23 @@ def maps_of_tags_alone(sizes: Sizes, form: str) -> Work:
             return {"cams": torch.cat(tagged_cams(generator, pixels, tags, sizes.classes, (1.0, 1.2), True))}
         every = [range(sizes.classes)] * len(tags)
         maps = tagged_cams(generator, pixels, every, sizes.classes, (1.0, 1.2), True)
-        return {"cams": torch.cat([own[list(chosen)] for own, chosen in zip(maps, tags, strict=True)])}
+        return {"cams": torch.cat([all_maps[list(tagged)] for all_maps, tagged in zip(maps, tags, strict=True)])}
 
     return work
 
 
-OPTIMISATIONS: dict[str, Callable[[Sizes, str], Work]] = {
+OPTIMIZATIONS: dict[str, Callable[[Sizes, str], Work]] = {
     "texts-cut": texts_cut_at_their_end,
     "prompts-cut": prompts_cut_at_their_end,
     "regions-in-one-call": regions_in_one_call,
     "frozen-weights": frozen_weights,
     "maps-of-tags-alone": maps_of_tags_alone,
 }
-"""Name -> how to make one form of it."""
+"""Name -> function that builds one form of it, "package" or "naive"."""
 
 
 class _Patches(nn.Module):
-    """A generator that costs next to nothing: mean brightness of patches, in another power for each class."""
+    """A generator that costs next to nothing: mean brightness of patches, to a different power for each class."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
