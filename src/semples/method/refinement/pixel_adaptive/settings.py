@@ -28,9 +28,7 @@ class PixelAdaptiveConfig(RefinementConfig):
     def __post_init__(self) -> None:
         positive(self, "pixel_adaptive", "iterations", "color_scale")
         if not self.dilations or min(self.dilations) < 1:
-            raise ConfigError(
-                f"pixel_adaptive.dilations: {self.dilations} is out of range; expected numbers of at least 1"
-            )
+            raise ConfigError(f"pixel_adaptive.dilations: {self.dilations} is out of range; expected numbers above 0")
 
     def step(self) -> Callable[[Any, Any], Any]:
         """Return :func:`semples.method.refinement.pixel_adaptive.refine.pixel_adaptive_refinement`."""
