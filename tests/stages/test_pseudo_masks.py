@@ -195,6 +195,6 @@ def test_each_class_may_have_a_threshold_of_its_own() -> None:
 
 
 def test_a_band_around_several_thresholds_stays_between_0_and_1() -> None:
-    low, high = band_ends(torch.tensor([0.1, 0.95]), 0.4)
+    low, high = (torch.as_tensor(end) for end in band_ends(torch.tensor([0.1, 0.95]), 0.4))
     assert torch.allclose(low, torch.tensor([0.0, 0.75]))
     assert torch.allclose(high, torch.tensor([0.3, 1.0]))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from torch import Tensor
 
 from semples.method.masks import winning_labels, with_background
 
-Threshold = TypeVar("Threshold", float, Tensor)
+Threshold = float | Tensor
+"""One threshold for all classes, or one for each, [K']."""
+
 RefinementStep = Callable[[Tensor, Tensor], Tensor]
 """Maps an image [3, H, W] in [0, 1] and scores [K'+1, H, W] to refined scores (:mod:`semples.method.refinement`)."""
 
 
 def refined_label_maps(
-    image: Tensor, cams: Tensor, class_ids: Tensor, steps: Sequence[RefinementStep], threshold: float | Tensor
+    image: Tensor, cams: Tensor, class_ids: Tensor, steps: Sequence[RefinementStep], threshold: Threshold
 ) -> list[Tensor]:
     """Cut CAMs before any refinement step and after each.
 
@@ -33,9 +34,7 @@ def refined_label_maps(
     return [winning_labels(scores, class_ids) for scores in refined_scores(image, cams, steps, threshold)]
 
 
-def refined_scores(
-    image: Tensor, cams: Tensor, steps: Sequence[RefinementStep], threshold: float | Tensor
-) -> list[Tensor]:
+def refined_scores(image: Tensor, cams: Tensor, steps: Sequence[RefinementStep], threshold: Threshold) -> list[Tensor]:
     """Return scores [K'+1, H, W], background first, before any refinement step and after each.
 
     The arguments have the same meaning as in :func:`refined_label_maps`.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -12,7 +11,7 @@ from semples.config import PseudoMasksConfig
 from semples.data.crops import to_pixels
 from semples.data.images import write_confidence, write_mask
 from semples.files import Writer
-from semples.inference.cutting import band_ends, refined_scores
+from semples.inference.cutting import Threshold, band_ends, refined_scores
 from semples.method.masks import ignore_band, score_margin, winning_labels
 from semples.parallel.processes import barrier, broadcast_flag, is_main_process, shard
 from semples.records import IGNORE_INDEX
@@ -54,7 +53,9 @@ def pseudo_masks(run: Run) -> None:
             image = to_pixels(run.train_images[index]).to(run.device)
             scores_at = partial(refined_scores, image, cams.float() / 255, steps)
             thresholds = choice.images.get(sample.id)  # one for each class of this image, or None: one for all images
-            threshold: Any = choice.threshold if thresholds is None else torch.tensor(thresholds, device=run.device)
+            threshold: Threshold = (
+                choice.threshold if thresholds is None else torch.tensor(thresholds, device=run.device)
+            )
             scores = scores_at(threshold)  # before the first step and after each
             label_maps = [winning_labels(each, classes) for each in scores]
             mask = label_maps[-1]
