@@ -67,7 +67,7 @@ def process_group(on_cpu: bool) -> Iterator[None]:
         yield
         return
     if not on_cpu and not torch.cuda.is_available():
-        raise ConfigError("device is not one that several processes can use, expected cpu or cuda: set device")
+        raise ConfigError("device: several processes cannot share this one; set device to cpu or cuda")
     store, number, count = _rendezvous()
     backend = "gloo" if on_cpu else "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=TIMEOUT)

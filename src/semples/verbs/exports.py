@@ -27,7 +27,7 @@ def export(run: Path | str, format: Literal["coco", "voc", "onnx"], with_images:
         DataError: ``run`` is not a run directory, or the required stage is not done.
     """
     if format not in _EXPORTERS:
-        raise ConfigError(f'format: "{format}" does not exist, expected one of {", ".join(_EXPORTERS)}')
+        raise ConfigError(f'format: "{format}" does not exist; expected one of {", ".join(_EXPORTERS)}')
     return _EXPORTERS[format](Path(run), with_images)
 
 
