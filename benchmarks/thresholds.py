@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -38,9 +38,10 @@ from semples.data.crops import to_pixels
 from semples.data.subsets import evenly_spaced
 from semples.data.truth import read_truth
 from semples.inference.cams import tagged_cams
-from semples.inference.thresholds.base import FALLBACK, ImageMaps, best_threshold
+from semples.inference.thresholds.base import FALLBACK, best_threshold
 from semples.inference.thresholds.by_prompts import PromptsCriterion, RegionJudge
-from semples.inference.thresholds.by_values import value_histogram
+from semples.inference.thresholds.image_maps import ImageMaps
+from semples.inference.thresholds.second_opinion import ValueHistogram
 from semples.method.masks import winning_labels, with_background
 from semples.method.metrics import THRESHOLDS, ConfusionMatrix
 from semples.method.thresholds import CANDIDATES, otsu_costs, prompt_costs
@@ -147,6 +148,13 @@ def miou_at(run: Run, maps: Sequence[ImageMaps], thresholds: Callable[[int, Tens
     return matrix.miou
 
 
+def histogram_of(maps: Iterable[ImageMaps]) -> ValueHistogram:
+    """Count the values of maps."""
+    histogram = ValueHistogram()
+    deque(histogram.watch(maps), maxlen=0)
+    return histogram
+
+
 def by_prompts(run: Run, maps: Sequence[ImageMaps], judged: Sequence[int]) -> dict[str, Any]:
     """Return the threshold, or the mIoU where there are several, of criteria that need the vision-language model."""
     (four, three), classes = costs_of_pairs(run, maps)
@@ -162,7 +170,9 @@ def by_prompts(run: Run, maps: Sequence[ImageMaps], judged: Sequence[int]) -> di
         return torch.tensor([best_threshold(costs.tolist()) for costs in shrunk])
 
     return {
-        "prompts": PromptsCriterion(judge_of(run)).best(whole.tolist()),
+        "prompts": PromptsCriterion(judge_of(run))
+        .decide(whole.tolist(), histogram_of(maps[i] for i in judged))
+        .threshold,
         "three_terms": best_threshold(three[is_judged].mean(0).tolist()),
         "prompts_class": miou_at(run, maps, lambda _, present: torch.tensor([of_class[i] for i in present.tolist()])),
         "prompts_image": miou_at(run, maps, of_pair),
@@ -180,7 +190,7 @@ def measure(run: Run, stage: str, refined: bool, count: int, stability: int) -> 
     judged_images = [maps[position] for position in judged]
     chosen: dict[str, float] = {
         "constant": FALLBACK,
-        "otsu": best_threshold(otsu_costs(value_histogram(judged_images, run.device)).tolist()),
+        "otsu": best_threshold(otsu_costs(histogram_of(judged_images).total(run.device)).tolist()),
         "colors": best_threshold(costs_by_colors(judged_images)),
     }
     if stability and not refined:

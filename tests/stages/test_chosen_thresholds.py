@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,17 @@ from test_pipeline import small
 import semples
 from matching import mentions
 from semples.config.loading import load_config
+from semples.data.images import write_mask
 from semples.errors import ConfigError
 from semples.inference.thresholds.base import FALLBACK, Criterion
-from semples.inference.thresholds.by_prompts import PromptsCriterion
-from semples.inference.thresholds.by_values import LiCriterion
+from semples.inference.thresholds.by_prompts import PromptsCriterion, RegionJudge
+from semples.inference.thresholds.by_values import LiCriterion, OtsuCriterion
 from semples.method.thresholds import CANDIDATES, lowest, otsu_costs
 from semples.rundir.threshold import CONSTANT, ThresholdChoice
 from semples.runtime.context import Run
 from semples.runtime.setup import open_run
 from semples.runtime.threshold_choice import build_criterion, choose_for_masks, choose_threshold, judged_maps
+from semples.stages.stage_warnings import doubtful_masks, threshold_at_edge
 
 pytestmark = pytest.mark.whole
 
@@ -138,18 +141,67 @@ def test_maps_that_look_the_same_at_every_threshold_leave_the_fallback(run: Run,
     assert choose_threshold(with_settings(run, criterion=criterion), "refine").threshold == FALLBACK
 
 
+FALLING, RISING = [1.0 + t for t in CANDIDATES], [2.0 - t for t in CANDIDATES]
+"""Costs whose minimum is the lowest candidate, and the highest."""
+
+
 @pytest.mark.parametrize(
-    ("criterion", "kind", "expected"),
-    [("prompts", PromptsCriterion, FALLBACK), ("li", LiCriterion, CANDIDATES[0])],
+    ("criterion", "kind", "costs", "used", "threshold", "other"),
+    [
+        # The maps miss the objects: neither the edge nor the other criterion is trusted.
+        ("prompts", PromptsCriterion, FALLING, "prompts", FALLBACK, "li"),
+        # The prompts describe the classes: the other criterion decides.
+        ("prompts", PromptsCriterion, RISING, "li", None, "prompts"),
+        # Values alone are not overruled.
+        ("li", LiCriterion, FALLING, "li", CANDIDATES[0], "otsu"),
+        ("otsu", OtsuCriterion, RISING, "otsu", CANDIDATES[-1], "li"),
+    ],
 )
-def test_costs_by_prompts_that_fall_until_all_is_inside_have_found_no_object(
-    run: Run, monkeypatch: pytest.MonkeyPatch, criterion: str, kind: type[Criterion], expected: float
+def test_a_choice_at_the_edge_of_the_candidates_asks_another_criterion(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    criterion: str,
+    kind: type[Criterion],
+    costs: list[float],
+    used: str,
+    threshold: float | None,
+    other: str,
 ) -> None:
-    falling = [1.0 + t for t in CANDIDATES]
-    monkeypatch.setattr(kind, "costs", lambda _criterion, _maps: falling)
+    by_values = {
+        name: choose_threshold(with_settings(run, criterion=name), "refine").threshold for name in ("li", "otsu")
+    }
+    monkeypatch.setattr(kind, "costs", lambda _criterion, _maps: deque(_maps, maxlen=0) or costs)
     chosen = choose_threshold(with_settings(run, criterion=criterion), "refine")
-    assert chosen.threshold == expected
-    assert list(chosen.costs.values()) == falling
+    assert chosen.criterion == used
+    assert chosen.threshold == (by_values["li"] if threshold is None else threshold)
+    assert chosen.others == {other: by_values.get(other, CANDIDATES[-1])}
+    (warning,) = threshold_at_edge(chosen)
+    assert all(text in warning for text in (used, other, f"{chosen.threshold:g}", "pseudo_masks.threshold"))
+
+
+def test_a_doubted_mean_leaves_one_threshold_for_all_images(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = torch.tensor(RISING)
+    monkeypatch.setattr(
+        RegionJudge, "pair_costs", lambda _judge, maps: [(int(c), costs) for image in maps for c in image.classes]
+    )
+    chosen = choose_for_masks(with_settings(run, criterion="prompts_image"), "refine")
+    assert chosen.criterion == "li"
+    assert chosen.images == {}
+
+
+@pytest.mark.parametrize(("value", "state", "fix"), [(0, "empty", "lower"), (1, "full", "raise")])
+def test_masks_nearly_all_empty_or_full_are_a_warning(run: Run, value: int, state: str, fix: str) -> None:
+    assert not list(doubtful_masks(run))
+    tagged = [sample for sample in run.dataset.train if sample.tags]
+    half = len(tagged) // 2
+    for index, sample in enumerate(tagged):
+        if index == half:
+            assert not list(doubtful_masks(run))  # half of them may be right
+        write_mask(run.directory.pseudo_mask(sample.id), np.full(sample.size, value, np.uint8))
+    (warning,) = doubtful_masks(run)
+    assert f"{len(tagged)} of {len(tagged)}" in warning
+    assert state in warning
+    assert f"{fix} pseudo_masks.threshold" in warning
 
 
 @pytest.mark.parametrize("criterion", ["prompts", "li", "otsu"])

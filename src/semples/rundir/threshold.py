@@ -22,12 +22,15 @@ class ThresholdChoice:
         criterion: Name of the criterion; "constant" for a threshold that the settings give.
         threshold: CAM value in [0, 1].
         costs: Candidate threshold, as text with two decimals -> its cost; empty for a constant.
+        others: Further criteria that were asked because the first preferred the lowest or the highest candidate -> the
+            threshold that each prefers.
         images: Image id -> one threshold for each of its classes; empty if one threshold holds for all images.
     """
 
     criterion: str
     threshold: float
     costs: Mapping[str, float] = field(default_factory=dict)
+    others: Mapping[str, float] = field(default_factory=dict)
     images: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
@@ -37,6 +40,7 @@ def write_threshold(path: Path, choice: ThresholdChoice) -> None:
         "criterion": choice.criterion,
         "threshold": choice.threshold,
         "costs": {threshold: round(cost, 6) for threshold, cost in choice.costs.items()},
+        "others": dict(choice.others),
         "images": {id: list(thresholds) for id, thresholds in choice.images.items()},
     }
     write_json(path, content)
@@ -67,5 +71,6 @@ def parse_threshold(text: str) -> ThresholdChoice:
     """
     value = json.loads(text)
     costs = {str(threshold): float(cost) for threshold, cost in value["costs"].items()}
+    others = {str(name): float(each) for name, each in value.get("others", {}).items()}
     images = {str(id): [float(each) for each in thresholds] for id, thresholds in value.get("images", {}).items()}
-    return ThresholdChoice(str(value["criterion"]), float(value["threshold"]), costs, images)
+    return ThresholdChoice(str(value["criterion"]), float(value["threshold"]), costs, others, images)

@@ -12,8 +12,9 @@ from semples.config.plugins import import_object
 from semples.config.registry import CRITERIA
 from semples.data.crops import ImageCache, to_pixels
 from semples.data.subsets import evenly_spaced
-from semples.inference.thresholds.base import Criterion, ImageMaps
+from semples.inference.thresholds.base import Criterion
 from semples.inference.thresholds.by_prompts import RegionJudge
+from semples.inference.thresholds.image_maps import ImageMaps
 from semples.parallel.processes import shard
 from semples.records import Sample
 from semples.rundir.threshold import CONSTANT, ThresholdChoice

@@ -15,7 +15,7 @@ from PIL import Image
 from semples.data.images import read_mask, write_mask
 from semples.data.subsets import evenly_spaced
 from semples.data.truth import read_truth
-from semples.inference.thresholds.base import ImageMaps
+from semples.inference.thresholds.image_maps import ImageMaps
 from semples.method.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
 from semples.models.segmentation import is_model_folder, load_segmentation_network
 from semples.parallel.processes import all_reduce_counts, is_main_process, shard

@@ -24,7 +24,7 @@ from semples.stages.prompt_maps import prompt_maps
 from semples.stages.pseudo_masks import pseudo_masks
 from semples.stages.segment import segment, supervised_bound
 from semples.stages.skip_reasons import never, no_ground_truth, no_supervised_bound, nothing_to_train, without_guidance
-from semples.stages.stage_warnings import clamped_scores, collapsed_prompts
+from semples.stages.stage_warnings import clamped_scores, collapsed_prompts, doubtful_masks
 from semples.stages.updates import StageListener, StageUpdate
 from semples.training.devices import peak_memory_mb
 
@@ -72,7 +72,13 @@ STAGES = (
     ),
     Stage("prompt-maps", prompt_maps, ("vision_language", "published", "report"), ("prompts",), skip=without_guidance),
     Stage("refine", refine, (*GENERATOR, *GUIDED, "refine", "cams"), ("classify", "prompts"), skip=without_guidance),
-    Stage("pseudo-masks", pseudo_masks, (*MASKS, "segment.confidence_weighting"), ("classify", "refine")),
+    Stage(
+        "pseudo-masks",
+        pseudo_masks,
+        (*MASKS, "segment.confidence_weighting"),
+        ("classify", "refine"),
+        warn=doubtful_masks,
+    ),
     Stage("segment", segment, ("seed", "data", "segment"), ("pseudo-masks",)),
     Stage(
         "supervised-bound",

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from semples.config.registry import CRITERIA
+from semples.data.images import read_mask
+from semples.data.subsets import evenly_spaced
+from semples.records import IGNORE_INDEX
 from semples.rundir.metrics import read_metrics
+from semples.rundir.threshold import ThresholdChoice, read_threshold
 from semples.rundir.words import read_words
 from semples.runtime.context import Run
 
 CLAMPED_SHARE = 0.05
 """Share of clamped scores in [0, 1] above which a loss gets a warning (``docs/method.md``, "Notation")."""
+
+CHECKED_MASKS = 200
+"""Number of pseudo masks, evenly spaced, that are checked for objects."""
+NEARLY_NOTHING = 0.01
+"""Share of an image's area below which its objects, or its background, count as missing."""
 
 _OTHER_SCORE = "set vision_language.score to sigmoid, or choose another vision_language.model"
 _FIXES = {
@@ -45,4 +55,39 @@ def collapsed_prompts(run: Run) -> Iterator[str]:
             yield (
                 f'the prompt of class {name} is nearest to the word "{word}", the class itself, and stage refine would '
                 f"erase it: raise prompts.lambda_text (it is {run.config.prompts.lambda_text:g})"
+            )
+
+
+def doubtful_masks(run: Run) -> Iterator[str]:
+    """Yield a warning for a threshold at either end of its candidates, and one for masks nearly all empty or full."""
+    choice = read_threshold(run.directory.threshold)
+    yield from threshold_at_edge(choice)
+    samples = evenly_spaced([sample for sample in run.dataset.train if sample.tags], CHECKED_MASKS)
+    masks = (read_mask(run.directory.pseudo_mask(sample.id), None, run.num_classes) for sample in samples)
+    shares = [float(((mask > 0) & (mask != IGNORE_INDEX)).mean()) for mask in masks]
+    for state, fix, count in (
+        ("empty", "lower", sum(share < NEARLY_NOTHING for share in shares)),
+        ("full", "raise", sum(share > 1 - NEARLY_NOTHING for share in shares)),
+    ):
+        if count > len(shares) / 2:
+            yield (
+                f"{count} of {len(shares)} pseudo masks are nearly {state}; {fix} pseudo_masks.threshold (it was "
+                f"{choice.threshold:g})"
+            )
+
+
+def threshold_at_edge(choice: ThresholdChoice) -> Iterator[str]:
+    """Yield a warning if a criterion preferred the lowest or the highest threshold that it tries."""
+    for other, threshold in choice.others.items():
+        if CRITERIA[other].needs_prompts:
+            yield (
+                f"criterion {other} preferred {threshold:g}, the highest threshold that it tries, so that "
+                f"{choice.criterion} chose {choice.threshold:g} instead; look at the masks, and set "
+                "pseudo_masks.threshold if they are wrong"
+            )
+        else:
+            yield (
+                f"criterion {choice.criterion} preferred the lowest or highest threshold that it tries, and "
+                f"{choice.threshold:g} is used ({other} prefers {threshold:g}); look at the masks, and set "
+                "pseudo_masks.threshold if they are wrong"
             )

@@ -1,14 +1,16 @@
-"""The contract of threshold criteria, and the maps that they judge."""
+"""The contract of threshold criteria."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
-from torch import Tensor
+import torch
 
+from semples.inference.thresholds.image_maps import ImageMaps
+from semples.inference.thresholds.second_opinion import ValueHistogram, is_at_edge, second_opinion
 from semples.method.thresholds import CANDIDATES, lowest
 from semples.records import Sample
 from semples.rundir.threshold import ThresholdChoice
@@ -17,43 +19,52 @@ FALLBACK = 0.4
 """Threshold when no candidate is preferred: no tagged image, flat maps, or maps that miss the objects."""
 
 
-@dataclass(frozen=True)
-class ImageMaps:
-    """The CAMs of one image, as they will be cut.
-
-    Attributes:
-        sample: The image.
-        cams: CAMs [P, H, W] in [0, 1] of its P classes.
-        classes: 0-based indices [P] of these classes, int64.
-        read_image: Returns the pixels [3, H, W] of the image in [0, 1]; only some criteria need them.
-    """
-
-    sample: Sample
-    cams: Tensor
-    classes: Tensor
-    read_image: Callable[[], Tensor]
-
-
 class Criterion(ABC):
-    """Chooses the candidate threshold of the lowest cost on the CAMs of training images."""
+    """Chooses the candidate threshold of the lowest cost on the CAMs of training images.
+
+    Args:
+        device: Where sums over processes are taken.
+    """
 
     name: ClassVar[str]
     """Name in the settings and in ``threshold.json``."""
     for_each_image: ClassVar[bool] = False
     """Whether each class of each image gets its own threshold, chosen on its own map."""
 
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
     @abstractmethod
     def costs(self, maps: Iterable[ImageMaps]) -> list[float]:
         """Return the cost of each of :data:`semples.method.thresholds.CANDIDATES` over the images of all processes."""
 
-    def best(self, costs: Sequence[float]) -> float:
-        """Return the threshold of the lowest cost, or :data:`FALLBACK`."""
-        return best_threshold(costs)
-
     def choose(self, maps: Iterable[ImageMaps]) -> ThresholdChoice:
         """Choose one threshold for all images."""
-        costs = self.costs(maps)
-        return ThresholdChoice(self.name, self.best(costs), costs_by_candidate(costs))
+        histogram = ValueHistogram()
+        costs = self.costs(histogram.watch(maps))
+        return self.decide(costs, histogram)
+
+    def decide(self, costs: Sequence[float], histogram: ValueHistogram) -> ThresholdChoice:
+        """Choose the threshold of the lowest cost, with a second opinion if it is the lowest or highest candidate.
+
+        Args:
+            costs: Costs [T] over the images of all processes.
+            histogram: Values of the maps of this process.
+        """
+        choice = ThresholdChoice(self.name, best_threshold(costs), costs_by_candidate(costs))
+        if not is_at_edge(costs):
+            return choice
+        return self.reconsider(choice, *second_opinion(histogram.total(self.device), self.name))
+
+    def reconsider(self, choice: ThresholdChoice, other: str, costs: Sequence[float]) -> ThresholdChoice:
+        """Return the final choice if this criterion prefers the lowest or the highest candidate; by default it stands.
+
+        Args:
+            choice: The choice of this criterion.
+            other: Name of the criterion that was asked for a second opinion.
+            costs: Its costs [T].
+        """
+        return replace(choice, others={other: best_threshold(costs)})
 
     def choose_for_images(self, maps: Iterable[ImageMaps], samples: Sequence[Sample]) -> ThresholdChoice:
         """Choose the thresholds at which masks are cut.

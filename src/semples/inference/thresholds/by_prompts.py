@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from semples.inference.thresholds.base import (
-    FALLBACK,
-    Criterion,
-    ImageMaps,
-    best_threshold,
-    costs_by_candidate,
-)
+from semples.inference.thresholds.base import FALLBACK, Criterion, best_threshold, costs_by_candidate
+from semples.inference.thresholds.image_maps import ImageMaps
+from semples.inference.thresholds.second_opinion import ValueHistogram
 from semples.method.losses import MatchScore
 from semples.method.masks import masked_regions
 from semples.method.thresholds import CANDIDATES, hard_masks, prompt_costs, shrunk_costs
@@ -76,6 +72,7 @@ class PromptsCriterion(Criterion):
     name: ClassVar[str] = "prompts"
 
     def __init__(self, judge: RegionJudge) -> None:
+        super().__init__(judge.texts.device)
         self.judge = judge
 
     def costs(self, maps: Iterable[ImageMaps]) -> list[float]:
@@ -83,14 +80,18 @@ class PromptsCriterion(Criterion):
         costs = [cost for _, cost in self.judge.pair_costs(maps)]
         return list(torch.stack(costs).mean(0).tolist()) if costs else [0.0] * len(CANDIDATES)
 
-    def best(self, costs: Sequence[float]) -> float:
-        """Return the threshold of the lowest cost.
+    def reconsider(self, choice: ThresholdChoice, other: str, costs: Sequence[float]) -> ThresholdChoice:
+        """Replace the choice: at either end of the candidates, the costs do not find the objects.
 
         Costs that keep falling down to the lowest candidate, at which masks cover nearly whole images, mean that the
-        maps miss the objects: no candidate is preferred, and the result is :data:`FALLBACK`.
+        maps miss the objects: the result is :data:`FALLBACK`. Costs that keep falling up to the highest, at which masks
+        are nearly empty, mean that the prompt describes the class itself: the other criterion decides.
         """
-        best = best_threshold(costs)
-        return FALLBACK if best == CANDIDATES[0] else best
+        if choice.threshold == CANDIDATES[0]:
+            return replace(choice, threshold=FALLBACK, others={other: best_threshold(costs)})
+        return ThresholdChoice(
+            other, best_threshold(costs), costs_by_candidate(costs), others={self.name: choice.threshold}
+        )
 
 
 class ImagePromptsCriterion(PromptsCriterion):
@@ -110,13 +111,18 @@ class ImagePromptsCriterion(PromptsCriterion):
             maps: This process's share of the maps, one for each sample.
             samples: The images of all processes.
         """
-        pair_costs = self.judge.pair_costs(maps)
+        histogram = ValueHistogram()
+        pair_costs = self.judge.pair_costs(histogram.watch(maps))
         if not pair_costs:
             return ThresholdChoice(self.name, FALLBACK)
         costs = torch.stack([cost for _, cost in pair_costs])  # [P, T]
         classes = torch.tensor([index for index, _ in pair_costs])
         mean_costs = costs.mean(0).tolist()
-        threshold = self.best(mean_costs)  # where a pair does not prefer any candidate
+        choice = self.decide(mean_costs, histogram)
+        if choice.criterion != self.name:
+            return choice
         remaining = iter(shrunk_costs(costs, classes, PRIOR).tolist())  # in the order of the samples and their tags
-        images = {sample.id: [best_threshold(next(remaining), threshold) for _ in sample.tags] for sample in samples}
-        return ThresholdChoice(self.name, threshold, costs_by_candidate(mean_costs), images)
+        images = {
+            sample.id: [best_threshold(next(remaining), choice.threshold) for _ in sample.tags] for sample in samples
+        }
+        return replace(choice, images=images)
