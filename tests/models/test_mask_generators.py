@@ -152,7 +152,7 @@ def test_a_users_own_class_by_import_path() -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("weird", mentions("mask_generator.name", "weird", "cam", "weaktr", "clip")),
+        ("weird", mentions("mask_generator.name", "weird", "cam", "weaktr", "clip", "dense")),
         ("no.such.Thing", mentions("mask_generator.name", "no.such.Thing")),
         ("torch.nn.Identity", mentions("mask_generator.name", "torch.nn.Identity", "MaskGenerator")),
     ],

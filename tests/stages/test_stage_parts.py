@@ -15,6 +15,7 @@ from semples.inference.batches import size_batches
 from semples.inference.cams import tagged_cams
 from semples.models.generators.base import MaskGenerator, MaskGeneratorOutput
 from semples.models.generators.clip.generator import ClipGenerator
+from semples.models.generators.dense.generator import DenseGenerator
 from semples.models.vision_language.loading import load_vision_language_model
 from semples.models.vision_language.vocabulary import candidate_words, nearest_words
 from semples.records import Sample
@@ -79,13 +80,14 @@ def test_maps_of_tags_are_those_of_all_classes() -> None:
     assert none.shape == (0, 8, 12)
 
 
-@pytest.mark.parametrize("name", ["weaktr", "clip"])
+@pytest.mark.parametrize("name", ["weaktr", "clip", "dense"])
 def test_mixed_precision_gives_the_same_maps_but_for_its_rounding(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     generator: MaskGenerator
-    if name == "clip":
+    if name in ("clip", "dense"):
         model = load_vision_language_model(str(save_clip(tmp_path)))
-        generator = ClipGenerator(model, ["cat", "boat"], ["water", "grass"])
+        kind = ClipGenerator if name == "clip" else DenseGenerator
+        generator = kind(model, ["cat", "boat"], ["water", "grass"])
     else:
         generator = build_weaktr(2, image_size=32, patch_size=8, width=24, depth=2, heads=2, mlp_width=48)
     pixels = torch.rand(2, 3, 32, 48)
@@ -97,7 +99,7 @@ def test_mixed_precision_gives_the_same_maps_but_for_its_rounding(name: str, tmp
         assert maps.dtype == torch.float32
         assert maps.isfinite().all()
         found[is_mixed] = maps
-    if name == "clip":  # untrained WeakTr attends to all patches alike: its maps are constant but for rounding
+    if name != "weaktr":  # untrained WeakTr attends to all patches alike: its maps are constant but for rounding
         assert float((found[True] - found[False]).abs().mean()) < 0.05
 
 

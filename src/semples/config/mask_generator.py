@@ -54,15 +54,15 @@ class MaskGeneratorConfig:
     """The network whose class activation maps become masks."""
 
     name: str = "cam"
-    """"cam", "weaktr" (needs a ViT or DeiT), "clip" (the vision-language model itself; only prompts are trained), or
-    the import path of your own class."""
+    """"cam", "weaktr" (needs a ViT or DeiT), "clip" or "dense" (the vision-language model itself, by gradients of its
+    image feature or place by place; only prompts are trained), or the import path of your own class."""
     image_size: int = 128
     """Side of the square training crops, in pixels."""
     crop_scale: float = 0.6
     """Smallest share of the image's area that a random training crop keeps, 0 to 1; 1: the whole image is resized."""
     background_words: list[str] = field(default_factory=lambda: list(BACKGROUND_WORDS))
-    """Generic backgrounds, which generator clip (in stage 0) and method generic of `semples compare` contrast with the
-    classes. Class names and words that the model does not know are left out."""
+    """Generic backgrounds, which generators clip and dense (in stage 0) and method generic of `semples compare`
+    contrast with the classes. Class names and words that the model does not know are left out."""
     affinity_steps: int | None = None
     """Number of steps in which attention between patches spreads the CAMs, 0 or more; it has an effect on generators
     with attention only. null: the generator's own number (2 for clip, 0 for the others)."""

@@ -25,6 +25,7 @@ GENERATORS = {
     "cam": "semples.models.generators.cam.settings.CamConfig",
     "weaktr": "semples.models.generators.weaktr.settings.WeakTrConfig",
     "clip": "semples.models.generators.clip.settings.ClipConfig",
+    "dense": "semples.models.generators.dense.settings.DenseConfig",
 }
 """Mask generator -> its settings, a :class:`semples.config.mask_generator.MaskGeneratorConfig`."""
 

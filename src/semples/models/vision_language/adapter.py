@@ -12,7 +12,11 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
+from semples.errors import ModelError
+
 ScoreKind = Literal["cosine", "sigmoid"]
+DenseAttention = Literal["plain", "value", "query_key"]
+"""How places look at each other in the last attention of the image tower (:meth:`Adapter.dense_features`)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Adapter(ABC):
     """Mean color (RGB in [0, 1]) that the kind was published with, for folders without a preprocessor_config.json."""
     std: ClassVar[tuple[float, float, float]] = (0.5, 0.5, 0.5)
     """Standard deviation that belongs to the mean."""
+    dense_attentions: ClassVar[tuple[DenseAttention, ...]] = ()
+    """Attentions that :meth:`dense_features` knows, the default first; empty for a tower without attention."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
@@ -75,6 +81,44 @@ class Adapter(ABC):
     @abstractmethod
     def cut(self, pixels: Tensor) -> CutForward:
         """Run the image tower on normalized pixels [B, 3, H, W] of any size, with gradients down to the cut only."""
+
+    @property
+    @abstractmethod
+    def cell(self) -> int:
+        """Side in pixels of a place of :meth:`dense_features`."""
+
+    @abstractmethod
+    def dense_features(self, pixels: Tensor, attention: DenseAttention | None = None) -> Tensor:
+        """Encode each place of normalized pixels [B, 3, H, W] of any size to the joint space, not L2-normalized.
+
+        Images are resized as for :meth:`cut`.
+
+        Args:
+            pixels: The images.
+            attention: One of ``dense_attentions``; None takes the first.
+
+        Returns:
+            Features [B, h, w, D].
+
+        Raises:
+            ModelError: The tower does not know that attention, or lacks a part.
+        """
+
+    def checked_attention(self, attention: DenseAttention | None) -> DenseAttention | None:
+        """Return an attention that :meth:`dense_features` knows; None becomes the default of this kind, if it has one.
+
+        Raises:
+            ModelError: The tower does not know that attention.
+        """
+        if attention is None:
+            return self.dense_attentions[0] if self.dense_attentions else None
+        if attention not in self.dense_attentions:
+            known = "".join(f"{name}, " for name in self.dense_attentions)
+            raise ModelError(
+                f"mask_generator.attention: {attention} does not fit this {self.model.config.model_type}; "
+                f"set it to {known and f'one of {known}or '}null"
+            )
+        return attention
 
     def padding(self, room: int) -> list[int]:  # noqa: ARG002
         """Return the token ids that the text tower needs behind a text which leaves ``room`` positions free."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semples.models.layers.patches import enlarge_to
-from semples.models.vision_language.adapter import Adapter, CutForward
+from semples.models.vision_language.adapter import Adapter, CutForward, DenseAttention
 from semples.models.vision_language.attention import start_gradient
 
 
@@ -40,13 +40,32 @@ class AlignAdapter(Adapter):
 
     def cut(self, pixels: Tensor) -> CutForward:
         """Cut behind the last feature map, which is pooled to the feature; images below the stride are enlarged."""
-        tower = self.model.vision_model
         with torch.no_grad():
-            pixels = enlarge_to(pixels, 2 * math.prod(tower.config.strides))
-            maps = tower.encoder(tower.embeddings(pixels)).last_hidden_state  # [B, C, h, w]
+            maps = self._last_maps(pixels)
             activations = start_gradient(maps.flatten(2).transpose(1, 2))
         with torch.enable_grad():
             # The tower's own pooling window is too small for large images.
-            pooled = activations.mean(1) if tower.config.pooling_type == "mean" else activations.amax(1)
+            is_mean = self.model.vision_model.config.pooling_type == "mean"
+            pooled = activations.mean(1) if is_mean else activations.amax(1)
             features = F.normalize(pooled, dim=-1)
         return CutForward(activations, features, (maps.shape[-2], maps.shape[-1]))
+
+    @property
+    def cell(self) -> int:
+        """Stride of the last feature map: two for the stem, and the strides of the stages."""
+        return 2 * int(math.prod(self.model.vision_model.config.strides))
+
+    def dense_features(self, pixels: Tensor, attention: DenseAttention | None = None) -> Tensor:
+        """Take each place of the last feature map, which lies in the joint space already; there is no attention.
+
+        Raises:
+            ModelError: An attention is given.
+        """
+        self.checked_attention(attention)
+        return self._last_maps(pixels).permute(0, 2, 3, 1)
+
+    def _last_maps(self, pixels: Tensor) -> Tensor:
+        """Return the last feature map [B, C, h, w] in front of the pooling."""
+        tower = self.model.vision_model
+        maps: Tensor = tower.encoder(tower.embeddings(enlarge_to(pixels, self.cell))).last_hidden_state
+        return maps

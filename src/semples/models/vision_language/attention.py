@@ -53,6 +53,29 @@ def attention_between_patches(attention: Any, normed: Tensor, grid: tuple[int, i
     return weights[:, first_patch:, first_patch:]
 
 
+def correlative_attention(attention: Any, normed: Tensor) -> Tensor:
+    """Run self-attention with the weights softmax(q q^T / sqrt d) + softmax(k k^T / sqrt d).
+
+    This is the correlative self-attention of SCLIP (arXiv 2312.01597).
+
+    Args:
+        attention: The attention module of a block, with d channels per head.
+        normed: Its input [B, T, C]; the class token takes part.
+
+    Returns:
+        Its output [B, T, C], projected like that of the attention it replaces.
+    """
+    shape = (*normed.shape[:2], attention.num_heads, attention.head_dim)
+    queries, keys, values = (
+        project(normed).view(shape).transpose(1, 2)
+        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )  # [B, heads, T, d]
+    alike = [(tokens @ tokens.transpose(-1, -2) * attention.scale).softmax(-1) for tokens in (queries, keys)]
+    mixed = (alike[0] + alike[1]) @ values
+    output: Tensor = attention.out_proj(mixed.transpose(1, 2).flatten(2))
+    return output
+
+
 def average_of_last(attentions: list[Tensor]) -> Tensor:
     """Average the attention matrices of the last blocks."""
     return torch.stack(attentions[-AFFINITY_BLOCKS:]).mean(0)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from semples.models.layers.patches import resize_to_whole_patches
-from semples.models.vision_language.adapter import Adapter, CutForward
+from semples.models.vision_language.adapter import Adapter, CutForward, DenseAttention
 from semples.models.vision_language.attention import (
     attention_between_patches,
     average_of_last,
+    correlative_attention,
     pooled_image_features,
     run_blocks,
     start_gradient,
@@ -22,6 +25,7 @@ class ClipAdapter(Adapter):
 
     mean = (0.48145466, 0.4578275, 0.40821073)
     std = (0.26862954, 0.26130258, 0.27577711)
+    dense_attentions = ("query_key", "value", "plain")
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """Encode pixels, with interpolated positions at other sizes than the checkpoint's."""
@@ -64,3 +68,37 @@ class ClipAdapter(Adapter):
             class_token = class_token + last.mlp(last.layer_norm2(class_token))
             features = F.normalize(self.model.visual_projection(tower.post_layernorm(class_token)), dim=-1)
         return CutForward(activations, features, grid, average_of_last(attentions))
+
+    @property
+    def cell(self) -> int:
+        """Side of a patch."""
+        return int(self.model.vision_model.config.patch_size)
+
+    def dense_features(self, pixels: Tensor, attention: DenseAttention | None = None) -> Tensor:
+        """Project the patches of the last block, whose attention was trained to serve the class token, not them.
+
+        "plain" runs the block as it is. "value" puts each token's own value in place of its attention (MaskCLIP, arXiv
+        2112.01071), "query_key" the values of tokens with similar queries and of tokens with similar keys (SCLIP, arXiv
+        2312.01597). Both leave out the residual and the feed-forward part of the block, which drown the attention
+        (ClearCLIP, arXiv 2407.12442).
+        """
+        tower = self.model.vision_model
+        pixels, grid = resize_to_whole_patches(pixels, self.cell)
+        hidden = tower.pre_layrnorm(tower.embeddings(pixels, interpolate_pos_encoding=True))
+        for block in tower.encoder.layers[:-1]:
+            hidden = block(hidden, None)
+        tokens = self._attended(tower.encoder.layers[-1], hidden, self.checked_attention(attention))[:, 1:]
+        features: Tensor = self.model.visual_projection(tower.post_layernorm(tokens)).unflatten(1, grid)
+        return features
+
+    @staticmethod
+    def _attended(block: Any, hidden: Tensor, attention: DenseAttention | None) -> Tensor:
+        """Run the last block on tokens [B, T, C] with one of ``dense_attentions``."""
+        if attention == "plain":
+            tokens: Tensor = block(hidden, None)
+            return tokens
+        normed = block.layer_norm1(hidden)
+        if attention == "query_key":
+            return correlative_attention(block.self_attn, normed)
+        values: Tensor = block.self_attn.out_proj(block.self_attn.v_proj(normed))
+        return values

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from semples.errors import ModelError
 from semples.models.layers.folding import fold_batch_norms
 from semples.models.layers.normalize import Normalize
-from semples.models.vision_language.adapter import Adapter, CutForward, ScoreKind
+from semples.models.vision_language.adapter import Adapter, CutForward, DenseAttention, ScoreKind
 from semples.models.vision_language.vocabulary import WORD_END
 
 PromptStop = Literal["word", "bare"]
@@ -137,6 +137,18 @@ class VisionLanguageModel(nn.Module):
             ModelError: The image tower lacks a part that the cut needs.
         """
         return self.adapter.cut(self.normalize_pixels(pixels))
+
+    def dense_features(self, pixels: Tensor, attention: DenseAttention | None = None) -> Tensor:
+        """Encode each place of pixels [B, 3, H, W] in [0, 1] of any size to features [B, h, w, D], not normalized.
+
+        Args:
+            pixels: The images, resized as for :meth:`cut`.
+            attention: How places look at each other in the last attention; None takes the default of the model's kind.
+
+        Raises:
+            ModelError: The image tower does not know that attention, or lacks a part.
+        """
+        return self.adapter.dense_features(self.normalize_pixels(pixels), attention)
 
     def encode_texts(self, texts: list[str], normalize: bool = True) -> Tensor:
         """Encode N whole texts to features [N, D], truncating texts at the model's length."""

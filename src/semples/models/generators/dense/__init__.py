@@ -1,0 +1,1 @@
+"""The mask generator ``dense``: each place of the vision-language model's image tower compared with texts."""

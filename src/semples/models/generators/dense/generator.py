@@ -1,0 +1,123 @@
+"""CAMs from single places of the vision-language model's image tower: class texts against background texts.
+
+Shapes: B images, K classes, N backgrounds, D joint space, h x w places (patches, or cells of a feature map).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from semples.errors import ConfigError
+from semples.models.generators.base import MaskGeneratorOutput
+from semples.models.generators.dense.windows import windowed_features
+from semples.models.generators.text_contrast import TextContrastGenerator
+from semples.models.vision_language.adapter import DenseAttention
+from semples.models.vision_language.model import VisionLanguageModel
+
+
+class DenseGenerator(TextContrastGenerator):
+    """The softmax, at each place, over the present classes' texts and background texts; nothing in it is trained.
+
+    CAMs are probabilities and, unlike those of generator clip, not divided by their maximum: when scales are summed, a
+    scale counts as much as it is sure. Afterwards they are treated like those of every generator: min-max normalized at
+    inference, and divided by their maximum for the soft masks of stage 2 (:attr:`divide_by_peak`).
+
+    There is no affinity: attention does not cross windows, and the last attention is replaced anyway.
+
+    Args:
+        vision_language: The frozen model; shared, and not part of this module's state dict.
+        names: K class names, worded for the model.
+        background_words: Words for things that are never objects, as for :class:`TextContrastGenerator`.
+        attention: How places look at each other in the last attention; None takes the best of the model's kind.
+        softmax_scale: Factor on cosines; None takes the model's own.
+        window: Side in pixels of the windows in which larger images are encoded; None encodes every image as a whole.
+
+    Raises:
+        ConfigError: No background word is left, or the window is smaller than a place.
+        ModelError: The image tower does not have this attention.
+    """
+
+    label: ClassVar[str] = "dense"
+
+    def __init__(
+        self,
+        vision_language: VisionLanguageModel,
+        names: Sequence[str],
+        background_words: Sequence[str],
+        attention: DenseAttention | None = None,
+        softmax_scale: float | None = None,
+        window: int | None = None,
+    ) -> None:
+        super().__init__(vision_language, names, background_words)
+        self.attention = vision_language.adapter.checked_attention(attention)
+        self.scale = vision_language.logit_scale if softmax_scale is None else softmax_scale
+        self.window, self.cell = window, vision_language.adapter.cell
+        if window is not None and window < self.cell:
+            raise ConfigError(
+                f"mask_generator.window: {window} is less than a patch of this model, which has {self.cell} pixels a "
+                f"side; set it to a multiple of {self.cell}, or to null"
+            )
+
+    def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
+        """Compute CAMs [B, K, h, w] in [0, 1]: the probability of a present class at each place, 0 for absent ones.
+
+        Args:
+            pixels: [B, 3, H, W] in [0, 1], any size.
+            labels: [B, K]; required, because the present classes compete.
+
+        Returns:
+            CAMs, float32 or better, and logits {"dense": scaled cosines [B, K], mean over places}.
+
+        Raises:
+            ValueError: No labels.
+        """
+        labels = self.require_labels(labels)
+        features = self._features(pixels)
+        with torch.autocast(pixels.device.type, enabled=False):  # half precision is too coarse in front of a softmax
+            cosines = place_cosines(features, torch.cat([self.texts, self.backgrounds]))  # [B, K + N, h, w]
+            cams = class_probabilities(cosines, labels, self.scale)
+            logits = self.scale * cosines[:, : len(self.texts)].mean((2, 3))
+        return MaskGeneratorOutput(cams, {"dense": logits})
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        def encode(images: Tensor) -> Tensor:
+            return self.vision_language.dense_features(images, self.attention)
+
+        if self.window is None:
+            return encode(pixels)
+        return windowed_features(encode, pixels, self.window, self.cell)
+
+
+def place_cosines(features: Tensor, texts: Tensor) -> Tensor:
+    """Return the cosine of each place with each text.
+
+    Args:
+        features: Features of places [B, h, w, D] of any length.
+        texts: L2-normalized features of texts [M, D].
+
+    Returns:
+        Cosines [B, M, h, w] with the dtype of the texts.
+    """
+    return (F.normalize(features.to(texts.dtype), dim=-1) @ texts.T).permute(0, 3, 1, 2)
+
+
+def class_probabilities(cosines: Tensor, labels: Tensor, scale: float) -> Tensor:
+    """Return the softmax over the present classes and all backgrounds at each place, without the backgrounds.
+
+    Args:
+        cosines: Of places with K classes, then with N backgrounds: [B, K + N, h, w].
+        labels: [B, K], 0 or 1.
+        scale: Factor on cosines.
+
+    Returns:
+        Probabilities [B, K, h, w] in [0, 1], 0 for absent classes.
+    """
+    classes = labels.shape[1]
+    absent = F.pad(labels <= 0, (0, cosines.shape[1] - classes))  # [B, K + N]: backgrounds are always present
+    logits = (scale * cosines).masked_fill(absent[:, :, None, None], float("-inf"))
+    return logits.softmax(1)[:, :classes]

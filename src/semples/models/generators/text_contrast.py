@@ -1,0 +1,70 @@
+"""The common part of mask generators that contrast class texts with background texts, ``clip`` and ``dense``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from semples.models.generators.base import FoundationGenerator
+from semples.models.vision_language.background_words import usable_words
+from semples.models.vision_language.model import VisionLanguageModel
+
+
+class TextContrastGenerator(FoundationGenerator):
+    """Texts of the classes [K, D] and of the backgrounds [N, D], from a frozen vision-language model.
+
+    Args:
+        vision_language: The frozen model; shared, and not part of this module's state dict.
+        names: K class names, worded for the model.
+        background_words: Words for things that are never objects. Class names among them are dropped, and so are
+            words that the model's tokenizer does not know.
+
+    Raises:
+        ConfigError: No background word is left.
+    """
+
+    needs_vision_language: ClassVar[bool] = True
+    label: ClassVar[str]
+    """Name of the generator in settings and errors."""
+    texts: Tensor
+    backgrounds: Tensor
+
+    def __init__(
+        self, vision_language: VisionLanguageModel, names: Sequence[str], background_words: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self._borrowed = (vision_language,)  # a tuple keeps its weights out of our state_dict
+        words = usable_words(vision_language, names, background_words)
+        with torch.no_grad():
+            self.register_buffer("texts", vision_language.encode_classes(list(names)), persistent=False)
+            self.register_buffer("backgrounds", vision_language.encode_classes(words))
+
+    @property
+    def vision_language(self) -> VisionLanguageModel:
+        """The frozen model."""
+        return self._borrowed[0]
+
+    def require_labels(self, labels: Tensor | None) -> Tensor:
+        """Return the labels [B, K].
+
+        Raises:
+            ValueError: There are none.
+        """
+        if labels is None:
+            raise ValueError(
+                f"mask generator {self.label}: labels is None, expected [B, K]; give them, because the present classes "
+                "compete"
+            )
+        return labels
+
+    def replace_backgrounds(self, features: Tensor) -> None:
+        """Let the classes compete with these features [N, D] from now on."""
+        self.backgrounds = features.detach().to(self.texts)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load the backgrounds, whose number may differ from the current one."""
+        self.backgrounds = torch.empty_like(state_dict["backgrounds"], device=self.texts.device)
+        return super().load_state_dict(state_dict, strict, assign)
