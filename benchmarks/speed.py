@@ -36,8 +36,9 @@ from semples.method.losses import MatchScore
 from semples.method.masks import masked_regions, positive_pairs, soft_masks
 from semples.models.prompt_bank import PromptBank
 from semples.records import Sample
+from semples.runtime.regions import PROMPT_EPS, CachedRegions
 from semples.stages.guided import GuidedStep, with_pairs
-from semples.stages.prompt_learning import PROMPT_EPS, CachedBackgrounds, PromptStep
+from semples.stages.prompt_learning import PromptStep
 from semples.training.devices import make_accelerator
 from sizes import Sizes, build_generator, build_vision_language, make_batch, smooth
 
@@ -132,10 +133,10 @@ def prompts(sizes: Sizes, _: str) -> Work:
     model, classes = build_vision_language(sizes), positive_pairs(prompts_batch(sizes)["labels"])[1]
     with torch.no_grad():
         texts = model.encode_classes(list(sizes.names))
-    cached = CachedBackgrounds(backgrounds(sizes)()["features"][None], classes, [str(i) for i in range(len(classes))])
+    cached = CachedRegions(backgrounds(sizes)()["features"][None], classes, [str(i) for i in range(len(classes))])
     bank = PromptBank(sizes.classes, sizes.prompt_length, model.prompt_width)
     bank.vectors.data = start_vectors(sizes, model.prompt_width)
-    step = PromptStep(model, MatchScore, texts, Weights().text)
+    step = PromptStep(model.encode_prompts, MatchScore, texts, Weights().text)
     loader = torch.utils.data.DataLoader(cached, batch_size=sizes.pairs)
 
     def loss() -> Tensor:

@@ -21,8 +21,8 @@ from semples.models.vision_language.vocabulary import candidate_words, nearest_w
 from semples.records import Sample
 from semples.rundir.layout import RunDirectory
 from semples.runtime.cam_files import read_cams
+from semples.runtime.regions import CachedRegions
 from semples.stages.guided import count_pairs, with_pairs
-from semples.stages.prompt_learning import CachedBackgrounds
 from semples.verbs.comparison import paired_difference
 from tiny import save_clip
 from weaktr_support import build_weaktr
@@ -120,7 +120,7 @@ def test_a_pair_that_does_not_count_stands_in_where_there_is_none() -> None:
 
 def test_epochs_take_the_views_of_a_background_in_turn() -> None:
     views = torch.arange(12.0).view(2, 3, 2)
-    backgrounds = CachedBackgrounds(views, torch.tensor([0, 1, 1]), ["a", "b", "c"])
+    backgrounds = CachedRegions(views, torch.tensor([0, 1, 1]), ["a", "b", "c"])
     seen = []
     for backgrounds.epoch in range(3):
         assert backgrounds[2]["classes"] == 1

@@ -89,8 +89,17 @@ class PromptsConfig(OptimizerConfig):
     """Number of background regions per step."""
     learning_rate: float = 1e-2
     """Peak learning rate of AdamW, above 0; it falls to 0 along a cosine."""
+    kind: Literal["vectors", "mixtures", "picked"] = "vectors"
+    """Form of the prompts. "vectors": free vectors in the token space, as in the paper; "mixtures": learned mixtures of
+    the words' text features, which cannot leave the vocabulary; "picked": the words that match the outside of a class's
+    masks better than the inside and than other classes' outside, without training."""
+    regions: Literal["pictures", "places"] = "pictures"
+    """How regions are embedded. "pictures": masked images, as in the paper; "places": the whole image is encoded, and
+    the features of the places in the region are averaged."""
     length: int = 4
-    """Number of learned vectors per class (the paper: 30)."""
+    """Number of learned vectors per class (the paper: 30); vectors only."""
+    picked_words: int = 4
+    """Number of words of each prompt; picked only."""
     start: Literal["uniform", "words"] = "words"
     """Initial values of the vectors: "uniform" in [0, 1) as in the paper, or "words": normal, at the scale of word
     embeddings."""
@@ -102,6 +111,9 @@ class PromptsConfig(OptimizerConfig):
     gradient."""
     lambda_text: float = 0.02
     """Weight, 0 or more, of the term that pushes the prompt away from the class text."""
+    lambda_inside: float = 0.0
+    """Weight, 0 or more, of the term that pushes the prompt away from the objects, the regions inside of the masks (the
+    paper: 0)."""
     nearest_words: int = 5
     """Number of nearest words recorded per class and epoch."""
     views: int = 1
@@ -113,8 +125,8 @@ class PromptsConfig(OptimizerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, self._section, "length", "nearest_words", "views")
-        not_negative(self, self._section, "lambda_text")
+        positive(self, self._section, "length", "picked_words", "nearest_words", "views")
+        not_negative(self, self._section, "lambda_text", "lambda_inside")
         fraction(self, self._section, "approach")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -39,3 +40,27 @@ class PromptBank(nn.Module):
     def forward(self) -> Tensor:
         """Return the vectors [K, L, W]."""
         return self.vectors
+
+
+class WordMixtures(nn.Module):
+    """K prompts that are mixtures of real words: they cannot leave the vocabulary, and can always be read.
+
+    Args:
+        num_classes: K.
+        words: Text features [N, D] of the words, L2-normalized.
+        allowed: Which words the prompt of each class may use, [K, N], bool; at least one for each class.
+    """
+
+    words: Tensor
+    allowed: Tensor
+
+    def __init__(self, num_classes: int, words: Tensor, allowed: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("words", words, persistent=False)
+        self.register_buffer("allowed", allowed, persistent=False)
+        self.logits = nn.Parameter(words.new_zeros(num_classes, len(words)))
+
+    def forward(self) -> Tensor:
+        """Return the L2-normalized features [K, D]: the mean of the words, weighted by a softmax over the logits."""
+        weights = self.logits.masked_fill(~self.allowed, float("-inf")).softmax(1)
+        return F.normalize(weights @ self.words, dim=1)

@@ -96,28 +96,31 @@ class RunModels:
         """Return the features [K, D] of the learned prompts.
 
         Raises:
-            ResultError: Stage 2 has not finished, or its file is damaged.
+            ResultError: Stage 2 has not finished, its file is damaged, or the prompts were learned with other settings.
         """
-        return self.vision_language.encode_prompts(self.load_prompts())
-
-    def load_prompts(self) -> torch.Tensor:
-        """Load the prompt vectors [K, L, W] that stage 2 learned.
-
-        Raises:
-            ResultError: They are missing, damaged, or were learned with other settings.
-        """
-        path = self.directory.prompts
-        vectors = load_tensors(path, "prompts", self.device).get("vectors")
-        expected = [len(self.catalogue), self.config.prompts.length, self.vision_language.prompt_width]
-        if vectors is None or list(vectors.shape) != expected or not vectors.is_floating_point():
-            found = "nothing" if vectors is None else f"{vectors.dtype} {list(vectors.shape)}"
-            raise _from_another_run(path, "prompts", f"vectors: found {found}, expected float {expected}")
-        return vectors
+        settings, model = self.config.prompts, self.vision_language
+        if settings.kind != "vectors":
+            return self._load_prompts("features", tuple(self.class_features().shape))
+        shape = (len(self.catalogue), settings.length, model.prompt_width)
+        return model.encode_prompts(self._load_prompts("vectors", shape))
 
     def save_prompts(self, vectors: torch.Tensor) -> None:
-        """Store the prompt vectors [K, L, W]."""
+        """Store the prompt vectors [K, L, W] of kind "vectors"."""
         if is_main_process():
             save_tensors(self.directory.prompts, {"vectors": vectors})
+
+    def save_prompt_features(self, features: torch.Tensor) -> None:
+        """Store the features [K, D] of prompts that are made of words."""
+        if is_main_process():
+            save_tensors(self.directory.prompts, {"features": features})
+
+    def _load_prompts(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
+        path = self.directory.prompts
+        values = load_tensors(path, "prompts", self.device).get(name)
+        if values is None or values.shape != shape or not values.is_floating_point():
+            found = "nothing" if values is None else f"{values.dtype} {list(values.shape)}"
+            raise _from_another_run(path, "prompts", f"{name}: found {found}, expected float {list(shape)}")
+        return values
 
     # Mask generator
 

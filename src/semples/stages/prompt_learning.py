@@ -6,54 +6,26 @@ computed once and cached, and an epoch over the cached features takes millisecon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from semples.data.crops import TrainingCrops
-from semples.inference.cams import final_cams
-from semples.method.losses import TEXT_SCORE, MatchScore, prompt_loss
-from semples.method.masks import masked_regions, positive_pairs, soft_masks
-from semples.models.generators.base import MaskGenerator
-from semples.models.prompt_bank import PromptBank
-from semples.models.vision_language.model import VisionLanguageModel
+from semples.errors import ConfigError
+from semples.method.losses import TEXT_SCORE, MatchScore, prompt_loss, suppress_loss
+from semples.method.words import word_contrast
+from semples.models.prompt_bank import PromptBank, WordMixtures
 from semples.models.vision_language.vocabulary import nearest_words
-from semples.parallel.processes import is_main_process, shard, unshard
+from semples.parallel.processes import is_main_process
 from semples.rundir.words import LearnedWords, NearestWords, write_words
 from semples.runtime.context import Run, training_options
+from semples.runtime.regions import CachedRegions, embed_regions
 from semples.runtime.vocabulary import word_features
 from semples.training.devices import set_seed
 from semples.training.loop import StepResult, fit
-
-PROMPT_EPS = 1e-4
-"""Softness of the masks in stage 2, nearly binary (``docs/method.md``)."""
-
-BATCH = 32
-"""Images whose backgrounds are embedded in one pass."""
-
-
-class CachedBackgrounds(torch.utils.data.Dataset[dict[str, Tensor]]):
-    """Features of background regions in memory; the views of a region are taken in turn, one per epoch.
-
-    Args:
-        features: Features [V, P, D] of V views of P regions.
-        classes: 0-based class [P] of each region.
-        ids: Id of each region's image.
-    """
-
-    def __init__(self, features: Tensor, classes: Tensor, ids: Sequence[str]) -> None:
-        self.features, self.classes, self.ids = features, classes, ids
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return len(self.classes)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        view = self.features[self.epoch % len(self.features)]  # [P, D]
-        return {"features": view[index], "classes": self.classes[index], "index": torch.tensor(index)}
 
 
 @dataclass(frozen=True)
@@ -61,23 +33,32 @@ class PromptStep:
     """One training step of stage 2.
 
     Args:
-        vision_language: The frozen vision-language model.
+        encode: Turns the output of the prompt bank into text features [K, D].
         score: Returns the match score of image and prompt, which may change between epochs.
         texts: Features [K, D] of the classes' texts.
         lambda_text: Weight of the term that pushes a prompt away from its class text.
+        lambda_inside: Weight of the term that pushes a prompt away from the objects; 0 needs no foregrounds.
     """
 
-    vision_language: VisionLanguageModel
+    encode: Callable[[Tensor], Tensor]
     score: Callable[[], MatchScore]
     texts: Tensor
     lambda_text: float
+    lambda_inside: float = 0.0
 
     def __call__(self, bank: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
-        """Return the losses of the prompts on a batch of regions: ``features`` [P, D] and ``classes`` [P]."""
+        """Return the losses of the prompts on a batch of regions.
+
+        Args:
+            bank: The prompts.
+            batch: ``features`` [P, D] of backgrounds, ``classes`` [P], and ``foregrounds`` [P, D] if their term counts.
+        """
         features, classes = batch["features"], batch["classes"]
-        prompts = self.vision_language.encode_prompts(bank())[classes]  # [P, D]
+        prompts = self.encode(bank())[classes]  # [P, D]
         texts, score = self.texts[classes], self.score()
         parts = prompt_loss(features, texts, prompts, score, self.lambda_text)
+        if self.lambda_inside:
+            parts |= suppress_loss(batch["foregrounds"], prompts, score, self.lambda_inside)
         figures = {
             "text_similarity": (texts * prompts).sum(-1).mean(),
             "clamped/push": TEXT_SCORE.clamped_share(texts, prompts),
@@ -86,16 +67,74 @@ class PromptStep:
         return StepResult(parts, figures)
 
 
+@dataclass(frozen=True)
+class Vocabulary:
+    """Candidate words, their text features [N, D], and which words the prompt of each class may use, [K, N], bool."""
+
+    words: list[str]
+    features: Tensor
+    allowed: Tensor
+
+    def nearest(self, prompts: Tensor, count: int) -> list[NearestWords]:
+        """Return the words nearest to prompts [K, D]."""
+        return [*nearest_words(prompts, self.words, self.features, count)]
+
+
 def prompts(run: Run) -> None:
     """Learn the prompts; write them, and the words nearest to them after each epoch."""
     settings, names = run.config.prompts, run.dataset.catalogue.names
-    vision_language = run.models.vision_language
-    backgrounds = embed_backgrounds(run, "match" if run.models.trains_generator else "classify")
-    words, features_of_words = word_features(run.models, run.given_words, run.log)
-    texts = run.models.class_features()
+    with_foreground = settings.kind == "picked" or settings.lambda_inside > 0
+    regions = embed_regions(run, "match" if run.models.trains_generator else "classify", with_foreground)
+    vocabulary = _vocabulary(run)
     set_seed(run.config.seed)
-    bank = _new_prompt_bank(run)
-    words_by_epoch: list[dict[str, NearestWords]] = []  # fit adds one entry per epoch
+    if settings.kind == "picked":
+        features = picked_prompts(regions, vocabulary, run.num_classes, settings.picked_words).to(run.device)
+        run.models.save_prompt_features(features)
+        history = [vocabulary.nearest(features, settings.nearest_words)]
+    elif settings.kind == "mixtures":
+        mixtures = WordMixtures(run.num_classes, vocabulary.features, vocabulary.allowed).to(run.device)
+        history = _learn(run, mixtures, lambda features: features, regions, vocabulary)
+        run.models.save_prompt_features(mixtures())
+    else:
+        bank = _new_prompt_bank(run)
+        history = _learn(run, bank, run.models.vision_language.encode_prompts, regions, vocabulary)
+        run.models.save_prompts(bank.vectors)
+    if is_main_process():
+        by_class = {name: [epoch[index] for epoch in history] for index, name in enumerate(names)}
+        write_words(run.directory.words, LearnedWords(range(1, len(history) + 1), by_class))
+
+
+def picked_prompts(regions: CachedRegions, vocabulary: Vocabulary, num_classes: int, count: int) -> Tensor:
+    """Pick the words of each prompt without training: the highest :func:`semples.method.words.word_contrast`.
+
+    Args:
+        regions: Backgrounds and foregrounds.
+        vocabulary: Candidate words.
+        num_classes: K.
+        count: Words of each prompt.
+
+    Returns:
+        Features [K, D]: the mean of the words, L2-normalized.
+    """
+    assert regions.foregrounds is not None
+    background, foreground = regions.features.mean(0), regions.foregrounds.mean(0)  # of all views, [P, D]
+    words = vocabulary.features.cpu()
+    contrast = word_contrast(background, foreground, regions.classes, words, num_classes)
+    contrast = contrast.masked_fill(~vocabulary.allowed.cpu(), float("-inf"))
+    chosen = contrast.topk(min(count, len(words)), dim=1).indices  # [K, count]
+    return F.normalize(words[chosen].mean(1), dim=1)
+
+
+def _learn(
+    run: Run,
+    bank: torch.nn.Module,
+    encode: Callable[[Tensor], Tensor],
+    regions: CachedRegions,
+    vocabulary: Vocabulary,
+) -> list[list[NearestWords]]:
+    """Train prompts in place; return the words nearest to each after every epoch."""
+    settings = run.config.prompts
+    words_by_epoch: list[list[NearestWords]] = []  # fit adds one entry per epoch
     initial_score, final_score = run.models.match_score, run.models.prompt_score
 
     def current_score() -> MatchScore:
@@ -103,18 +142,17 @@ def prompts(run: Run) -> None:
         return initial_score if len(words_by_epoch) < settings.approach * settings.epochs else final_score
 
     @torch.no_grad()
-    def words_of_prompts() -> dict[str, NearestWords]:
-        features = vision_language.encode_prompts(bank())
-        nearest = nearest_words(features, words, features_of_words, settings.nearest_words)
-        return dict(zip(names, nearest, strict=True))
+    def words_of_prompts() -> list[NearestWords]:
+        return vocabulary.nearest(encode(bank()), settings.nearest_words)
 
     order = torch.Generator().manual_seed(run.config.seed)
+    step = PromptStep(encode, current_score, run.models.class_features(), settings.lambda_text, settings.lambda_inside)
     fit(
         "prompts",
         bank,
-        PromptStep(vision_language, current_score, texts, settings.lambda_text),
+        step,
         [(list(bank.parameters()), 1.0)],
-        DataLoader(backgrounds, settings.batch_size, shuffle=True, generator=order),
+        DataLoader(regions, settings.batch_size, shuffle=True, generator=order),
         training_options(settings),
         run.accelerator,
         run.log,
@@ -122,10 +160,7 @@ def prompts(run: Run) -> None:
         after_epoch=words_of_prompts,
         history=words_by_epoch,
     )
-    run.models.save_prompts(bank.vectors)
-    if is_main_process():
-        by_class = {name: [epoch[name] for epoch in words_by_epoch] for name in names}
-        write_words(run.directory.words, LearnedWords(range(1, len(words_by_epoch) + 1), by_class))
+    return words_by_epoch
 
 
 def _new_prompt_bank(run: Run) -> PromptBank:
@@ -136,47 +171,18 @@ def _new_prompt_bank(run: Run) -> PromptBank:
     return PromptBank(run.num_classes, settings.length, width, generator, deviation).to(run.device)
 
 
-def embed_backgrounds(run: Run, stage: str) -> CachedBackgrounds:
-    """Embed the background region of every (training image, class) pair, with the masks of a stage's generator.
+def _vocabulary(run: Run) -> Vocabulary:
+    """Return the candidate words; no prompt may be made of the classes' own words.
 
-    The first view of an image is the whole image; further ones (``prompts.views``) are random crops as in stages 1 and
-    3, half of them mirrored. Each process embeds its share of the batches; all processes return all features.
+    Raises:
+        ConfigError: Prompts are to be made of words, and no word is left.
     """
-    generator = run.models.load_generator(stage)
-    settings = run.config.mask_generator
-    views = []
-    for view in range(run.config.prompts.views):
-        scale = settings.crop_scale if view else 1.0
-        # Crops depend on seed and epoch: each view takes the place of an epoch, and so gets crops of its own.
-        crops = TrainingCrops(
-            run.train_images,
-            run.num_classes,
-            settings.image_size,
-            crop_scale=scale,
-            augment=view > 0,
-            seed=run.config.seed,
+    words, features = word_features(run.models, run.given_words, run.log)
+    catalogue = run.dataset.catalogue
+    classes = {name.casefold() for name in (*catalogue.names, *catalogue.prompt_names)}
+    is_free = torch.tensor([word.casefold() not in classes for word in words], device=features.device)
+    if run.config.prompts.kind != "vectors" and not is_free.any():
+        raise ConfigError(
+            f"prompts.words: {run.config.prompts.words} has no words but class names; add words for backgrounds"
         )
-        crops.epoch = view
-        views.append(_embed_view(run, generator, crops))
-    # The pairs are the same in every view, in the same order.
-    return CachedBackgrounds(torch.stack([view.features[0] for view in views]), views[0].classes, views[0].ids)
-
-
-@torch.no_grad()
-def _embed_view(run: Run, generator: MaskGenerator, crops: TrainingCrops) -> CachedBackgrounds:
-    """Embed one view of every background region: features [1, P, D], in the order of the images."""
-    vision_language, threshold = run.models.vision_language, run.config.mask_generator.affinity_threshold
-    batches = shard([list(range(start, min(start + BATCH, len(crops)))) for start in range(0, len(crops), BATCH)])
-    embedded = []  # of this process: features, classes and image indices of each batch
-    for batch in run.log.track(DataLoader(crops, batch_sampler=batches), "backgrounds"):
-        pixels, labels = batch["pixels"].to(run.device), batch["labels"].to(run.device)
-        image_index, class_index = positive_pairs(labels)
-        size = (pixels.shape[-2], pixels.shape[-1])
-        with run.accelerator.autocast():
-            cams = final_cams(generator(pixels, labels), run.models.affinity_steps, threshold)
-            masks = soft_masks(cams, image_index, class_index, size, PROMPT_EPS, generator.divide_by_peak)
-            _, background = masked_regions(pixels, masks, image_index, vision_language.fill)
-            features = vision_language.encode_images(background).float().cpu()
-        embedded.append((features, class_index.cpu(), batch["index"][image_index.cpu()]))
-    features, classes, images = (torch.cat(parts) for parts in zip(*unshard(embedded), strict=True))
-    return CachedBackgrounds(features[None], classes, [crops.ids[i] for i in images.tolist()])
+    return Vocabulary(words, features, is_free.expand(run.num_classes, -1))
