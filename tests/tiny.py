@@ -90,12 +90,7 @@ def letter_tokenizer() -> CLIPTokenizer:
 
 
 def _tower(width: int) -> dict[str, int]:
-    return {
-        "hidden_size": width,
-        "intermediate_size": 2 * width,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-    }
+    return {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
 def save_clip(folder: Path, activation: str = "quick_gelu") -> Path:
@@ -223,10 +218,7 @@ BACKBONES: dict[str, tuple[Any, int]] = {
         lambda: ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[16, 24, 32, 40], depths=[1, 1, 1, 2])),
         32,
     ),
-    "convnext": (
-        lambda: ConvNextModel(ConvNextConfig(hidden_sizes=[8, 12, 16, 24], depths=[1, 1, 2, 1])),
-        32,
-    ),
+    "convnext": (lambda: ConvNextModel(ConvNextConfig(hidden_sizes=[8, 12, 16, 24], depths=[1, 1, 2, 1])), 32),
     "mobilenet_v2": (lambda: MobileNetV2Model(MobileNetV2Config(depth_multiplier=0.25)), 32),
     "efficientnet": (
         lambda: EfficientNetModel(
@@ -234,14 +226,8 @@ BACKBONES: dict[str, tuple[Any, int]] = {
         ),
         32,
     ),
-    "vit": (
-        lambda: ViTModel(ViTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False),
-        8,
-    ),
-    "deit": (
-        lambda: DeiTModel(DeiTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False),
-        8,
-    ),
+    "vit": (lambda: ViTModel(ViTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False), 8),
+    "deit": (lambda: DeiTModel(DeiTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False), 8),
 }
 """Kind -> how to make it with random weights, and its own stride."""
 

@@ -124,15 +124,9 @@ def test_the_reader_of_the_page_feeds_a_run(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("code", "named"),
     [
-        (
-            "def rad(root): ...",
-            ("module 'odd_reader' has no attribute 'read'",),
-        ),
+        ("def rad(root): ...", ("module 'odd_reader' has no attribute 'read'",)),
         ("import no_such_module", ("No module named 'no_such_module'",)),
-        (
-            "def read(root): return [root]",
-            ("list", "semples.records.Dataset"),
-        ),
+        ("def read(root): return [root]", ("list", "semples.records.Dataset")),
     ],
 )
 def test_an_import_path_that_does_not_lead_to_a_reader(
