@@ -21,7 +21,7 @@ SIZE = (40, 48)
 
 def noise(size: tuple[int, int] = SIZE, seed: int = 0) -> NDArray[np.uint8]:
     """Random RGB [H, W, 3], so that every byte of a file counts."""
-    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    return np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
 
 
 def write_noise(path: Path, size: tuple[int, int] = SIZE, seed: int = 0) -> Path:
@@ -31,12 +31,18 @@ def write_noise(path: Path, size: tuple[int, int] = SIZE, seed: int = 0) -> Path
     return path
 
 
-def write_photograph(path: Path, size: tuple[int, int] = (40, 56), seed: int = 0, orientation: int = 1) -> Path:
-    """Write a smooth photograph; EXIF may turn it, and height and width are those before that."""
+def write_photograph(
+    path: Path,
+    size: tuple[int, int] = (40, 56),
+    seed: int = 0,
+    orientation: int = 1,
+    patches: tuple[int, int] = (5, 7),
+) -> Path:
+    """Write a photograph of smooth patches; EXIF may turn it, and height and width are those before that."""
     path.parent.mkdir(parents=True, exist_ok=True)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    image = Image.fromarray(noise((5, 7), seed)).resize(size[::-1], Image.Resampling.BICUBIC)
+    image = Image.fromarray(noise(patches, seed)).resize(size[::-1], Image.Resampling.BICUBIC)
     image.save(path, exif=exif)
     return path
 

@@ -92,7 +92,8 @@ def test_real_annotations_from_json_to_scores(shared_data: Path, tmp_path: Path)
         (tmp_path / "labels").mkdir(exist_ok=True)
         (tmp_path / f"labels/{split}.json").write_text(json.dumps(content))
     folder = str(source / "images")
-    config = fast(tmp_path, data__train_images=folder, data__val_images=folder, cams__scales=[0.25])
+    places = {"data__train_images": folder, "data__val_images": folder}
+    config = fast(tmp_path, **places, cams__scales=[0.25], pseudo_masks__refinement=[])
     run = semples.run(config, tmp_path / "run", quiet=True)
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert evaluation["classes"] == ["person", "car", "airplane"]

@@ -31,6 +31,11 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
+def sideways(folder: Path) -> Path:
+    """Write a photograph of 64 x 96 pixels that EXIF turns upright to 96 x 64."""
+    return write_photograph(folder / "a.png", (64, 96), 3, orientation=6, patches=(4, 6))
+
+
 def label_map(found: list[dict[str, Any]]) -> NDArray[np.int64]:
     """Put the pipeline's masks, one for each class, into one map; every pixel has to be in exactly one."""
     masks = {entry["label"]: np.asarray(entry["mask"]) == 255 for entry in found}
@@ -43,7 +48,7 @@ def label_map(found: list[dict[str, Any]]) -> NDArray[np.int64]:
 
 def test_pipeline_agrees_with_our_prediction(saved: Path, tmp_path: Path) -> None:
     """Two differences remain: we average with the mirror image, and scale pixels without rounding them to bytes."""
-    path = write_photograph(tmp_path / "a.png", (64, 96), 9, orientation=6)
+    path = sideways(tmp_path)
     segmenter: Any = pipeline("image-segmentation", model=str(saved), device="cpu")
     found = label_map(segmenter(str(path)))
     network = load_segmentation_network(saved)
@@ -64,7 +69,7 @@ def looked_at_once(network: SegmentationNetwork, image: NDArray[np.uint8]) -> ND
 
 def test_processor_scales_and_normalises_as_we_do(saved: Path, tmp_path: Path) -> None:
     segmenter: Any = pipeline("image-segmentation", model=str(saved), device="cpu")
-    image = Image.fromarray(read_image(write_photograph(tmp_path / "a.png", (64, 96), 9, orientation=6)))
+    image = Image.fromarray(read_image(sideways(tmp_path)))
     given = segmenter.image_processor(image, return_tensors="pt")["pixel_values"]
     assert given.shape == (1, 3, 72, 48)
     mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
