@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from semples.config import Config
 from semples.config.loading import load_config
 
@@ -53,6 +55,16 @@ UNGUIDED: dict[str, Any] = {**PLAIN, "guidance.enabled": False, "vision_language
 def config_from(settings: Mapping[str, Any], **changes: Any) -> Config:
     """Load settings and changes to them; ``data__root`` is the setting ``data.root``."""
     return load_config(overrides={**settings, **{key.replace("__", "."): value for key, value in changes.items()}})
+
+
+def write_settings(file: Path, settings: Mapping[str, Any]) -> Path:
+    """Write settings such as ``data.root`` as a YAML file of sections."""
+    sections: dict[str, Any] = {}
+    for key, value in settings.items():
+        section, _, name = key.rpartition(".")
+        (sections.setdefault(section, {}) if section else sections)[name] = value
+    file.write_text(yaml.safe_dump(sections, sort_keys=False))
+    return file
 
 
 def artefacts(run: Path) -> dict[str, bytes]:

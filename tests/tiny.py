@@ -93,39 +93,30 @@ def _tower(width: int) -> dict[str, int]:
     return {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
-def save_clip(folder: Path, activation: str = "quick_gelu") -> Path:
+def save_clip(folder: Path, activation: str = "quick_gelu", tokenizer: Any = None) -> Path:
     """A CLIP of random weights with text width 12, image width 16, joint space 8.
 
     Its activation is OpenAI's "quick_gelu" or LAION's "gelu".
     """
     torch.manual_seed(0)
-    text = {"vocab_size": 5 + len(WORDS), "max_position_embeddings": 16, "eos_token_id": 3, "bos_token_id": 2}
+    tokenizer = tokenizer or word_tokenizer(True, 16)
+    special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    text = {"vocab_size": len(tokenizer), "max_position_embeddings": tokenizer.model_max_length, **special}
+    both = {"projection_dim": 8, "hidden_act": activation}
     config = CLIPConfig(
-        text_config={**_tower(12), **text, "pad_token_id": 0, "projection_dim": 8, "hidden_act": activation},
-        vision_config={**_tower(16), "image_size": 24, "patch_size": 8, "projection_dim": 8, "hidden_act": activation},
-        projection_dim=8,
-    )
-    CLIPModel(config).save_pretrained(folder)
-    word_tokenizer(True, 16).save_pretrained(folder)
-    write_preprocessor(folder, 24)
-    return folder
-
-
-def save_clip_of_letters(folder: Path) -> Path:
-    """A CLIP of random weights with the tokenizer of the published ones, and their 77 positions."""
-    torch.manual_seed(0)
-    tokenizer = letter_tokenizer()
-    start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-    text = {"vocab_size": len(tokenizer), "max_position_embeddings": 77, "eos_token_id": end, "bos_token_id": start}
-    config = CLIPConfig(
-        text_config={**_tower(12), **text, "pad_token_id": end, "projection_dim": 8},
-        vision_config={**_tower(16), "image_size": 24, "patch_size": 8, "projection_dim": 8},
+        text_config={**_tower(12), **text, **both},
+        vision_config={**_tower(16), "image_size": 24, "patch_size": 8, **both},
         projection_dim=8,
     )
     CLIPModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_preprocessor(folder, 24)
     return folder
+
+
+def save_clip_of_letters(folder: Path) -> Path:
+    """A CLIP of random weights with the tokenizer of the published ones, and their 77 positions."""
+    return save_clip(folder, tokenizer=letter_tokenizer())
 
 
 def save_segformer(folder: Path) -> Path:
