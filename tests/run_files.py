@@ -47,9 +47,10 @@ PLAIN = {
     "pseudo_masks.refinement": [],
     "segment.supervised_bound": False,
 }
-"""Three classes and nothing optional; none of the six training images shows a train."""
+"""Settings of a guided run on three classes, with nothing optional."""
 
 UNGUIDED: dict[str, Any] = {**PLAIN, "guidance.enabled": False, "vision_language.model": "/no/such/folder"}
+"""The same without guidance; the vision-language model that it names does not exist."""
 
 
 def config_from(settings: Mapping[str, Any], **changes: Any) -> Config:
