@@ -6,6 +6,7 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported: sums have one order, and tests share the cores
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def find_shared_data() -> Path | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that look at a whole run, wherever they are; files of such tests mark themselves."""
     for item in items:
-        if "tiny_run" in getattr(item, "fixturenames", ()):
+        if {"tiny_run", "plain_run", "unguided_run"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.whole)
 
 
@@ -49,14 +50,41 @@ def shared_data() -> Path:
     return found
 
 
+def run_once(folder: pytest.TempPathFactory, settings: str) -> Path:
+    """Run every stage with the settings of this name in ``run_files``."""
+    import run_files
+
+    return semples.run(run_files.config_from(getattr(run_files, settings)), folder.mktemp("shared") / "run", quiet=True)
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of a few scenes through every stage; not to be changed."""
-    from run_files import SMALL, TRAININGS
-    from semples.config.loading import load_config
+    """A finished run with every option, two epochs in each stage and no checkpoint left; not to be changed."""
+    return run_once(tmp_path_factory, "SMALL")
 
-    short = {f"{stage}.epochs": 1 for stage in TRAININGS} | {"data.train_size": 4, "data.val_size": 2}
-    return semples.run(load_config(overrides={**SMALL, **short}), tmp_path_factory.mktemp("tiny") / "run", quiet=True)
+
+@pytest.fixture(scope="session")
+def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished guided run with nothing optional; not to be changed."""
+    return run_once(tmp_path_factory, "PLAIN")
+
+
+@pytest.fixture(scope="session")
+def unguided_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run without guidance and without a vision-language model; not to be changed."""
+    return run_once(tmp_path_factory, "UNGUIDED")
+
+
+@pytest.fixture
+def finished(tiny_run: Path) -> Path:
+    """The finished run that a module reads; modules choose another by overriding this fixture."""
+    return tiny_run
+
+
+@pytest.fixture
+def copied_run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
 
 
 @pytest.fixture

@@ -48,11 +48,7 @@ COMPARISON: dict[str, Any] = {
     "pairs": {"boat": "water", "cat": "sand"},
     "methods": {"classify": METHOD, "full": {**METHOD, "miou": [0.7, 0.7, 0.7]}},
     "supervised_bound": [0.9, 0.8, 0.85],
-    "words": [
-        {"boat": "water", "cat": "sand"},
-        {"boat": "water", "cat": "sky"},
-        {"boat": "cat", "cat": "sky"},
-    ],
+    "words": [{"boat": "water", "cat": "sand"}, {"boat": "water", "cat": "sky"}, {"boat": "cat", "cat": "sky"}],
     "differences": {
         "full - classify": {"mean": 0.12, "interval": [0.01, 0.23]},
         "full - match": {"mean": -0.021, "interval": None},

@@ -11,7 +11,6 @@ import pytest
 
 import semples
 from matching import mentions
-from run_files import TINY
 from semples.data.images import write_mask
 from semples.errors import DataError
 
@@ -72,13 +71,12 @@ def test_public_names_are_callable(first: str) -> None:
     assert found.stdout.split() == ["True"] * len(semples.__all__)
 
 
-@pytest.mark.whole
-def test_paths_may_be_text(tmp_path: Path) -> None:
+def test_paths_may_be_text(copied_run: Path, tmp_path: Path) -> None:
     config = tmp_path / "my.yaml"
     config.write_text("seed: 3\n")
     assert semples.load_config(str(config)).seed == 3
-    run = semples.run(semples.load_config(overrides=TINY), str(tmp_path / "run"), until="classify", quiet=True)
-    assert run == tmp_path / "run"
+    run = semples.run(semples.load_config(str(copied_run / "config.yaml")), str(copied_run), quiet=True)
+    assert run == copied_run
     assert semples.report(str(run)) == run / "report.html"
     for verb in (semples.prompts, semples.report):
         with pytest.raises(DataError):

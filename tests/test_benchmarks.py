@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from transformers import CLIPConfig
 
 from conftest import REPOSITORY
+from sample_data import write_voc
 from semples import cli
 from semples.data.images import write_mask
 from tiny import save_backbone
@@ -92,17 +92,9 @@ def tiny_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four training and two held-out photographs of noise in the VOC layout, each a cat (8) or a dog (12)."""
-    root, lines = tmp_path_factory.mktemp("voc"), ["image,tags"]
-    for folder in ("JPEGImages", "SegmentationClassAug", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
-    for split, ids in (("train_aug", "abcd"), ("train", "abcd"), ("val", "ef")):
-        (root / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("\n".join(ids) + "\n")
+    root = write_voc(tmp_path_factory.mktemp("voc"), {"train_aug": "abcd", "train": "abcd", "val": "ef"})
     for number, name in enumerate("abcdef"):
-        pixels = np.random.default_rng(number).integers(0, 255, (40, 48, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(root / "JPEGImages" / f"{name}.jpg")
         write_mask(root / "SegmentationClassAug" / f"{name}.png", np.full((40, 48), (8, 12)[number % 2], np.uint8))
-        lines.append(f"{name},{('cat', 'dog')[number % 2]}")
-    (root / "tags.csv").write_text("\n".join(lines) + "\n")
     return root
 
 

@@ -33,10 +33,7 @@ with locked(Path(sys.argv[1])):
 
 def test_a_second_run_learns_which_process_holds_the_directory(tmp_path: Path) -> None:
     with locked(tmp_path / "run"):
-        with (
-            pytest.raises(BusyError, match=rf"run: in use by process {os.getpid()} on \S+"),
-            locked(tmp_path / "run"),
-        ):
+        with pytest.raises(BusyError, match=rf"run: in use by process {os.getpid()} on \S+"), locked(tmp_path / "run"):
             pytest.fail("two at a time")
         with locked(tmp_path / "other"):
             pass

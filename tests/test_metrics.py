@@ -242,12 +242,7 @@ class TestThresholdSweep:
         nan = cams.copy()
         nan[1, 0, 0] = np.nan
         for maps, class_ids, true, expected in (
-            (
-                cams,
-                [0],
-                truth,
-                r"CAMs .*\(2, 2, 3\).*\(1, 2, 3\)",
-            ),
+            (cams, [0], truth, r"CAMs .*\(2, 2, 3\).*\(1, 2, 3\)"),
             (cams, [0, 1], truth.T, r"CAMs .*\(2, 2, 3\).*\(2, 3, 2\)"),
             (cams, [1, 1], truth, r"class ids \[1, 1\].*below 2"),
             (cams, [0, 2], truth, r"class ids \[0, 2\].*below 2"),

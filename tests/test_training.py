@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from run_files import metrics
 from semples.errors import ConfigError, RunError
 from semples.rundir.metrics import EpochMetrics
 from semples.training.checkpoints import Checkpoint
@@ -43,16 +43,8 @@ def train(log: TrainingLog, epochs: int = 200, rate: float = 0.2) -> torch.nn.Li
     module = torch.nn.Linear(1, 1)
     loader = DataLoader(Numbers(), batch_size=4, shuffle=True, generator=torch.Generator().manual_seed(0))
     groups = [(list(module.parameters()), 1.0)]
-    fit(
-        "toy",
-        module,
-        squared_distance,
-        groups,
-        loader,
-        TrainingOptions(epochs, rate, 0.0),
-        make_accelerator("cpu", "auto"),
-        log,
-    )
+    options, accelerator = TrainingOptions(epochs, rate, 0.0), make_accelerator("cpu", "auto")
+    fit("toy", module, squared_distance, groups, loader, options, accelerator, log)
     return module
 
 
@@ -86,7 +78,7 @@ def test_one_line_per_epoch_and_earlier_lines_of_the_stage_go(tmp_path: Path) ->
     log.write(EpochMetrics("other", 1))
     train(log, epochs=2)
     train(log, epochs=3)
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    lines = metrics(tmp_path)
     assert [(line["stage"], line["epoch"]) for line in lines] == [("other", 1), ("toy", 1), ("toy", 2), ("toy", 3)]
     assert lines[-1]["loss"] == pytest.approx(lines[-1]["parts"]["data"])
     assert lines[-1]["figures"]["largest"] > 0
@@ -147,11 +139,6 @@ def train_noisy(
     return module, history
 
 
-def lines_without_speed(folder: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
-
-
 @pytest.mark.parametrize("kill_at", [0, 1, 3, 7, 14])
 def test_a_killed_training_resumes_to_the_same_bits(kill_at: int, tmp_path: Path) -> None:
     """Kills come mid-epoch, between two epochs, before the first step, and at the last step."""
@@ -165,7 +152,7 @@ def test_a_killed_training_resumes_to_the_same_bits(kill_at: int, tmp_path: Path
         assert torch.equal(module.state_dict()[name], value), name
     assert again == words
     assert len(words) == 5
-    assert lines_without_speed(tmp_path / "killed") == lines_without_speed(tmp_path / "whole")
+    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
 
 
 def test_workers_change_nothing(tmp_path: Path) -> None:
@@ -208,7 +195,7 @@ def test_without_its_checkpoint_a_training_starts_over_and_says_so(spoil: str, t
     assert [line.split(":")[0] for line in said] == [f"{path} is {'missing' if spoil == 'delete' else 'damaged'}"]
     module, _ = train_noisy(tmp_path / "killed")
     assert torch.equal(module.last.weight, whole.last.weight)
-    assert lines_without_speed(tmp_path / "killed") == lines_without_speed(tmp_path / "whole")
+    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
 
 
 def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
@@ -234,7 +221,7 @@ def test_lines_that_a_kill_cut_short_are_dropped(tmp_path: Path) -> None:
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"stage": "other", "ep')
     log.start("toy", epochs=2)
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    lines = metrics(tmp_path)
     assert [(line["stage"], line["epoch"]) for line in lines] == [("toy", 1), ("toy", 2)]
 
 
@@ -264,7 +251,7 @@ def test_a_loss_that_is_not_finite_names_its_batch_and_is_written_nowhere(tmp_pa
         r"number-4, number-5, number-6, number-7\b.* mine\.learning_rate$",
     ):
         fit("toy", module, step, groups, loader, options, accelerator, log, checkpoint)
-    assert [line["epoch"] for line in lines_without_speed(tmp_path)] == [1]
+    assert [line["epoch"] for line in metrics(tmp_path)] == [1]
     assert torch.load(tmp_path / "toy" / "checkpoint.pt", weights_only=True)["position"] == (1, 1)
 
 

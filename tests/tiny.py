@@ -90,47 +90,33 @@ def letter_tokenizer() -> CLIPTokenizer:
 
 
 def _tower(width: int) -> dict[str, int]:
-    return {
-        "hidden_size": width,
-        "intermediate_size": 2 * width,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-    }
+    return {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
-def save_clip(folder: Path, activation: str = "quick_gelu") -> Path:
+def save_clip(folder: Path, activation: str = "quick_gelu", tokenizer: Any = None) -> Path:
     """A CLIP of random weights with text width 12, image width 16, joint space 8.
 
     Its activation is OpenAI's "quick_gelu" or LAION's "gelu".
     """
     torch.manual_seed(0)
-    text = {"vocab_size": 5 + len(WORDS), "max_position_embeddings": 16, "eos_token_id": 3, "bos_token_id": 2}
+    tokenizer = tokenizer or word_tokenizer(True, 16)
+    special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    text = {"vocab_size": len(tokenizer), "max_position_embeddings": tokenizer.model_max_length, **special}
+    both = {"projection_dim": 8, "hidden_act": activation}
     config = CLIPConfig(
-        text_config={**_tower(12), **text, "pad_token_id": 0, "projection_dim": 8, "hidden_act": activation},
-        vision_config={**_tower(16), "image_size": 24, "patch_size": 8, "projection_dim": 8, "hidden_act": activation},
-        projection_dim=8,
-    )
-    CLIPModel(config).save_pretrained(folder)
-    word_tokenizer(True, 16).save_pretrained(folder)
-    write_preprocessor(folder, 24)
-    return folder
-
-
-def save_clip_of_letters(folder: Path) -> Path:
-    """A CLIP of random weights with the tokenizer of the published ones, and their 77 positions."""
-    torch.manual_seed(0)
-    tokenizer = letter_tokenizer()
-    start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-    text = {"vocab_size": len(tokenizer), "max_position_embeddings": 77, "eos_token_id": end, "bos_token_id": start}
-    config = CLIPConfig(
-        text_config={**_tower(12), **text, "pad_token_id": end, "projection_dim": 8},
-        vision_config={**_tower(16), "image_size": 24, "patch_size": 8, "projection_dim": 8},
+        text_config={**_tower(12), **text, **both},
+        vision_config={**_tower(16), "image_size": 24, "patch_size": 8, **both},
         projection_dim=8,
     )
     CLIPModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_preprocessor(folder, 24)
     return folder
+
+
+def save_clip_of_letters(folder: Path) -> Path:
+    """A CLIP of random weights with the tokenizer of the published ones, and their 77 positions."""
+    return save_clip(folder, tokenizer=letter_tokenizer())
 
 
 def save_segformer(folder: Path) -> Path:
@@ -223,10 +209,7 @@ BACKBONES: dict[str, tuple[Any, int]] = {
         lambda: ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[16, 24, 32, 40], depths=[1, 1, 1, 2])),
         32,
     ),
-    "convnext": (
-        lambda: ConvNextModel(ConvNextConfig(hidden_sizes=[8, 12, 16, 24], depths=[1, 1, 2, 1])),
-        32,
-    ),
+    "convnext": (lambda: ConvNextModel(ConvNextConfig(hidden_sizes=[8, 12, 16, 24], depths=[1, 1, 2, 1])), 32),
     "mobilenet_v2": (lambda: MobileNetV2Model(MobileNetV2Config(depth_multiplier=0.25)), 32),
     "efficientnet": (
         lambda: EfficientNetModel(
@@ -234,14 +217,8 @@ BACKBONES: dict[str, tuple[Any, int]] = {
         ),
         32,
     ),
-    "vit": (
-        lambda: ViTModel(ViTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False),
-        8,
-    ),
-    "deit": (
-        lambda: DeiTModel(DeiTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False),
-        8,
-    ),
+    "vit": (lambda: ViTModel(ViTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False), 8),
+    "deit": (lambda: DeiTModel(DeiTConfig(**_tower(16), image_size=32, patch_size=8), add_pooling_layer=False), 8),
 }
 """Kind -> how to make it with random weights, and its own stride."""
 

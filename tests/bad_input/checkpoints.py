@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from sample_data import noise
+
 from .case import Case
-from .files import BUNDLED, Payload, noise, payload, photos, predict, run_of
+from .files import BUNDLED, Payload, payload, photos, predict, run_of
 
 Spoil = Callable[[Path], object]
 WEIGHTS = "model.safetensors"

@@ -85,12 +85,7 @@ FILES = [
 ]
 
 ROOTS = [
-    Case(
-        "configs",
-        "no root",
-        lambda folder: config(folder, "data: {reader: folder}\n"),
-        ("data.root", "folder"),
-    ),
+    Case("configs", "no root", lambda folder: config(folder, "data: {reader: folder}\n"), ("data.root", "folder")),
     Case(
         "configs",
         "no such root",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import struct
-import zlib
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -16,10 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .case import OUT, SENTINEL
+from sample_data import SIZE, noise, write_noise, write_tags
 
-SIZE = (40, 48)
-"""Height and width of the photographs."""
+from .case import OUT, SENTINEL
 
 CLASSES = ("boat", "train")
 BUNDLED = Path(str(resources.files("semples"))) / "assets"
@@ -33,28 +30,12 @@ FAST = (
 )
 
 
-def noise(size: tuple[int, int] = SIZE, seed: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Random RGB [H, W, 3], so that every byte of a file counts."""
-    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
-
-
 @cache
 def encoded(format: str, mode: str = "RGB") -> bytes:
     """A photograph of noise as a file."""
     buffer = io.BytesIO()
     Image.fromarray(noise()).convert(mode).save(buffer, format=format)
     return buffer.getvalue()
-
-
-def png_chunk(kind: bytes, data: bytes) -> bytes:
-    """One chunk of a PNG file."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png_that_declares(width: int, height: int, colour: int = 2) -> bytes:
-    """A PNG file of a few bytes that says it is large."""
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"\0")) + png_chunk(b"IEND", b"")
 
 
 class Payload:
@@ -73,14 +54,12 @@ def photos(folder: Path, name: str = "photos") -> Path:
     """Four photographs with tags and masks."""
     root = folder / name
     (root / "masks").mkdir(parents=True)
-    lines = ["image,tags"]
     for index in range(4):
-        Image.fromarray(noise(seed=index)).save(root / f"{index}.png")
+        write_noise(root / f"{index}.png", seed=index)
         mask = np.zeros(SIZE, np.uint8)
         mask[10:20, 10:20] = index % 2 + 1
         Image.fromarray(mask).save(root / "masks" / f"{index}.png")
-        lines.append(f"{index}.png,{CLASSES[index % 2]}")
-    (root / "tags.csv").write_text("\n".join(lines) + "\n")
+    write_tags(root, *(f"{index}.png,{CLASSES[index % 2]}" for index in range(4)))
     return root
 
 

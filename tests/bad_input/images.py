@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sample_data import noise, png_chunk, png_that_declares
+
 from .case import Case
-from .files import SEGMENTATION, encoded, noise, photos, png_chunk, png_that_declares, predict, run_of
+from .files import SEGMENTATION, encoded, photos, predict, run_of
 
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "bmp": "BMP", "gif": "GIF", "tif": "TIFF"}
 LENGTHS = 20

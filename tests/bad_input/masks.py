@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sample_data import SIZE, png_that_declares
+
 from .case import Case
-from .files import SIZE, png_that_declares
 
 
 def _evaluate(folder: Path, classes: str = "boat,train") -> list[str]:

@@ -18,10 +18,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from matching import mentions
+from sample_data import SIZE, png_that_declares
 
 from .case import OUT, Case, run
 from .checkpoints import cut, write
-from .files import SIZE, payload, photos, png_that_declares, predict, run_of
+from .files import payload, photos, predict, run_of
 
 Spoil = Callable[[Path], object]
 """Damages a run directory."""
@@ -292,9 +293,7 @@ EXPORTS = [
     _export("manifest.json deleted", _without("manifest.json"), "out", "manifest.json"),
     _export("manifest.json a list", write("manifest.json", b"[]"), "manifest.json"),
     _export(
-        "a stage of text",
-        _edit("manifest.json", lambda _: {"stages": {"4-pseudo-masks": "done"}}),
-        "manifest.json",
+        "a stage of text", _edit("manifest.json", lambda _: {"stages": {"4-pseudo-masks": "done"}}), "manifest.json"
     ),
     _export(
         "a stage not done",
@@ -311,13 +310,7 @@ EXPORTS = [
         format="coco",
         more=("--with-images",),
     ),
-    _export(
-        "no such image",
-        _entry(path="/none/0.png"),
-        "/none/0.png",
-        format="coco",
-        more=("--with-images",),
-    ),
+    _export("no such image", _entry(path="/none/0.png"), "/none/0.png", format="coco", more=("--with-images",)),
     _export("a mask deleted", _without(MASK), MASK),
     _export("a mask of another size", _png(Image.new("L", (8, 8))), MASK, "8 x 8", "40 x 48"),
     _export("a mask of class 9", _png(Image.new("L", SIZE[::-1], 9)), MASK, 9, 255, format="coco"),

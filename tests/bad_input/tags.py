@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from sample_data import SIZE
+
 from .case import Case
-from .files import SIZE, encoded, payload, photos, run_of
+from .files import encoded, payload, photos, run_of
 
 GOOD = "image,tags\n0.png,boat\n1.png,train\n2.png,boat\n3.png,train\n"
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sample_data import SIZE, noise
 from semples.data.folder import read_folder
 from semples.data.images import image_size, read_image
 
-from .files import SIZE, noise, photos, run_of
+from .files import photos, run_of
 from .tags import GOOD
 
 RGB = noise()

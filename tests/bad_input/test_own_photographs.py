@@ -10,23 +10,12 @@ import pytest
 from PIL import Image
 
 from matching import assert_mentions
-from semples.cli import main
 from semples.data.images import read_image
 
+from .case import OUT, run
+from .files import photos, run_of
+
 pytestmark = pytest.mark.whole
-
-
-def make_folder(root: Path) -> Path:
-    """Four small photographs with tags and masks."""
-    rng = np.random.default_rng(0)
-    (root / "masks").mkdir(parents=True)
-    lines = ["image,tags"]
-    for index in range(4):
-        Image.fromarray(rng.integers(0, 255, (40, 48, 3), dtype=np.uint8)).save(root / f"{index}.jpg")
-        Image.fromarray(np.full((40, 48), index % 2, np.uint8)).save(root / "masks" / f"{index}.png")
-        lines.append(f"{index}.jpg,{('boat', 'train')[index % 2]}")
-    (root / "tags.csv").write_text("\n".join(lines) + "\n")
-    return root
 
 
 def replace_in_tags(old: str, new: str) -> Callable[[Path], None]:
@@ -42,12 +31,12 @@ def remove_all(root: Path) -> None:
 
 
 def truncate(root: Path) -> None:
-    data = (root / "2.jpg").read_bytes()
-    (root / "2.jpg").write_bytes(data[: len(data) // 2])
+    data = (root / "2.png").read_bytes()
+    (root / "2.png").write_bytes(data[: len(data) // 2])
 
 
 def empty_file(root: Path) -> None:
-    (root / "1.jpg").write_bytes(b"")
+    (root / "1.png").write_bytes(b"")
 
 
 def shrink_mask(root: Path) -> None:
@@ -55,18 +44,8 @@ def shrink_mask(root: Path) -> None:
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(path)
 
 
-FAST = [
-    *("--data.val_fraction", "0", "--data.classes", '["boat", "train"]'),
-    *("--guidance.enabled", "false", "--device", "cpu", "--cams.scales", "[1.0]"),
-    *("--mask_generator.image_size", "32", "--segment.image_size", "32"),
-    *("--classify.epochs", "1", "--segment.epochs", "1"),
-]
-
-
-def run(root: Path, *more: str) -> int:
-    config = root.parent / "own.yaml"
-    config.write_text(f"data: {{reader: folder, root: {root}}}\n")
-    return main(["run", "--config", str(config), "--out", str(root.parent / "out"), *FAST, *more, "--quiet"])
+def run_in(folder: Path, *more: str) -> tuple[int, list[str]]:
+    return run(run_of(folder, folder / "photos", "--guidance.enabled", "false", *more), folder)
 
 
 @pytest.mark.parametrize(
@@ -75,11 +54,11 @@ def run(root: Path, *more: str) -> int:
         (None, ("--data.rot", "x"), ("--data.rot", "root")),
         (None, ("--data.bias", "many"), ("--data.bias", "many")),
         (remove_all, (), ("photos",)),
-        (replace_in_tags("boat", "bota"), (), ("tags.csv", "0.jpg", "bota", "boat")),
-        (replace_in_tags("2.jpg,boat", "2.jpg,"), (), ("tags.csv", "2.jpg")),
-        (replace_in_tags("3.jpg", "9.jpg"), (), ("tags.csv", "9.jpg")),
-        (replace_in_tags("3.jpg", "../3.jpg"), (), ("tags.csv", 5, "../3.jpg")),
-        (empty_file, (), ("1.jpg", "empty")),
+        (replace_in_tags("boat", "bota"), (), ("tags.csv", "0.png", "bota", "boat")),
+        (replace_in_tags("2.png,boat", "2.png,"), (), ("tags.csv", "2.png")),
+        (replace_in_tags("3.png", "9.png"), (), ("tags.csv", "9.png")),
+        (replace_in_tags("3.png", "../3.png"), (), ("tags.csv", 5, "../3.png")),
+        (empty_file, (), ("1.png", "empty")),
         (None, ("--mask_generator.backbone", "/no/such/folder"), ("/no/such/folder",)),
     ],
 )
@@ -88,55 +67,49 @@ def test_one_line_and_nothing_written(
     more: tuple[str, ...],
     named: Sequence[object],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    root = make_folder(tmp_path / "photos")
+    root = photos(tmp_path)
     if spoil is not None:
         spoil(root)
-    assert run(root, *more) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("semples: error: ")
-    assert_mentions(lines[0], *named)
-    assert not (tmp_path / "out" / "0-classify").exists()
+    status, (line,) = run_in(tmp_path, *more)
+    assert status == 2
+    assert line.startswith("semples: error: ")
+    assert_mentions(line, *named)
+    assert not (tmp_path / OUT / "0-classify").exists()
 
 
 @pytest.mark.parametrize(
     ("spoil", "named", "left"),
-    [(truncate, ("2.jpg", "damaged"), "config.yaml"), (shrink_mask, ("8 x 8", "40 x 48"), "4-pseudo-masks")],
+    [(truncate, ("2.png", "damaged"), "config.yaml"), (shrink_mask, ("8 x 8", "40 x 48"), "4-pseudo-masks")],
 )
 def test_what_only_decoding_finds(
     spoil: Callable[[Path], None],
     named: Sequence[object],
     left: str,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    root = make_folder(tmp_path / "photos")
+    root = photos(tmp_path)
     spoil(root)
-    assert run(root) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
+    status, lines = run_in(tmp_path)
+    assert status == 2
     assert lines[-1].startswith("semples: error: ")
     assert_mentions(lines[-1], *named)
-    assert (tmp_path / "out" / left).exists()
-    assert not (tmp_path / "out" / "evaluation.json").exists()
+    assert (tmp_path / OUT / left).exists()
+    assert not (tmp_path / OUT / "evaluation.json").exists()
 
 
-def test_an_error_in_a_worker_is_the_same_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = make_folder(tmp_path / "photos")
-    truncate(root)
-    lines = []
-    for workers in ("0", "1"):
-        assert run(root, "--data.workers", workers) == 2
-        lines.append(capsys.readouterr().err.strip().splitlines()[-1])
-    assert lines[0].startswith("semples: error: ")
-    assert "2.jpg" in lines[0]
-    assert lines[1] == lines[0]
+def test_an_error_in_a_worker_is_the_same_line(tmp_path: Path) -> None:
+    truncate(photos(tmp_path))
+    (status, lines), other = (run_in(tmp_path, "--data.workers", count) for count in ("0", "1"))
+    assert status == 2
+    assert lines[-1].startswith("semples: error: ")
+    assert "2.png" in lines[-1]
+    assert other == (status, lines)
 
 
 def test_photographs_of_every_kind_go_through(tmp_path: Path) -> None:
     """Grey, palette, CMYK, alpha, 16 bit and EXIF-rotated images beside each other."""
-    root = make_folder(tmp_path / "photos")
+    root = photos(tmp_path)
     grey = np.linspace(0, 255, 40 * 48).reshape(40, 48)
     Image.fromarray(grey.astype(np.uint8)).save(root / "grey.png")
     Image.fromarray(grey.astype(np.uint8)).convert("P").save(root / "palette.png")
@@ -150,7 +123,7 @@ def test_photographs_of_every_kind_go_through(tmp_path: Path) -> None:
         for name in ("grey.png", "palette.png", "cmyk.jpg", "alpha.png", "deep.png", "turned.jpg"):
             tags.write(f"{name},boat\n")
     assert read_image(root / "turned.jpg").shape == (48, 40, 3)
-    assert run(root) == 0
-    masks = {path.stem: Image.open(path).size for path in (tmp_path / "out" / "4-pseudo-masks").glob("*.png")}
+    assert run_in(tmp_path) == (0, [])
+    masks = {path.stem: Image.open(path).size for path in (tmp_path / OUT / "4-pseudo-masks").glob("*.png")}
     assert len(masks) == 10
     assert masks["turned"] == (40, 48)

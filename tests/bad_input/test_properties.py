@@ -147,11 +147,7 @@ def _hold(check: Callable[[Any], None], examples: int) -> None:
     """Try a property on examples that are the same in every run."""
 
     @settings(  # type: ignore[untyped-decorator, unused-ignore]
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
+        max_examples=examples, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(PROPERTIES[check])  # type: ignore[untyped-decorator, unused-ignore]
     def tried(value: Any) -> None:

@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from matching import assert_mentions, mentions
+from sample_data import write_noise, write_split, write_tags
 from semples.data.coco import read_coco
 from semples.data.folder import read_folder
 from semples.data.validation import BadImages
@@ -19,7 +19,7 @@ from semples.errors import DataError
 from semples.html_report import write_report
 
 from .case import OUT, run
-from .files import SEGMENTATION, encoded, noise, photos, predict, run_of
+from .files import SEGMENTATION, encoded, photos, predict, run_of
 
 pytestmark = pytest.mark.whole
 
@@ -82,7 +82,7 @@ def test_a_class_that_lost_all_its_images_is_warned_of(tmp_path: Path) -> None:
 
 def test_prediction_skips_too(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
-        Image.fromarray(noise()).save(tmp_path / name)
+        write_noise(tmp_path / name)
     _damaged(tmp_path / "b.png")
     status, lines = run(predict(SEGMENTATION, "a.png", "b.png", more=["--skip-bad-images"]), tmp_path)
     assert (status, lines) == (0, [])
@@ -114,13 +114,12 @@ def test_a_missing_file_is_an_error_of_the_list(tmp_path: Path) -> None:
 
 def test_voc_and_coco_leave_out_too(tmp_path: Path) -> None:
     root = tmp_path / "voc"
-    for name in ("JPEGImages", "ImageSets/Segmentation"):
-        (root / name).mkdir(parents=True)
+    (root / "JPEGImages").mkdir(parents=True)
     for name, content in (("0", encoded("JPEG")), ("1", encoded("JPEG")[:900]), ("2", b"")):
         (root / "JPEGImages" / f"{name}.jpg").write_bytes(content)
-    (root / "tags.csv").write_text("image,tags\n0,cat\n1,dog\n2,cat\n")
-    (root / "ImageSets/Segmentation/train.txt").write_text("0\n1\n")
-    (root / "ImageSets/Segmentation/val.txt").write_text("2\n")
+    write_tags(root, "0,cat", "1,dog", "2,cat")
+    write_split(root, "train", "0\n1\n")
+    write_split(root, "val", "2")
     bad = BadImages()
     dataset = read_voc(root, size_of=bad.size_of)
     assert ([sample.id for sample in dataset.train], dataset.val) == (["0"], ())

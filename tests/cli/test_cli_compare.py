@@ -54,13 +54,7 @@ def test_compare_takes_several_pairings(api: FakeApi, tmp_path: Path, capsys: Ou
     assert json.loads(output.splitlines()[-1]) == api.comparison
     names = [re.split(r"\s{2,}", line)[0] for line in output.splitlines()]
     run = ["CAM", "CAM + full"]
-    assert [name for name in names if name.strip()][2:9] == [
-        "pairing 1",
-        *run,
-        "Supervised bound",
-        "pairing 2",
-        *run,
-    ]
+    assert [name for name in names if name.strip()][2:9] == ["pairing 1", *run, "Supervised bound", "pairing 2", *run]
     assert re.search(r"pairing 2: .* context", output)
 
 

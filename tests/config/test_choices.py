@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import semples
-from matching import assert_mentions, refusal
+from matching import assert_mentions, mentions, refusal
 from run_files import TINY
 from semples.cli import main
 from semples.config import Config
@@ -68,6 +68,14 @@ def warned(settings: Any) -> tuple[Config, list[str]]:
         config = load_config(overrides=settings)
     assert all(issubclass(each.category, SettingWarning) for each in caught)
     return config, [str(each.message) for each in caught]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("data.val_fraction", "-0.1"), ("mask_generator.fusion_reduction", "0")]
+)
+def test_a_setting_of_another_part_is_checked_all_the_same(setting: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=mentions(f"--{setting}", value)):
+        load_config(overrides=[f"--{setting}={value}"])
 
 
 def test_a_section_shows_the_settings_of_the_chosen_part_alone() -> None:

@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import semples
 import tiny
 from coco_json import write_coco
 from conftest import REPOSITORY
+from run_files import TRAININGS, statuses
+from sample_data import write_class_folders, write_voc
 from semples.config import Config
 from semples.config.loading import load_config
 
 pytestmark = pytest.mark.whole
 
-TRAINED = ("classify", "match", "prompts", "refine", "segment")
 SIZES = {"mask_generator.image_size": 32, "segment.image_size": 64, "data.workers": 0, "device": "cpu"}
-
-
-def write_image(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values = np.random.default_rng(seed).integers(0, 255, (36, 44, 3), dtype=np.uint8)
-    Image.fromarray(values).save(path)
-
-
-def write_voc(root: Path, splits: dict[str, list[str]]) -> Path:
-    """Photographs of noise in the VOC layout, each a cat or a dog."""
-    lines = ["image,tags"]
-    (root / "ImageSets" / "Segmentation").mkdir(parents=True)
-    for number, (split, ids) in enumerate(splits.items()):
-        (root / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("".join(f"{i}\n" for i in ids))
-        for at, image in enumerate(ids):
-            write_image(root / "JPEGImages" / f"{image}.jpg", 10 * number + at)
-            lines.append(f"{image},{('cat', 'dog')[at % 2]}")
-    (root / "tags.csv").write_text("\n".join(lines) + "\n")
-    return root
-
-
-def write_folder(root: Path) -> Path:
-    """One sub-folder per class."""
-    for at in range(8):
-        write_image(root / ("cat", "boat")[at % 2] / f"{at}.png", at)
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +40,16 @@ def write_data(config: Config, root: Path) -> dict[str, Any]:
     """Write four images to train on and two held out, in the recipe's layout; settings that find them."""
     if config.data.reader == "voc":
         data = config.to_dict()["data"]
-        splits = {data["train_split"]: ["a", "b", "c", "d"], data["val_split"] or "": ["e", "f"]}
-        return {"data.root": str(write_voc(root, splits))}
+        splits = {data["train_split"]: "abcd", data["val_split"] or "": "ef"}
+        return {"data.root": str(write_voc(root, splits, (36, 44)))}
     if config.data.reader == "coco":
         found = {
             f"data.{key}": "auto" for key in ("train_annotations", "val_annotations", "train_images", "val_images")
         }
         return {"data.root": str(write_coco(root, (36, 44))), **found}
     if config.data.reader == "scenes":
-        return {"data.train_size": 4, "data.val_size": 2}
-    return {"data.root": str(write_folder(root))}
+        return {"data.train_size": 4, "data.val_size": 2, "data.image_size": 64}
+    return {"data.root": str(write_class_folders(root, (36, 44), cat=4, boat=4))}
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.name)
@@ -96,16 +68,16 @@ def test_every_stage_takes_its_steps(path: Path, models: dict[str, str], tmp_pat
         del stand_ins["vision_language.model"]
     if named["mask_generator.backbone"] == "bundled" and config.mask_generator.name == "clip":
         del stand_ins["mask_generator.backbone"]
-    short = {f"{stage}.{key}": value for stage in TRAINED for key, value in (("epochs", 1), ("batch_size", 2))}
+    short = {f"{stage}.{key}": value for stage in TRAININGS for key, value in (("epochs", 1), ("batch_size", 2))}
     settings = {**write_data(config, tmp_path / "data"), **stand_ins, **short, **SIZES}
     run = semples.run(load_config(path, settings), tmp_path / "run", quiet=True)
-    stages = json.loads((run / "manifest.json").read_text())["stages"]
+    found = statuses(run)
     idle = {"match"} if config.mask_generator.name == "clip" else set()
     if not config.guidance.enabled:
         idle = {"match", "prompts", "refine"}
     folders = {"classify": "0-classify", "match": "1-match", "prompts": "2-prompts", "refine": "3-refine"}
     for stage, folder in folders.items():
-        assert stages[folder]["status"] == ("skipped" if stage in idle else "done")
-    assert stages["5-segment"]["status"] == "done"
+        assert found[folder] == ("skipped" if stage in idle else "done")
+    assert found["5-segment"] == "done"
     assert len(list((run / "4-pseudo-masks").glob("**/*.png"))) >= 3
     assert (run / "report.html").is_file()

@@ -135,14 +135,8 @@ def test_words_are_read_as_their_setting_wants(words: list[str], key: str, value
         (["--augmentation.randaugment_operations=-1"], ("augmentation.randaugment_operations", -1, 0)),
         (["--augmentation.color_jitter=1.5"], ("augmentation.color_jitter", 1.5, 0, 1)),
         (["--augmentation.random_erasing=2"], ("augmentation.random_erasing", "2.0", 0, 1)),
-        (
-            [*WEAKTR, "--mask_generator.fusion_reduction", "0"],
-            ("mask_generator.fusion_reduction", 0),
-        ),
-        (
-            [*WEAKTR, "--mask_generator.fusion_feat_reduction", "-1"],
-            ("mask_generator.fusion_feat_reduction", -1, 0),
-        ),
+        ([*WEAKTR, "--mask_generator.fusion_reduction", "0"], ("mask_generator.fusion_reduction", 0)),
+        ([*WEAKTR, "--mask_generator.fusion_feat_reduction", "-1"], ("mask_generator.fusion_feat_reduction", -1, 0)),
         (
             ["--mask_generator.checkpoint", "weaktr.pth"],
             ("mask_generator.checkpoint", "weaktr", "mask_generator.name", "cam"),
@@ -179,10 +173,7 @@ def test_one_pair_changes_the_mapping_so_far(settings_file: Path) -> None:
 def test_a_whole_mapping_replaces_and_a_later_pair_joins_it() -> None:
     words = ['--data.pairs={"cat": "sand"}']
     assert scenes(load_config(overrides=words)).pairs == {"cat": "sand"}
-    assert scenes(load_config(overrides=[*words, "--data.pairs.fish=snow"])).pairs == {
-        "cat": "sand",
-        "fish": "snow",
-    }
+    assert scenes(load_config(overrides=[*words, "--data.pairs.fish=snow"])).pairs == {"cat": "sand", "fish": "snow"}
     assert scenes(load_config(overrides={"data.pairs": {"cat": "sand"}})).pairs == {"cat": "sand"}
 
 
@@ -309,12 +300,7 @@ def test_settings_that_contradict_each_other() -> None:
 
 
 def test_yaml_round_trip(settings_file: Path) -> None:
-    words = [
-        "--seed=5",
-        '--data.pairs={"żaba": "1e3", "b": "yes"}',
-        "--match.learning_rate=6e-5",
-        "--cams.scales=[1]",
-    ]
+    words = ["--seed=5", '--data.pairs={"żaba": "1e3", "b": "yes"}', "--match.learning_rate=6e-5", "--cams.scales=[1]"]
     config = load_config(overrides=[*words, "--prompts.words=null", "--vision_language.template=a: {} #1"])
     assert load_config(write(settings_file, config_to_yaml(config))) == config
     assert load_config(overrides=config.to_dict()) == config

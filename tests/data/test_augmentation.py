@@ -15,15 +15,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
-from semples.data.augmentation import (
-    OPERATIONS,
-    Augmentation,
-    draw_operations,
-    erase,
-    jitter_colors,
-    operate,
-    warp,
-)
+from semples.data.augmentation import OPERATIONS, Augmentation, draw_operations, erase, jitter_colors, operate, warp
 from semples.data.crops import ImageCache, TrainingCrops, training_loader
 from semples.records import Sample
 

@@ -16,15 +16,7 @@ from semples.errors import ConfigError
 
 def test_voc_has_the_20_classes_in_the_order_of_its_masks() -> None:
     # Class numbers of the VOC 2012 development kit.
-    numbers = {
-        "aeroplane": 1,
-        "bottle": 5,
-        "cat": 8,
-        "diningtable": 11,
-        "dog": 12,
-        "person": 15,
-        "tvmonitor": 20,
-    }
+    numbers = {"aeroplane": 1, "bottle": 5, "cat": 8, "diningtable": 11, "dog": 12, "person": 15, "tvmonitor": 20}
     assert len(VOC) == 20
     assert {name: VOC.names.index(name) + 1 for name in numbers} == numbers
 
@@ -119,11 +111,7 @@ def test_names_are_their_own_prompt_names_unless_aliased() -> None:
 @pytest.mark.parametrize(
     ("names", "aliases", "named"),
     [
-        (
-            ["cat", "dog"],
-            {"dgo": "puppy"},
-            ("dgo", "dog"),
-        ),
+        (["cat", "dog"], {"dgo": "puppy"}, ("dgo", "dog")),
         (["cat", "dog"], {"dog": " "}, ('"dog"', "blank")),
         (["cat", "cat"], None, ("cat",)),
         ([], None, ("class",)),

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from matching import assert_mentions, mentions, refusal
+from sample_data import write_tags
 from semples.data.folder import IMAGE_SUFFIXES, read_folder
 from semples.errors import ConfigError
 from semples.records import Dataset, Sample
@@ -19,10 +20,6 @@ def put(root: Path, *names: str, size: tuple[int, int] = (3, 2)) -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", size).save(root / name)
-
-
-def write_tags(root: Path, *lines: str) -> None:
-    (root / "tags.csv").write_text("image,tags\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 def samples(dataset: Dataset) -> dict[str, Sample]:
@@ -213,8 +210,7 @@ def test_split_is_the_same_everywhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "fraction", "held_out"),
-    [(1, 0.5, 0), (2, 1e-9, 1), (2, 0.999999, 1), (20, 0.0, 0), (9, 0.999999, 8)],
+    ("count", "fraction", "held_out"), [(1, 0.5, 0), (2, 1e-9, 1), (2, 0.999999, 1), (20, 0.0, 0), (9, 0.999999, 8)]
 )
 def test_at_least_one_image_on_either_side(tmp_path: Path, count: int, fraction: float, held_out: int) -> None:
     assert len(val_ids(table_of(tmp_path, count), val_fraction=fraction)) == held_out

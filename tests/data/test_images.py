@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import struct
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,10 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from matching import assert_mentions, mentions, refusal
+from sample_data import ORIENTATION, png_chunk, png_that_declares
 from semples.data.images import image_size, read_image, write_image
 from semples.errors import DataError
 
-ORIENTATION = 0x0112
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
@@ -30,15 +28,6 @@ def tagged_rows() -> npt.NDArray[np.uint8]:
 def saved(path: Path, image: Image.Image, **options: Any) -> Path:
     image.save(path, **options)
     return path
-
-
-def png_chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def header_only_png(width: int, height: int) -> bytes:
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"\0")) + png_chunk(b"IEND", b"")
 
 
 # Photographs, modes
@@ -128,11 +117,7 @@ def test_animation_gives_its_first_frame(tmp_path: Path, name: str) -> None:
 def test_camera_jpeg_with_a_preview_gives_its_photograph(tmp_path: Path) -> None:
     preview = Image.new("RGB", (4, 4), BLUE)
     path = saved(
-        tmp_path / "a.jpg",
-        Image.new("RGB", (16, 8), WHITE),
-        format="MPO",
-        save_all=True,
-        append_images=[preview],
+        tmp_path / "a.jpg", Image.new("RGB", (16, 8), WHITE), format="MPO", save_all=True, append_images=[preview]
     )
     np.testing.assert_array_equal(read_image(path), np.full((8, 16, 3), 255))
     assert image_size(path) == (8, 16)
@@ -212,7 +197,7 @@ def test_damaged_exif_does_not_matter(tmp_path: Path) -> None:
 def test_size_needs_no_pixels(tmp_path: Path) -> None:
     # The header promises 7000 x 5000 pixels; there are none.
     path = tmp_path / "a.png"
-    path.write_bytes(header_only_png(width=5000, height=7000))
+    path.write_bytes(png_that_declares(5000, 7000))
     assert image_size(path) == (7000, 5000)
     assert "a.png" in refusal(lambda: read_image(path))
 
@@ -286,7 +271,7 @@ def test_flipped_bytes_are_refused_or_read_but_never_crash(tmp_path: Path) -> No
 @pytest.mark.parametrize("reader", [read_image, image_size])
 def test_decompression_bomb(tmp_path: Path, reader: Callable[[Path], object]) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(header_only_png(width=60_000, height=60_000))
+    path.write_bytes(png_that_declares(60_000, 60_000))
     assert_refused(path, reader, "large", "3600000000 pixels")
 
 

@@ -101,13 +101,7 @@ def test_nothing_of_a_malicious_pickle_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "builtins.eval",
-        "builtins.getattr",
-        "numpy.load",
-        "numpy.core.multiarray.fromfile",
-        "semples.files.read_json",
-    ],
+    ["builtins.eval", "builtins.getattr", "numpy.load", "numpy.core.multiarray.fromfile", "semples.files.read_json"],
 )
 def test_only_the_parts_of_arrays_are_found(tmp_path: Path, name: str) -> None:
     module, _, function = name.rpartition(".")

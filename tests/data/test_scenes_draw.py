@@ -8,17 +8,7 @@ import pytest
 from PIL import Image
 
 from matching import mentions
-from semples.data.scenes import (
-    COLORS,
-    CONTEXTS,
-    OBJECTS,
-    PATTERNS,
-    Placement,
-    Scene,
-    compose,
-    draw_scene,
-    paint,
-)
+from semples.data.scenes import COLORS, CONTEXTS, OBJECTS, PATTERNS, Placement, Scene, compose, draw_scene, paint
 from semples.data.scenes.sketch import Shape, Sketch, rounded
 from semples.data.scenes.texture import Area, noise, ramp, scatter
 

@@ -13,15 +13,7 @@ from PIL import Image
 
 from matching import assert_mentions, mentions, refusal
 from semples.data.catalogues import voc_palette
-from semples.data.scenes import (
-    CONTEXTS,
-    Scene,
-    SceneSettings,
-    draw_scene,
-    read_scenes,
-    reader,
-    sample_placements,
-)
+from semples.data.scenes import CONTEXTS, Scene, SceneSettings, draw_scene, read_scenes, reader, sample_placements
 from semples.errors import ConfigError, DataError
 from semples.files import read_json
 
@@ -173,10 +165,7 @@ def test_changed_tags_are_read_and_wrong_ones_refused(tmp_path: Path) -> None:
     [
         ({"pairs": {"cat": "wood"}}, ("data.pairs", 1, 2)),
         ({"pairs": {"bot": "water", "cat": "wood"}}, ("data.pairs", "bot", "boat")),
-        (
-            {"pairs": {"boat": "watr", "cat": "wood"}},
-            ("data.pairs", "watr", "water"),
-        ),
+        ({"pairs": {"boat": "watr", "cat": "wood"}}, ("data.pairs", "watr", "water")),
         ({"bias": 1.01}, ("data.bias", 1.01, 0, 1)),
         ({"bias": float("nan")}, ("data.bias", "nan")),
         ({"image_size": 31}, ("data.image_size", 31, 32, 512)),

@@ -54,14 +54,8 @@ def test_header_alone_is_an_empty_table(tmp_path: Path) -> None:
         (b"image;tags\na.jpg;dog\n", (1, "image;tags", '","')),
         (b"image,tags\na.jpg\n", (2, 1, 2, "image", "tags")),
         (b"image,tags\na.jpg,dog,cat\n", (2, 3, 2, '"|"')),
-        (
-            b"image,tags\na.jpg,dog\n\n./a.jpg,cat\n",
-            (4, "a.jpg", 2),
-        ),
-        (
-            b"image,tags\na.jpg,dog\n\xe9.jpg,cat\n",
-            (3, "0xe9", "UTF-8"),
-        ),
+        (b"image,tags\na.jpg,dog\n\n./a.jpg,cat\n", (4, "a.jpg", 2)),
+        (b"image,tags\na.jpg,dog\n\xe9.jpg,cat\n", (3, "0xe9", "UTF-8")),
         ("image,tags\n".encode("utf-16"), (1, "0xff", "UTF-8")),
         (b'image,tags\n"a.jpg,dog\n', (2, "CSV", "unexpected end of data")),
         (b"image,tags\n,dog\n", (2, "''")),

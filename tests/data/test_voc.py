@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from matching import assert_mentions, refusal
+from sample_data import write_split, write_tags
 from semples.data.catalogues import VOC, catalogue_from_names
 from semples.data.voc import read_voc
 from semples.errors import ConfigError
@@ -30,21 +31,12 @@ def annotation(*names: str) -> str:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Three images, a.jpg and b.jpg for training and c.jpg held out, without labels and masks."""
-    for folder in ("JPEGImages", "ImageSets/Segmentation"):
-        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "JPEGImages").mkdir()
     for name, size in (("a", (30, 20)), ("b", (10, 20)), ("c", (5, 5))):
         Image.new("RGB", size).save(tmp_path / "JPEGImages" / f"{name}.jpg")
     write_split(tmp_path, "train", "a\nb\n")
     write_split(tmp_path, "val", "c\n")
     return tmp_path
-
-
-def write_split(root: Path, split: str, text: str) -> None:
-    (root / "ImageSets/Segmentation" / f"{split}.txt").write_bytes(text.encode())
-
-
-def write_tags(root: Path, *lines: str) -> None:
-    (root / "tags.csv").write_text("image,tags\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_xml(root: Path, **names: tuple[str, ...]) -> None:
@@ -71,12 +63,7 @@ def test_samples_hold_paths_sizes_and_tags(root: Path) -> None:
     assert [sample.id for sample in dataset.train] == ["a", "b"]
     assert [sample.id for sample in dataset.val] == ["c"]
     first = dataset.train[0]
-    assert (first.path, first.size, first.tags, first.mask_path) == (
-        root / "JPEGImages/a.jpg",
-        (20, 30),
-        (0, 2),
-        None,
-    )
+    assert (first.path, first.size, first.tags, first.mask_path) == (root / "JPEGImages/a.jpg", (20, 30), (0, 2), None)
 
 
 @pytest.mark.parametrize("spelling", ["{}", "{}.jpg", "JPEGImages/{}.jpg", "JPEGImages/{}"])
@@ -222,14 +209,8 @@ def test_bad_splits(root: Path, split: str, named: Sequence[object]) -> None:
         (["a,dgo", "b,dog", "c,"], ("tags.csv", "image a", "dgo", "dog")),
         (["a,dog", "c,"], ("tags.csv", "image b", "line")),
         (["a,dog", "b,", "c,"], ("train.txt", "image b", "tags")),
-        (
-            ["a,dog", "b,dog", "c,", "d,dog"],
-            ("tags.csv", "image d", "JPEGImages/d.jpg"),
-        ),
-        (
-            ["a,dog", "JPEGImages/a.jpg,cat"],
-            ("tags.csv", "JPEGImages/a.jpg", "a"),
-        ),
+        (["a,dog", "b,dog", "c,", "d,dog"], ("tags.csv", "image d", "JPEGImages/d.jpg")),
+        (["a,dog", "JPEGImages/a.jpg,cat"], ("tags.csv", "JPEGImages/a.jpg", "a")),
     ],
 )
 def test_bad_tags(root: Path, lines: list[str], named: Sequence[object]) -> None:

@@ -20,7 +20,7 @@ import semples
 import tiny
 from conftest import REPOSITORY
 from matching import mentions
-from run_files import TINY
+from run_files import TINY, statuses
 from semples.config.loading import load_config
 from semples.config.plugins import import_object
 from semples.config.registry import CRITERIA, GENERATORS, READERS, REFINEMENTS, generator_config
@@ -43,8 +43,7 @@ def test_the_generator_of_the_page_runs_through_the_stages(tmp_path: Path, monke
     write_modules(tmp_path, monkeypatch)
     settings = {**SMALL, "mask_generator.name": name, "mask_generator.options": {"hidden": 16}}
     run = semples.run(load_config(overrides=settings), tmp_path / "run", "refine", quiet=True)
-    stages = json.loads((run / "manifest.json").read_text())["stages"]
-    assert [stages[stage]["status"] for stage in ("0-classify", "1-match", "2-prompts", "3-refine")] == ["done"] * 4
+    assert [statuses(run)[stage] for stage in ("0-classify", "1-match", "2-prompts", "3-refine")] == ["done"] * 4
     first, last = ((run / stage / "mask_generator.safetensors").read_bytes() for stage in ("0-classify", "3-refine"))
     assert first != last
     assert load_file(run / "0-classify" / "mask_generator.safetensors")["head.0.weight"].shape[0] == 16
@@ -124,15 +123,9 @@ def test_the_reader_of_the_page_feeds_a_run(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("code", "named"),
     [
-        (
-            "def rad(root): ...",
-            ("module 'odd_reader' has no attribute 'read'",),
-        ),
+        ("def rad(root): ...", ("module 'odd_reader' has no attribute 'read'",)),
         ("import no_such_module", ("No module named 'no_such_module'",)),
-        (
-            "def read(root): return [root]",
-            ("list", "semples.records.Dataset"),
-        ),
+        ("def read(root): return [root]", ("list", "semples.records.Dataset")),
     ],
 )
 def test_an_import_path_that_does_not_lead_to_a_reader(

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from documented_commands import PAGES, Command, fenced, fenced_commands, inline_commands
-from PIL import Image
 
 import semples
 from conftest import REPOSITORY
 from matching import mentions
+from sample_data import write_noise, write_tags
 from semples.cli import main
 
 pytestmark = pytest.mark.whole
@@ -39,11 +39,6 @@ TINY = {
 TAKE_SETTINGS = ("run", "demo", "compare")
 WALK = REPOSITORY / "docs" / "own-data.md"
 README = REPOSITORY / "README.md"
-
-
-def write_photograph(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (48, 64, 3), dtype=np.uint8)).save(path)
 
 
 def execute(command: Command) -> None:
@@ -82,14 +77,12 @@ def run_script(words: tuple[str, ...]) -> None:
 def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory in which own-data.md has been followed from a folder of photographs to the end."""
     place = tmp_path_factory.mktemp("walk")
-    lines = ["image,tags"]
-    for number in range(1, 13):
-        name = f"beach-{number:02}.jpg"
-        write_photograph(place / "photos" / name, number)
-        lines.append(f"{name},{('boat|person', 'boat', 'person')[number % 3 - 1]}")
-    (place / "photos" / "tags.csv").write_text("\n".join(lines) + "\n")
+    tags = {f"beach-{number:02}.jpg": ("person", "boat|person", "boat")[number % 3] for number in range(1, 13)}
+    for number, name in enumerate(tags):
+        write_noise(place / "photos" / name, (48, 64), number)
+    write_tags(place / "photos", *(f"{name},{given}" for name, given in tags.items()))
     for folder in ("holiday", "more"):
-        write_photograph(place / folder / f"{folder}.jpg", 99)
+        write_noise(place / folder / f"{folder}.jpg", (48, 64), 99)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.delenv("HF_HUB_OFFLINE", raising=False)  # doctor only looks; nothing is fetched

@@ -95,10 +95,7 @@ def make_run(tmp_path: Path) -> Path:
         {"stages": {**dict.fromkeys(map(stage_folder, MAIN_STAGES), done), "1-match": warned}},
     )
     put_json(directory / "evaluation.json", EVALUATION)
-    words = {
-        "cat": [[["cat", 0.9]], [["sofa", 0.8], ["rug", 0.4]]],
-        HOSTILE: [[["sea", 0.5]], [["sea", 0.6]]],
-    }
+    words = {"cat": [[["cat", 0.9]], [["sofa", 0.8], ["rug", 0.4]]], HOSTILE: [[["sea", 0.5]], [["sea", 0.6]]]}
     put_json(directory / "2-prompts/words.json", {"epochs": [1, 2], "words": words})
     log = [
         metrics("classify", 1, 0.7, {"classification": 0.7}),

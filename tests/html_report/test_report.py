@@ -10,16 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from fake_run import (
-    CLASSES,
-    HOSTILE,
-    Page,
-    make_run,
-    metrics,
-    put_json,
-    report,
-    viewer_data,
-)
+from fake_run import CLASSES, HOSTILE, Page, make_run, metrics, put_json, report, viewer_data
 
 from matching import assert_mentions, mentions
 from semples.errors import DataError
@@ -202,10 +193,7 @@ def test_the_same_run_gives_the_same_bytes_and_leaves_nothing_else(run: Path) ->
     assert sorted(path.name for path in run.iterdir()) == names
 
 
-@pytest.mark.parametrize(
-    ("make", "named"),
-    [(False, ("folder",)), (True, ("run directory", "manifest.json"))],
-)
+@pytest.mark.parametrize(("make", "named"), [(False, ("folder",)), (True, ("run directory", "manifest.json"))])
 def test_what_is_no_run_directory_is_said(tmp_path: Path, make: bool, named: Sequence[object]) -> None:
     directory = tmp_path / "elsewhere"
     if make:

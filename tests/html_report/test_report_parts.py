@@ -6,12 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from fake_run import (
-    EVALUATION,
-    make_run,
-    put_json,
-    report,
-)
+from fake_run import EVALUATION, make_run, put_json, report
 
 from matching import assert_mentions
 from semples.html_report import build, charts, findings, summaries

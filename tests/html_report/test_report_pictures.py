@@ -6,17 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_run import (
-    HOSTILE,
-    SIZE,
-    decode,
-    make_run,
-    put_cams,
-    put_json,
-    put_mask,
-    report,
-    viewer_data,
-)
+from fake_run import HOSTILE, SIZE, decode, make_run, put_cams, put_json, put_mask, report, viewer_data
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -145,8 +135,7 @@ def test_viewer_is_told_score_and_change_of_each_image(run: Path) -> None:
     assert images["held"]["change"] is None
     put_mask(run / "6-evaluate/predictions/a.png", np.zeros(SIZE, dtype=np.uint8))
     save_file(
-        {"cams": np.zeros((1, *SIZE), np.uint8), "classes": np.zeros(1, np.int64)},
-        run / "3-refine/cams/a.safetensors",
+        {"cams": np.zeros((1, *SIZE), np.uint8), "classes": np.zeros(1, np.int64)}, run / "3-refine/cams/a.safetensors"
     )
     changed = {image["id"]: image for image in viewer_data(run)["images"]}["a"]
     # Background has 27 of 47 known pixels right (one is ignored), the class none of 20.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,11 +101,8 @@ def test_keys_of_the_evaluation_are_those_of_the_page(tiny_run: Path) -> None:
     assert used | {key for result in results for key in result} == named
 
 
-def test_json_of_a_real_run_has_the_keys_of_the_page(
-    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(tiny_run, run)
+def test_json_of_a_real_run_has_the_keys_of_the_page(copied_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = copied_run
     assert main(["run", "--config", str(run / "config.yaml"), "--out", str(run), "--json", "--quiet"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""

@@ -14,9 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
 
-from run_files import SMALL, artefacts, metrics, running, stages
+from run_files import SMALL, artefacts, metrics, running, stages, statuses, write_settings
 
 KILLS, KILLS_PER_STAGE = 30, 4
 PLACES = (
@@ -31,14 +30,7 @@ class Command:
     """``semples run`` with tiny settings on one thread, in its own process."""
 
     def __init__(self, folder: Path) -> None:
-        self.config = folder / "tiny.yaml"
-        settings: dict[str, object] = {}
-        for key, value in {**SMALL, **LONGER}.items():
-            section, _, name = key.rpartition(".")
-            where = settings.setdefault(section, {}) if section else settings
-            assert isinstance(where, dict)
-            where[name] = value
-        self.config.write_text(yaml.safe_dump(settings))
+        self.config = write_settings(folder / "tiny.yaml", {**SMALL, **LONGER})
 
     def start(self, out: Path) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "semples", "run", "--config", str(self.config), "--out", str(out), "--quiet"]
@@ -60,11 +52,6 @@ def is_at_work(process: subprocess.Popen[str], out: Path) -> bool:
 def place(out: Path) -> str:
     """Return the stage that is running, or "" between stages."""
     return running(out) if stages(out) else PLACES[0]
-
-
-def statuses(out: Path) -> dict[str, str]:
-    """Status of every stage in the manifest; digests hold the times of the scenes, which every run draws anew."""
-    return {name: entry["status"] for name, entry in stages(out).items()}
 
 
 def kill_in(target: str, seconds: float, process: subprocess.Popen[str], out: Path, rng: random.Random) -> str | None:
@@ -107,5 +94,5 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path: Path) ->
         command.finish(out)
         assert artefacts(out) == artefacts(whole)
         assert metrics(out) == metrics(whole)
-        assert statuses(out) == statuses(whole)
+        assert statuses(out) == statuses(whole)  # digests hold the times of the scenes, which every run draws anew
     print(json.dumps({"rounds": rounds, "kills": sum(hits.values()), **hits}))

@@ -14,10 +14,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
-from test_pipeline import small
 
 import semples
 from matching import mentions
+from run_files import PLAIN, config_from
 from semples.config.loading import load_config
 from semples.data.images import write_mask
 from semples.errors import ConfigError
@@ -35,19 +35,16 @@ pytestmark = pytest.mark.whole
 
 
 @pytest.fixture(scope="module")
-def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A guided run up to the pseudo masks, each with thresholds of its own; no image of it shows a train."""
+def finished(plain_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A guided run up to the pseudo masks, each with thresholds of its own."""
     each = {"pseudo_masks__criterion": "prompts_image", "pseudo_masks__refinement": ["pixel_adaptive"]}
-    config = small(data__val_size=1, data__train_size=6, **each)
-    return semples.run(config, tmp_path_factory.mktemp("run") / "guided", until="pseudo-masks", quiet=True)
+    copy = shutil.copytree(plain_run, tmp_path_factory.mktemp("run") / "guided")
+    return semples.run(config_from(PLAIN, **each), copy, until="pseudo-masks", quiet=True)
 
 
 @pytest.fixture
-def run(guided: Path, tmp_path: Path) -> Run:
-    """A copy of it, opened."""
-    copy = tmp_path / "copy"
-    shutil.copytree(guided, copy)
-    return open_run(load_config(guided / "config.yaml"), copy, quiet=True)
+def run(copied_run: Path) -> Run:
+    return open_run(load_config(copied_run / "config.yaml"), copied_run, quiet=True)
 
 
 def with_settings(run: Run, **changes: Any) -> Run:
@@ -75,8 +72,8 @@ def test_guided_runs_choose_by_prompts_and_others_by_their_maps(run: Run) -> Non
     assert unguided.criterion == build_criterion(replace(by_default, config=unguided).models).name == "li"
 
 
-def test_a_choice_for_each_image_says_so(guided: Path) -> None:
-    record = choice(guided)
+def test_a_choice_for_each_image_says_so(finished: Path) -> None:
+    record = choice(finished)
     assert record["criterion"] == "prompts_image"
     assert list(record["costs"]) == [f"{t:.2f}" for t in CANDIDATES]
     assert record["threshold"] == pytest.approx(lowest(list(record["costs"].values())), abs=0.01)
@@ -90,17 +87,17 @@ def test_masks_are_cut_at_the_choice_after_refinement(run: Run) -> None:
         assert ((mask > 0) == (above.amax(0) > 0).numpy()).mean() > 0.999  # but for rounding
 
 
-def test_one_threshold_for_all_is_the_mean_of_the_same_costs(guided: Path, run: Run) -> None:
+def test_one_threshold_for_all_is_the_mean_of_the_same_costs(finished: Path, run: Run) -> None:
     one = choose_for_masks(with_settings(run, criterion="prompts"), "refine")
-    assert one.threshold == choice(guided)["threshold"]
+    assert one.threshold == choice(finished)["threshold"]
     assert one.images == {}
 
 
-def test_without_any_mask_the_choice_is_the_same(guided: Path, run: Run) -> None:
+def test_without_any_mask_the_choice_is_the_same(finished: Path, run: Run) -> None:
     shutil.rmtree(run.directory.scenes / "masks")
     shutil.rmtree(run.directory.pseudo_masks)
     semples.run(run.config, run.directory.path, until="pseudo-masks", quiet=True)
-    before, after = (folder / "4-pseudo-masks" / "threshold.json" for folder in (guided, run.directory.path))
+    before, after = (folder / "4-pseudo-masks" / "threshold.json" for folder in (finished, run.directory.path))
     assert before.read_bytes() == after.read_bytes()
 
 

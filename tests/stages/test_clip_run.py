@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import semples
 from matching import assert_mentions, mentions
-from run_files import TINY, config_from, stages
+from run_files import TINY, config_from, digests, stages, statuses
 from semples.errors import ConfigError
 from semples.models.vision_language.model import VisionLanguageModel
 from tiny import save_clip
@@ -39,7 +39,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_stage_1_is_skipped_with_its_reason(finished: Path) -> None:
-    assert {name: entry["status"] for name, entry in stages(finished).items() if entry["status"] != "done"} == {
+    assert {name: status for name, status in statuses(finished).items() if status != "done"} == {
         "1-match": "skipped",
         "5-supervised-bound": "skipped",
     }
@@ -61,21 +61,16 @@ def test_the_prompts_take_the_place_of_the_background_words(finished: Path) -> N
     assert trained == {"prompts", "segment"}
 
 
-def test_other_background_words_run_it_all_again(finished: Path, tmp_path: Path) -> None:
-    run = tmp_path / "copy"
-    shutil.copytree(finished, run)
-    semples.run(small(mask_generator__background_words=["wall"]), run, until="prompts", quiet=True)
-    before, after = stages(finished), stages(run)
-    assert {name for name in after if before[name]["digest"] != after[name]["digest"]} == {
-        "0-classify",
-        "1-match",
-        "2-prompts",
-    }
+def test_other_background_words_run_it_all_again(finished: Path, copied_run: Path) -> None:
+    semples.run(small(mask_generator__background_words=["wall"]), copied_run, until="prompts", quiet=True)
+    before, after = digests(finished), digests(copied_run)
+    assert {name for name in after if before[name] != after[name]} == {"0-classify", "1-match", "2-prompts"}
 
 
-def test_without_guidance_the_background_words_remain(tmp_path: Path) -> None:
-    run = semples.run(small(guidance__enabled=False), tmp_path / "run", until="pseudo-masks", quiet=True)
+def test_without_guidance_the_background_words_remain(finished: Path, copied_run: Path) -> None:
+    run = semples.run(small(guidance__enabled=False), copied_run, until="pseudo-masks", quiet=True)
     assert stages(run)["3-refine"]["reason"] == "guidance.enabled is false"
+    assert digests(run)["4-pseudo-masks"] != digests(finished)["4-pseudo-masks"]
     assert len(list((run / "4-pseudo-masks").glob("*.png"))) == 6
 
 
@@ -113,29 +108,27 @@ class TestWords:
         monkeypatch.setattr(VisionLanguageModel, "encode_classes", noted)
         return seen
 
-    def test_they_are_embedded_once(self, finished: Path, tmp_path: Path, embedded: list[str]) -> None:
-        run = tmp_path / "copy"
-        shutil.copytree(finished, run)
-        semples.run(small(prompts__epochs=4), run, until="prompts", quiet=True)
+    def test_they_are_embedded_once(self, finished: Path, copied_run: Path, embedded: list[str]) -> None:
+        semples.run(small(prompts__epochs=4), copied_run, until="prompts", quiet=True)
         assert "mushroom" not in embedded
-        shutil.rmtree(run / "cache")
-        semples.run(small(prompts__epochs=4), run, until="prompts", force="prompts", quiet=True)
+        shutil.rmtree(copied_run / "cache")
+        semples.run(small(prompts__epochs=4), copied_run, until="prompts", force="prompts", quiet=True)
         assert embedded.count("mushroom") == 1
-        assert [path.name for path in (run / "cache").iterdir()] == [
+        assert [path.name for path in (copied_run / "cache").iterdir()] == [
             path.name for path in (finished / "cache").iterdir()
         ]
 
-    def test_a_list_of_the_users(self, finished: Path, tmp_path: Path, embedded: list[str]) -> None:
-        run, words = tmp_path / "copy", tmp_path / "words.txt"
-        shutil.copytree(finished, run)
+    def test_a_list_of_the_users(self, copied_run: Path, tmp_path: Path, embedded: list[str]) -> None:
+        words = tmp_path / "words.txt"
         words.write_text("water\n\n red grass \nsubmarine\nwater\n")
         config = small(prompts__words=str(words), prompts__nearest_words=4)
-        semples.run(config, run, until="prompts", quiet=True)
-        assert {word for word, _ in semples.prompts(run)["boat"]} == {"water", "red grass"}  # no submarine: not known
+        semples.run(config, copied_run, until="prompts", quiet=True)
+        # "submarine" is left out: the model does not know it
+        assert {word for word, _ in semples.prompts(copied_run)["boat"]} == {"water", "red grass"}
         assert "mushroom" not in embedded
         words.write_text("water\nsky\nnight\n")
-        semples.run(config, run, until="prompts", quiet=True)
-        assert {word for word, _ in semples.prompts(run)["boat"]} == {"water", "sky", "night"}
+        semples.run(config, copied_run, until="prompts", quiet=True)
+        assert {word for word, _ in semples.prompts(copied_run)["boat"]} == {"water", "sky", "night"}
 
     def test_a_list_that_is_not_there_is_told_before_anything_runs(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=mentions("prompts.words", "/no/such/words.txt")):
@@ -147,12 +140,11 @@ class TestWords:
         with pytest.raises(ConfigError, match=mentions(tmp_path / "words.txt", "word")):
             semples.run(small(prompts__words=str(tmp_path / "words.txt")), tmp_path / "run", quiet=True)
 
-    def test_a_list_that_the_model_does_not_know_is_refused(self, finished: Path, tmp_path: Path) -> None:
-        run, words = tmp_path / "copy", tmp_path / "words.txt"
-        shutil.copytree(finished, run)
+    def test_a_list_that_the_model_does_not_know_is_refused(self, copied_run: Path, tmp_path: Path) -> None:
+        words = tmp_path / "words.txt"
         words.write_text("submarine\n")
         with pytest.raises(ConfigError, match=mentions("prompts.words", words)):
-            semples.run(small(prompts__words=str(words)), run, until="prompts", quiet=True)
+            semples.run(small(prompts__words=str(words)), copied_run, until="prompts", quiet=True)
 
 
 def test_compare_leaves_matching_out(tmp_path: Path) -> None:

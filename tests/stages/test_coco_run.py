@@ -11,7 +11,7 @@ import pytest
 
 import semples
 from coco_json import edit, json_path, strip_segmentations, write_coco
-from run_files import TINY, config_from
+from run_files import TINY, config_from, digests, learned, statuses
 from semples.config import Config
 
 pytestmark = pytest.mark.whole
@@ -21,17 +21,6 @@ COCO = {**TINY, "data.reader": "coco", "cams.flip": False, "prompts.length": 2, 
 
 def fast(root: Path, **changes: Any) -> Config:
     return config_from(COCO, data__root=str(root), **changes)
-
-
-def learned(run: Path) -> dict[str, bytes]:
-    """Every file that a stage before the evaluation leaves."""
-    folders = ("0-classify", "1-match", "2-prompts", "3-refine", "4-pseudo-masks", "5-segment")
-    paths = [path for folder in folders for path in (run / folder).rglob("*") if path.is_file()]
-    return {str(path.relative_to(run)): path.read_bytes() for path in sorted(paths)}
-
-
-def statuses(run: Path) -> dict[str, str]:
-    return {name: entry["status"] for name, entry in json.loads((run / "manifest.json").read_text())["stages"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -74,26 +63,21 @@ def test_stripped_segmentations_change_no_byte_of_what_is_learned(finished: Path
     assert not (run / "evaluation.json").exists()
 
 
-def test_a_changed_segmentation_is_scored_again_and_nothing_else(finished: Path, root: Path, tmp_path: Path) -> None:
-    run, copy = tmp_path / "run", tmp_path / "coco"
-    shutil.copytree(finished, run)
+def test_a_changed_segmentation_is_scored_again_and_nothing_else(
+    finished: Path, copied_run: Path, root: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "coco"
     shutil.copytree(root, copy)
     edit(json_path(copy), lambda value: value["annotations"][1].update(segmentation=[[0, 0, 40, 0, 40, 32, 0, 32]]))
-    before = json.loads((run / "manifest.json").read_text())["stages"]
-    semples.run(fast(copy), run, quiet=True)
-    after = json.loads((run / "manifest.json").read_text())["stages"]
-    assert {name for name in after if after[name]["digest"] != before[name]["digest"]} == {
-        "5-supervised-bound",
-        "6-evaluate",
-    }
-    assert (run / "evaluation.json").read_bytes() != (finished / "evaluation.json").read_bytes()
+    semples.run(fast(copy), copied_run, quiet=True)
+    before, after = digests(finished), digests(copied_run)
+    assert {name for name in after if after[name] != before[name]} == {"5-supervised-bound", "6-evaluate"}
+    assert (copied_run / "evaluation.json").read_bytes() != (finished / "evaluation.json").read_bytes()
 
 
-def test_the_supervised_bound_trains_on_drawn_masks(finished: Path, root: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(finished, run)
-    semples.run(fast(root, segment__supervised_bound=True), run, quiet=True)
-    evaluation = json.loads((run / "evaluation.json").read_text())
+def test_the_supervised_bound_trains_on_drawn_masks(copied_run: Path, root: Path) -> None:
+    semples.run(fast(root, segment__supervised_bound=True), copied_run, quiet=True)
+    evaluation = json.loads((copied_run / "evaluation.json").read_text())
     assert 0 <= evaluation["supervised_bound"]["val"]["miou"] <= 1
 
 
@@ -108,7 +92,8 @@ def test_real_annotations_from_json_to_scores(shared_data: Path, tmp_path: Path)
         (tmp_path / "labels").mkdir(exist_ok=True)
         (tmp_path / f"labels/{split}.json").write_text(json.dumps(content))
     folder = str(source / "images")
-    config = fast(tmp_path, data__train_images=folder, data__val_images=folder, cams__scales=[0.25])
+    places = {"data__train_images": folder, "data__val_images": folder}
+    config = fast(tmp_path, **places, cams__scales=[0.25], pseudo_masks__refinement=[])
     run = semples.run(config, tmp_path / "run", quiet=True)
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert evaluation["classes"] == ["person", "car", "airplane"]

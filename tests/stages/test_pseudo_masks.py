@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -15,11 +14,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import load_file
-from test_pipeline import small
 from torch import Tensor
 
 import semples
 from matching import mentions
+from run_files import UNGUIDED, config_from, digests
 from semples.config import Config
 from semples.config.loading import load_config
 from semples.errors import ConfigError, RunError
@@ -28,30 +27,18 @@ from semples.method.refinement.pixel_adaptive.refine import pixel_adaptive_refin
 
 pytestmark = pytest.mark.whole
 
-NO_GUIDANCE = {"guidance__enabled": False, "data__val_size": 2}
-
 
 def refining(*steps: str, **changes: Any) -> Config:
-    return small(**NO_GUIDANCE, pseudo_masks__refinement=list(steps), **changes)
-
-
-@pytest.fixture(scope="module")
-def classified(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run without guidance or refinement."""
-    return semples.run(refining(), tmp_path_factory.mktemp("run") / "first", quiet=True)
+    return config_from(UNGUIDED, pseudo_masks__refinement=list(steps), **changes)
 
 
 @pytest.fixture
-def copy(classified: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(classified, tmp_path / "copy"))
+def finished(unguided_run: Path) -> Path:
+    return unguided_run
 
 
 def masks(folder: Path) -> dict[str, Any]:
     return {path.stem: np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))}
-
-
-def digests(run: Path) -> dict[str, str]:
-    return {name: entry["digest"] for name, entry in json.loads((run / "manifest.json").read_text())["stages"].items()}
 
 
 def halve(_: Tensor, scores: Tensor) -> Tensor:
@@ -93,10 +80,10 @@ def test_band_ends_stay_in_0_to_1() -> None:
     assert band_ends(0.9, 0.4) == pytest.approx((0.7, 1.0))
 
 
-def test_each_step_leaves_its_masks_and_its_scores(copy: Path) -> None:
+def test_each_step_leaves_its_masks_and_its_scores(copied_run: Path) -> None:
     pytest.importorskip("pydensecrf", reason='needs pydensecrf2: pip install "semples[crf]"')
-    before = masks(copy / "4-pseudo-masks")
-    run = semples.run(refining("pixel_adaptive", "dense_crf"), copy, quiet=True)
+    before = masks(copied_run / "4-pseudo-masks")
+    run = semples.run(refining("pixel_adaptive", "dense_crf"), copied_run, quiet=True)
     after = masks(run / "4-pseudo-masks")
     assert set(masks(run / "4-pseudo-masks" / "after-pixel_adaptive")) == set(before)
     assert not (run / "4-pseudo-masks" / "after-dense_crf").exists()  # those are the final ones
@@ -108,18 +95,18 @@ def test_each_step_leaves_its_masks_and_its_scores(copy: Path) -> None:
     assert "After pixel_adaptive" in (run / "report.html").read_text()
 
 
-def test_a_setting_of_a_step_runs_stage_4_and_those_after_it_again(copy: Path) -> None:
-    first = digests(semples.run(refining("pixel_adaptive"), copy, until="segment", quiet=True))
+def test_a_setting_of_a_step_runs_stage_4_and_those_after_it_again(copied_run: Path) -> None:
+    first = digests(semples.run(refining("pixel_adaptive"), copied_run, until="segment", quiet=True))
     second = digests(
-        semples.run(refining("pixel_adaptive", pixel_adaptive__iterations=3), copy, until="segment", quiet=True)
+        semples.run(refining("pixel_adaptive", pixel_adaptive__iterations=3), copied_run, until="segment", quiet=True)
     )
     assert {name for name in first if first[name] != second[name]} == {"4-pseudo-masks", "5-segment"}
 
 
-def test_the_ignore_band_takes_what_lies_between_its_ends(copy: Path, classified: Path) -> None:
+def test_the_ignore_band_takes_what_lies_between_its_ends(copied_run: Path, finished: Path) -> None:
     """Without a step: the masks are those at the threshold, less the pixels in the band; coverage counts them."""
-    run = semples.run(refining(pseudo_masks__ignore_band=0.3), copy, quiet=True)
-    without, banded = masks(classified / "4-pseudo-masks"), masks(run / "4-pseudo-masks")
+    run = semples.run(refining(pseudo_masks__ignore_band=0.3), copied_run, quiet=True)
+    without, banded = masks(finished / "4-pseudo-masks"), masks(run / "4-pseudo-masks")
     ignored = 0
     for name, mask in banded.items():
         kept = mask != 255
@@ -131,18 +118,19 @@ def test_the_ignore_band_takes_what_lies_between_its_ends(copy: Path, classified
     assert scores["coverage"] == pytest.approx(1 - share)
 
 
-def test_with_a_band_the_masks_of_the_last_step_are_kept_beside(copy: Path) -> None:
-    run = semples.run(refining("pixel_adaptive", pseudo_masks__ignore_band=0.1), copy, until="pseudo-masks", quiet=True)
+def test_with_a_band_the_masks_of_the_last_step_are_kept_beside(copied_run: Path) -> None:
+    config = refining("pixel_adaptive", pseudo_masks__ignore_band=0.1)
+    run = semples.run(config, copied_run, until="pseudo-masks", quiet=True)
     banded, whole = masks(run / "4-pseudo-masks"), masks(run / "4-pseudo-masks" / "after-pixel_adaptive")
     assert set(banded) == set(whole)
     assert all(255 not in mask for mask in whole.values())
     assert any(255 in mask for mask in banded.values())
 
 
-def test_confidence_is_written_where_it_is_asked_for_and_weights_the_training(copy: Path, classified: Path) -> None:
+def test_confidence_is_written_where_it_is_asked_for_and_weights_the_training(copied_run: Path, finished: Path) -> None:
     """Without a step it is the distance of the highest CAM to the threshold, with 255 for 1; masks stay the same."""
-    assert not (classified / "4-pseudo-masks" / "confidence").exists()
-    run = semples.run(refining(segment__confidence_weighting=True), copy, until="segment", quiet=True)
+    assert not (finished / "4-pseudo-masks" / "confidence").exists()
+    run = semples.run(refining(segment__confidence_weighting=True), copied_run, until="segment", quiet=True)
     assert masks(run / "4-pseudo-masks").keys() == masks(run / "4-pseudo-masks" / "confidence").keys()
     threshold = json.loads((run / "4-pseudo-masks" / "threshold.json").read_text())["threshold"]
     for name, confidence in masks(run / "4-pseudo-masks" / "confidence").items():
@@ -151,15 +139,15 @@ def test_confidence_is_written_where_it_is_asked_for_and_weights_the_training(co
         assert (confidence.dtype, confidence.shape) == (np.uint8, cams.shape[1:])
         np.testing.assert_allclose(confidence, 255 * (best - second), atol=0.51)
     for name, mask in masks(run / "4-pseudo-masks").items():
-        np.testing.assert_array_equal(mask, masks(classified / "4-pseudo-masks")[name])
-    before, after = digests(classified), digests(run)
+        np.testing.assert_array_equal(mask, masks(finished / "4-pseudo-masks")[name])
+    before, after = digests(finished), digests(run)
     assert {name for name in after if before[name] != after[name]} == {"4-pseudo-masks", "5-segment"}
     weights = "5-segment/model/model.safetensors"
-    assert (run / weights).read_bytes() != (classified / weights).read_bytes()
+    assert (run / weights).read_bytes() != (finished / weights).read_bytes()
     path = run / "4-pseudo-masks" / "confidence" / "train-00001.png"
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(RunError, match=mentions("confidence/train-00001.png", "--force pseudo-masks")):
-        semples.run(refining(segment__confidence_weighting=True), copy, force="segment", quiet=True)
+        semples.run(refining(segment__confidence_weighting=True), copied_run, force="segment", quiet=True)
 
 
 def test_a_missing_package_is_told_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

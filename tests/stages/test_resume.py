@@ -67,12 +67,6 @@ class Fuse:
             raise KilledError
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An undisturbed run, without any checkpoint on the way."""
-    return semples.run(small(checkpoint_seconds=1e9), tmp_path_factory.mktemp("whole") / "run", quiet=True)
-
-
 MOMENTS = [
     ("0-classify", "step", 5),
     ("0-classify", "cams", 3),
@@ -89,7 +83,7 @@ MOMENTS = [
 
 
 def test_stopped_in_every_stage_it_ends_with_the_same_bytes(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, moments = tmp_path / "run", list(MOMENTS)
     fuse = Fuse(run, moments, monkeypatch)
@@ -97,8 +91,8 @@ def test_stopped_in_every_stage_it_ends_with_the_same_bytes(
         with pytest.raises(KilledError):
             semples.run(small(), run, quiet=True)
     semples.run(small(), run, quiet=True)
-    assert artefacts(run) == artefacts(whole)
-    assert metrics(run) == metrics(whole)
+    assert artefacts(run) == artefacts(tiny_run)
+    assert metrics(run) == metrics(tiny_run)
     # Nothing was trained twice but the steps in which it was stopped.
     steps = dict.fromkeys(("classify", "match", "refine", "segment", "supervised-bound"), 3)
     pairs = sum(len(entry["tags"]) for entry in json.loads((run / "dataset.json").read_text())["train"])
@@ -188,16 +182,14 @@ def delete(run: Path, name: str) -> None:
     ],
 )  # fmt: skip
 def test_a_damaged_result_of_an_earlier_stage_names_file_and_stage(
-    spoil: Any, name: str, force: str, fix: str, whole: Path, tmp_path: Path
+    spoil: Any, name: str, force: str, fix: str, copied_run: Path
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(whole, run)
-    spoil(run, name)
-    before = {key: value for key, value in artefacts(run).items() if key[0] < name[0]}
+    spoil(copied_run, name)
+    before = {key: value for key, value in artefacts(copied_run).items() if key[0] < name[0]}
     damaged = name.removesuffix("/model.safetensors")  # transformers names the folder
-    with pytest.raises(RunError, match=mentions(run / damaged, fix)):
-        semples.run(small(data__root=str(whole / "scenes")), run, force=force, quiet=True)
-    assert before.items() <= artefacts(run).items()
+    with pytest.raises(RunError, match=mentions(copied_run / damaged, fix)):
+        semples.run(small(), copied_run, force=force, quiet=True)
+    assert before.items() <= artefacts(copied_run).items()
 
 
 @pytest.mark.parametrize(
@@ -210,26 +202,22 @@ def test_a_damaged_result_of_an_earlier_stage_names_file_and_stage(
     ],
 )
 def test_a_manifest_that_is_none_is_told_and_nothing_is_touched(
-    text: str, named: Sequence[object], whole: Path, tmp_path: Path
+    text: str, named: Sequence[object], copied_run: Path
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(whole, run)
-    (run / "manifest.json").write_text(text)
-    before = artefacts(run)
-    with pytest.raises(DataError, match=mentions(run / "manifest.json", *named)):
-        semples.run(small(data__root=str(whole / "scenes")), run, quiet=True)
-    assert artefacts(run) == before
+    (copied_run / "manifest.json").write_text(text)
+    before = artefacts(copied_run)
+    with pytest.raises(DataError, match=mentions(copied_run / "manifest.json", *named)):
+        semples.run(small(), copied_run, quiet=True)
+    assert artefacts(copied_run) == before
 
 
-def test_an_edited_digest_runs_that_stage_alone_again(whole: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(whole, run)
-    manifest = json.loads((run / "manifest.json").read_text())
+def test_an_edited_digest_runs_that_stage_alone_again(finished: Path, copied_run: Path) -> None:
+    manifest = json.loads((copied_run / "manifest.json").read_text())
     manifest["stages"]["4-pseudo-masks"]["digest"] = "edited"
-    (run / "manifest.json").write_text(json.dumps(manifest))
-    times = {path: path.stat().st_mtime_ns for path in (run / "3-refine").rglob("*.safetensors")}
-    semples.run(small(data__root=str(whole / "scenes")), run, until="pseudo-masks", quiet=True)
-    assert artefacts(run) == artefacts(whole)
+    (copied_run / "manifest.json").write_text(json.dumps(manifest))
+    times = {path: path.stat().st_mtime_ns for path in (copied_run / "3-refine").rglob("*.safetensors")}
+    semples.run(small(), copied_run, until="pseudo-masks", quiet=True)
+    assert artefacts(copied_run) == artefacts(finished)
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 

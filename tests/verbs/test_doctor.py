@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
 from matching import assert_mentions
+from sample_data import write_class_folders
 from semples.cli import main
 from semples.config.loading import load_config
 from semples.verbs.diagnosis import Finding, doctor, run_bytes
@@ -80,16 +80,8 @@ def test_weights_by_folder_and_by_hub_name(tmp_path: Path, monkeypatch: pytest.M
     assert_mentions(problem.advice, "HF_HUB_OFFLINE", "folder")
 
 
-def photographs(root: Path, count: int = 3) -> Path:
-    for name in ("cat", "dog"):
-        for index in range(count):
-            (root / name).mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (40, 30)).save(root / name / f"{index}.png")
-    return root
-
-
 def test_own_photographs_with_the_bundled_model(tmp_path: Path) -> None:
-    root = str(photographs(tmp_path / "photos"))
+    root = str(write_class_folders(tmp_path / "photos", cat=3, dog=3))
     found = find("vision_language.model", tmp_path, data__reader="folder", data__root=root)
     assert [finding.state for finding in found] == ["ok", "problem"]
     assert_mentions(found[1].found, "built-in scenes")

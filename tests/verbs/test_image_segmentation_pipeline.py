@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import pipeline
 
+from sample_data import write_photograph
 from semples.data.crops import to_pixels
 from semples.data.images import read_image
 from semples.inference.label_maps import predict_labels
@@ -30,13 +31,9 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
-def photograph(path: Path) -> Path:
-    """A smooth picture that lies on its side in the file: 64 x 96 pixels, turned upright by EXIF to 96 x 64."""
-    coarse = np.random.default_rng(3).integers(0, 255, (4, 6, 3), dtype=np.uint8)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(coarse).resize((96, 64), Image.Resampling.BICUBIC).save(path, exif=exif)
-    return path
+def sideways(folder: Path) -> Path:
+    """Write a photograph of 64 x 96 pixels that EXIF turns upright to 96 x 64."""
+    return write_photograph(folder / "a.png", (64, 96), 3, orientation=6, patches=(4, 6))
 
 
 def label_map(found: list[dict[str, Any]]) -> NDArray[np.int64]:
@@ -51,7 +48,7 @@ def label_map(found: list[dict[str, Any]]) -> NDArray[np.int64]:
 
 def test_pipeline_agrees_with_our_prediction(saved: Path, tmp_path: Path) -> None:
     """Two differences remain: we average with the mirror image, and scale pixels without rounding them to bytes."""
-    path = photograph(tmp_path / "a.png")
+    path = sideways(tmp_path)
     segmenter: Any = pipeline("image-segmentation", model=str(saved), device="cpu")
     found = label_map(segmenter(str(path)))
     network = load_segmentation_network(saved)
@@ -72,7 +69,7 @@ def looked_at_once(network: SegmentationNetwork, image: NDArray[np.uint8]) -> ND
 
 def test_processor_scales_and_normalises_as_we_do(saved: Path, tmp_path: Path) -> None:
     segmenter: Any = pipeline("image-segmentation", model=str(saved), device="cpu")
-    image = Image.fromarray(read_image(photograph(tmp_path / "a.png")))
+    image = Image.fromarray(read_image(sideways(tmp_path)))
     given = segmenter.image_processor(image, return_tensors="pt")["pixel_values"]
     assert given.shape == (1, 3, 72, 48)
     mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)

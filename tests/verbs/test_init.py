@@ -6,29 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from matching import assert_mentions, mentions
+from sample_data import write_class_folders, write_noise, write_tags
 from semples.cli import main
 from semples.config.loading import load_config
 from semples.errors import DataError
 from semples.verbs.first_config import init, suggested_prompt_name
 
 
-def photograph(path: Path, size: tuple[int, int] = (400, 300)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size).save(path)
-
-
-def class_folders(root: Path, **counts: int) -> Path:
-    for name, count in counts.items():
-        for index in range(count):
-            photograph(root / name / f"{index}.png", (48, 40))
-    return root
-
-
 def test_one_folder_per_class(tmp_path: Path) -> None:
-    root = class_folders(tmp_path / "pets", tvmonitor=30, house_cat=12)
+    root = write_class_folders(tmp_path / "pets", tvmonitor=30, house_cat=12)
     start = init(root, tmp_path / "pets.yaml")
     assert (start.reader, sum(start.images)) == ("folder", 42)
     assert list(start.per_class) == ["house_cat", "tvmonitor"]
@@ -49,18 +37,16 @@ def test_one_folder_per_class(tmp_path: Path) -> None:
 
 def test_a_tags_file_with_large_photographs(tmp_path: Path) -> None:
     root = tmp_path / "mine"
-    lines = ["image,tags"]
     for index in range(25):
-        photograph(root / f"{index}.jpg", (800, 600))
-        lines.append(f"{index}.jpg,boat|person")
-    (root / "tags.csv").write_text("\n".join(lines))
+        write_noise(root / f"{index}.jpg", (600, 800))
+    write_tags(root, *(f"{index}.jpg,boat|person" for index in range(25)))
     config = load_config(init(root, tmp_path / "a.yaml").config)
     assert (config.mask_generator.image_size, config.to_dict()["mask_generator"]["output_stride"]) == (320, 16)
     assert config.data.prompt_names == {"person": "player"}
 
 
 def test_coco(tmp_path: Path) -> None:
-    photograph(tmp_path / "coco/images/1.jpg")
+    write_noise(tmp_path / "coco/images/1.jpg", (300, 400))
     annotations = {
         "images": [{"id": 1, "file_name": "1.jpg", "width": 400, "height": 300}],
         "categories": [{"id": 7, "name": "mouse"}],
@@ -87,7 +73,7 @@ def test_voc(shared_data: Path, tmp_path: Path) -> None:
 
 
 def test_hostile_names_stay_names(tmp_path: Path) -> None:
-    root = class_folders(tmp_path / "it's: {odd} #1", **{"a #b, [c]": 3, "no": 3})
+    root = write_class_folders(tmp_path / "it's: {odd} #1", **{"a #b, [c]": 3, "no": 3})
     config = load_config(init(root, tmp_path / "h.yaml").config)
     assert config.to_dict()["data"]["classes"] == ["a #b, [c]", "no"]
     assert config.data.root == str(root)
@@ -110,13 +96,13 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "x.yaml").exists()
     (tmp_path / "y.yaml").write_text("mine")
     with pytest.raises(DataError, match=mentions(tmp_path / "y.yaml", "--out")):
-        init(class_folders(tmp_path / "pets", cat=2), tmp_path / "y.yaml")
+        init(write_class_folders(tmp_path / "pets", cat=2), tmp_path / "y.yaml")
     assert (tmp_path / "y.yaml").read_text() == "mine"
 
 
 def test_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    class_folders(tmp_path / "pets", cat=30, dog=30)
+    write_class_folders(tmp_path / "pets", cat=30, dog=30)
     assert main(["init", "pets"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert_mentions(lines[0], "folder", "images", 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,14 +38,12 @@ def photograph(run: Path) -> tuple[str, Path, list[str]]:
     return sample["id"], Path(sample["path"]), [index["classes"][tag] for tag in sample["tags"]]
 
 
-def test_masks_are_those_of_a_run_with_one_threshold(tiny_run: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(tiny_run, tmp_path / "run"))
-    semples.run(
-        load_config(copy / "config.yaml", {"pseudo_masks.criterion": "prompts"}), copy, "pseudo-masks", quiet=True
-    )
-    generator = MaskGenerator.from_run(copy)
-    id, path, tags = photograph(copy)
-    written = read_mask(RunResult(copy).mask(id), None, len(generator.classes))
+def test_masks_are_those_of_a_run_with_one_threshold(copied_run: Path) -> None:
+    config = load_config(copied_run / "config.yaml", {"pseudo_masks.criterion": "prompts"})
+    semples.run(config, copied_run, "pseudo-masks", quiet=True)
+    generator = MaskGenerator.from_run(copied_run)
+    id, path, tags = photograph(copied_run)
+    written = read_mask(RunResult(copied_run).mask(id), None, len(generator.classes))
     mask = generator.mask(path, tags)
     assert mask.dtype == np.uint8
     assert np.array_equal(mask, written)
@@ -74,11 +71,7 @@ def test_another_stage_has_other_maps(tiny_run: Path, generator: MaskGenerator) 
 @pytest.mark.parametrize(
     ("image", "tags", "named"),
     [
-        (
-            np.zeros((8, 8, 3), np.uint8),
-            ["bout"],
-            ("bout", "boat", "ball", "boat"),
-        ),
+        (np.zeros((8, 8, 3), np.uint8), ["bout"], ("bout", "boat", "ball", "boat")),
         (np.zeros((8, 8, 3), np.uint8), [], ("tags", "[]", "boat", "ball")),
         (np.zeros((8, 8, 3), np.uint8), "boat", ("tags", "'boat'", "list")),
         (np.zeros((8, 8), np.uint8), ["boat"], ("uint8 [8, 8]", "uint8 [H, W, 3]")),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from matching import assert_mentions, mentions
+from sample_data import write_photograph
 from semples.cli import main
 from semples.data.crops import to_pixels
 from semples.data.images import read_image, read_mask
@@ -26,19 +26,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def photograph(path: Path, height: int = 40, width: int = 56, seed: int = 0, orientation: int = 1) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    coarse = np.random.default_rng(seed).integers(0, 255, (5, 7, 3), dtype=np.uint8)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(path, exif=exif)
-    return path
-
-
 def test_files_folders_and_patterns(model: Path, tmp_path: Path) -> None:
     root = tmp_path / "photos"
     for name in ("b.jpg", "a.png", "deep/c.JPG", "other.png"):
-        photograph(root / name)
+        write_photograph(root / name)
     (root / "notes.txt").write_text("no image")
     out = tmp_path / "out"
     by_pattern = predict(model, [root / "*.png"], out)
@@ -55,7 +46,7 @@ def test_files_folders_and_patterns(model: Path, tmp_path: Path) -> None:
 def test_patterns_relative_to_the_working_folder_and_home(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photograph(tmp_path / "photos" / "a.jpg")
+    write_photograph(tmp_path / "photos" / "a.jpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for pattern in ("photos/*.jpg", "~/photos/?.jpg"):
@@ -63,18 +54,18 @@ def test_patterns_relative_to_the_working_folder_and_home(
 
 
 def test_a_file_with_brackets_in_its_name_is_no_pattern(model: Path, tmp_path: Path) -> None:
-    path = photograph(tmp_path / "a[1].jpg")
-    photograph(tmp_path / "a1.jpg")
+    path = write_photograph(tmp_path / "a[1].jpg")
+    write_photograph(tmp_path / "a1.jpg")
     assert predict(model, [path], tmp_path / "out") == [tmp_path / "out" / "a[1].png"]
 
 
 def test_masks_are_those_of_each_image_alone(model: Path, tmp_path: Path) -> None:
     """Sizes mixed, so that batches are not in the order of the images; one turned by EXIF."""
     paths = [
-        photograph(tmp_path / "1.png", seed=1),
-        photograph(tmp_path / "2.png", 32, 32, seed=2),
-        photograph(tmp_path / "3.png", seed=3),
-        photograph(tmp_path / "4.jpg", 40, 56, seed=4, orientation=6),
+        write_photograph(tmp_path / "1.png", seed=1),
+        write_photograph(tmp_path / "2.png", (32, 32), seed=2),
+        write_photograph(tmp_path / "3.png", seed=3),
+        write_photograph(tmp_path / "4.jpg", seed=4, orientation=6),
     ]
     written = predict(model, paths, tmp_path / "out", overlays=False)
     network = make_segmenter("upernet")
@@ -89,14 +80,14 @@ def test_masks_are_those_of_each_image_alone(model: Path, tmp_path: Path) -> Non
 
 
 def test_the_model_folder_itself(model: Path, tmp_path: Path) -> None:
-    path = photograph(tmp_path / "a.jpg")
+    path = write_photograph(tmp_path / "a.jpg")
     (from_run,) = predict(model, [path], tmp_path / "1")
     (from_folder,) = predict(model / "5-segment" / "model", [path], tmp_path / "2")
     assert from_run.read_bytes() == from_folder.read_bytes()
 
 
 def test_equal_names_take_folder_and_suffix(model: Path, tmp_path: Path) -> None:
-    paths = [photograph(tmp_path / name) for name in ("x/a.jpg", "y/a.jpg", "y/b.png")]
+    paths = [write_photograph(tmp_path / name) for name in ("x/a.jpg", "y/a.jpg", "y/b.png")]
     written = predict(model, paths, tmp_path / "out")
     assert [path.name for path in written] == ["x-a-jpg.png", "y-a-jpg.png", "y-b-png.png"]
 
@@ -117,7 +108,7 @@ def test_nothing_is_written_on_bad_input(
     model: Path, tmp_path: Path, given: list[str], named: Sequence[object]
 ) -> None:
     for name in ("good.jpg", "p/x/a.jpg", "q/x/a.jpg", "out/old.png"):
-        photograph(tmp_path / name)
+        write_photograph(tmp_path / name)
     (tmp_path / "broken.jpg").write_text("no image")
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "empty").mkdir()
@@ -127,7 +118,7 @@ def test_nothing_is_written_on_bad_input(
 
 
 def test_a_place_without_model_and_a_file_in_the_way(model: Path, tmp_path: Path) -> None:
-    path = photograph(tmp_path / "a.jpg")
+    path = write_photograph(tmp_path / "a.jpg")
     with pytest.raises(ModelError, match=mentions(tmp_path, "5-segment/model")):
         predict(tmp_path, [path], tmp_path / "out")
     with pytest.raises(DataError, match=mentions(path, "folder")):
@@ -138,8 +129,8 @@ def test_damage_behind_the_header_is_told_in_one_line(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Smaller images come first, so that the mask of a whole image is there when the damaged one stops the work."""
-    photograph(tmp_path / "a.jpg", 32, 32)
-    path = photograph(tmp_path / "b.jpg", 80, 80)
+    write_photograph(tmp_path / "a.jpg", (32, 32))
+    path = write_photograph(tmp_path / "b.jpg", (80, 80))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert main(["predict", str(model), str(tmp_path / "*.jpg"), "--out", str(tmp_path / "out")]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -202,6 +202,10 @@ class Resolver:
         except (ValueError, OverflowError):
             self.problems.append(f"{given.place}: {shown(value)} is not valid; expected {expected(hint)}")
             return
+        problem = _problem_of(kind, {choice.selector.rpartition(".")[2]: owners[0], name: value}, given.key)
+        if problem:
+            self.problems.append(given.place + problem.removeprefix(given.key))
+            return
         if self.is_recorded or value == default:
             return
         chosen = self.chosen.get(section, choice.default)
@@ -284,6 +288,16 @@ def get_hints(kind: Any) -> dict[str, Any]:
     """Return a mapping: name of each setting of a section -> its type hint."""
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _problem_of(kind: Any, values: Mapping[str, Any], key: str) -> str | None:
+    """Return why a section rejects one of its values, or None; problems of other values do not count."""
+    try:
+        kind(**values)
+    except ConfigError as error:
+        message = str(error)
+        return message if message.startswith(key) else None
+    return None
 
 
 def _section_classes(names: Mapping[str, str]) -> dict[str, Any]:

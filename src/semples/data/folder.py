@@ -32,8 +32,8 @@ class FolderConfig(DataConfig):
     """Share of the images held out, chosen by a stable hash of their names."""
 
     def __post_init__(self) -> None:
+        fraction(self, "data", "val_fraction")  # first, because there may be no root if another reader is chosen
         super().__post_init__()
-        fraction(self, "data", "val_fraction")
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
