@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,8 @@ def quick_gelu(values: Tensor) -> Tensor:
 
 
 def tanh_gelu(values: Tensor) -> Tensor:
-    return 0.5 * values * (1 + ((2 / torch.pi) ** 0.5 * (values + 0.044715 * values**3)).tanh())
+    inner = math.sqrt(2 / math.pi) * (values + 0.044715 * values**3)
+    return 0.5 * values * (1 + inner.tanh())
 
 
 BY_HAND = {
