@@ -48,7 +48,7 @@ def test_keys_name_every_setting_once() -> None:
     configs = [
         Config(),
         *(load_config(overrides={"data.reader": reader, "data.root": "x"}) for reader in ("voc", "coco", "folder")),
-        *(load_config(overrides={"mask_generator.name": name}) for name in ("weaktr", "dense")),
+        *(load_config(overrides={"mask_generator.name": name}) for name in ("weaktr", "clip", "dense")),
     ]
     expected = {
         f"{section}.{name}" if isinstance(value, dict) else section

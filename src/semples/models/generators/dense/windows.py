@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from semples.models.layers.patches import resize_to_whole_patches
@@ -25,7 +26,7 @@ def windowed_features(encode: Callable[[Tensor], Tensor], pixels: Tensor, window
         cell: Side of a place in pixels.
 
     Returns:
-        Features [B, h, w, D].
+        Features [B, h, w, D]; an average has float32 or better.
 
     Raises:
         ValueError: The encoder returns another number of places than a window has.
@@ -46,11 +47,12 @@ def windowed_features(encode: Callable[[Tensor], Tensor], pixels: Tensor, window
                     f"{(bottom - top, right - left)}; give the side of a place in pixels as cell"
                 )
             if summed is None:
-                summed = part.new_zeros(len(part), height, width, part.shape[-1])
+                dtype = torch.promote_types(part.dtype, torch.float32)
+                summed = part.new_zeros((len(part), height, width, part.shape[-1]), dtype=dtype)
             summed[:, top:bottom, left:right] += part
             counts[top:bottom, left:right] += 1
     assert summed is not None
-    return summed / counts.to(summed.dtype)
+    return summed / counts
 
 
 def window_starts(length: int, side: int) -> list[int]:
