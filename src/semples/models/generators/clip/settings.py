@@ -16,4 +16,7 @@ class ClipConfig(MaskGeneratorConfig):
 
     def build(self, parts: GeneratorParts) -> Any:
         """Build a :class:`semples.models.generators.clip.generator.ClipGenerator` around the run's model."""
-        return self.generator_class()(parts.vision_language(), parts.prompt_names, self.background_words)
+        names = parts.prompt_names if parts.phrases is None else parts.phrases()
+        return self.generator_class()(
+            parts.vision_language(), names, self.background_words, parts.background_words_of_classes
+        )
