@@ -34,7 +34,7 @@ def read_dataset(path: Path) -> Dataset:
     """
     try:
         return parse_dataset(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: damaged ({reason}); restore a good copy, or run again") from error
 

@@ -167,7 +167,7 @@ def _config_text(folder: Path, target: Path, reader: str, dataset: Dataset) -> s
 
 
 def _with_built_in_phrases(catalogue: ClassCatalogue) -> set[str]:
-    """Return the classes whose prompt names and synonyms the reader knows; an entry of the config would replace them."""
+    """Return the classes with phrases of the reader's own, which an entry in the config would replace."""
     suggestions = catalogue.suggestions or ((),) * len(catalogue)
     triples = zip(catalogue.names, catalogue.prompt_names, suggestions, strict=True)
     return {name for name, words, further in triples if further and words == suggested_prompt_name(name)}
