@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import semples
 from matching import mentions
 from run_files import TINY, config_from
 from semples.config.loading import load_config
@@ -58,6 +59,14 @@ def test_a_phrase_of_the_users_that_the_model_does_not_know_is_an_error(tmp_path
     models, _ = folder_run(tmp_path / "photos", "boat", "cat", data__prompt_names={"boat": ["boat", "submarine"]})
     with pytest.raises(ConfigError, match=mentions("data.prompt_names.boat", '"submarine"')):
         models.class_features()
+
+
+@pytest.mark.parametrize("phrase", ["submarine", "boat " * 70])
+def test_a_bad_phrase_of_the_users_ends_a_run_before_its_first_training(tmp_path: Path, phrase: str) -> None:
+    config = load_config(overrides={**SCENES, "data.prompt_names": {"boat": ["boat", phrase]}})
+    with pytest.raises(ConfigError, match=mentions("data.prompt_names", phrase.strip())):
+        semples.run(config, tmp_path / "run", until="classify", quiet=True)
+    assert not (tmp_path / "run" / "0-classify" / "mask_generator.safetensors").exists()
 
 
 def test_scenes_have_single_phrases(tmp_path: Path) -> None:

@@ -117,6 +117,14 @@ class RunModels:
         words = self.config.data.background_words
         return tuple(words_of_classes("data.background_words", words, self.catalogue.names))
 
+    def require_class_texts(self) -> None:
+        """Check that the vision-language model knows the phrases of the classes and reads each class text to its end.
+
+        Raises:
+            ConfigError: It does not.
+        """
+        self.vision_language.require_room("data.prompt_names", self.phrases)
+
     @torch.no_grad()
     def class_features(self) -> torch.Tensor:
         """Return the features [K, D] of the class texts."""
