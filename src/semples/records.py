@@ -60,14 +60,19 @@ class ClassCatalogue:
 
     Attributes:
         names: The data set's own names, in order: class k has value k + 1 in masks.
-        prompt_names: The words that the vision-language model gets, one per class.
+        prompt_names: The first phrase of each class for the vision-language model.
         category_ids: The data set's own number of each class, if it has any (COCO's run to 90 with gaps), for files
             that its tools read; empty if mask values are the only numbers.
+        synonyms: Further phrases of each class, which count as much as its prompt name; empty if there are none.
+        suggestions: Further phrases of each class that are used if the vision-language model knows them; empty if there
+            are none.
     """
 
     names: tuple[str, ...]
     prompt_names: tuple[str, ...]
     category_ids: tuple[int, ...] = ()
+    synonyms: tuple[tuple[str, ...], ...] = ()
+    suggestions: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -80,11 +85,20 @@ class ClassCatalogue:
             )
         if len(self.prompt_names) != len(self.names):
             raise ValueError(f"{len(self.prompt_names)} prompt names for {len(self.names)} classes")
+        for what in ("synonyms", "suggestions"):
+            if (count := len(getattr(self, what))) not in (0, len(self.names)):
+                raise ValueError(f"{count} lists of {what} for {len(self.names)} classes")
         if self.category_ids and len(set(self.category_ids)) != len(self.names):
             raise ValueError(f"{len(set(self.category_ids))} different category ids for {len(self.names)} classes")
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def phrases(self) -> tuple[tuple[str, ...], ...]:
+        """Phrases of each class: its prompt name, then its synonyms."""
+        synonyms = self.synonyms or ((),) * len(self)
+        return tuple((name, *others) for name, others in zip(self.prompt_names, synonyms, strict=True))
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,9 @@ FILES = [
     _file("a number of 400 digits for a fraction", f"data: {{bias: 1{'0' * 400}}}\n", 1, "data.bias"),
     _file("a number of 5,000 digits", f"seed: 1{'0' * 5000}\n", 5001),
     _file("text for a mapping", "data: {pairs: boat}\n", 1, "data.pairs", "boat", "mapping"),
+    _file(
+        "a number among phrases", "data: {prompt_names: {boat: [ship, 1]}}\n", 1, "data.prompt_names", "boat", "list"
+    ),
     _file("a number in a mapping", "data: {pairs: {boat: 1}}\n", 1, "data.pairs", "boat", "mapping"),
     _file("text for a list", "cams: {scales: '1.0'}\n", 1, "cams.scales", "1.0", "list"),
     _file("an empty list", "cams: {scales: []}\n", 1, "cams.scales", "[]"),
@@ -118,6 +121,7 @@ VALUES = [
     _setting("data.pairs", '{"bota": "water", "cat": "sand"}', "bota", "boat", "train"),
     _setting("vision_language.template", "a photo", SHOWN, "{}"),
     _setting("vision_language.template", "{} {}", SHOWN, "{}"),
+    _setting("vision_language.templates", '["a {}", "b"]', '"b"', "{}"),
     _setting("vision_language.score", "dot", SHOWN, "auto", "cosine", "sigmoid"),
     _setting("vision_language.image_size", "-4", SHOWN),
     _setting("mask_generator.name", "grad", SHOWN, "cam", "clip"),

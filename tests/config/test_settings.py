@@ -107,6 +107,12 @@ def test_overrides_by_name_by_section_and_by_word_agree() -> None:
         (["--data.root", "a=b"], "data.root", "a=b"),
         (["--data.reader=voc", "--data.root=x", "--data.labels=xml"], "data.labels", "xml"),
         (["--data.prompt_names.person=player"], "data.prompt_names", {"person": "player"}),
+        (["--data.prompt_names.person", "[man, woman]"], "data.prompt_names", {"person": ["man", "woman"]}),
+        (["--data.prompt_names.person", "[man"], "data.prompt_names", {"person": "[man"}),
+        (["--data.prompt_names.person=7"], "data.prompt_names", {"person": "7"}),
+        (["--data.prompt_names={a: b, c: [d, e]}"], "data.prompt_names", {"a": "b", "c": ["d", "e"]}),
+        (["--data.background_words.boat", "[water, harbour]"], "data.background_words", {"boat": ["water", "harbour"]}),
+        (['--vision_language.templates=["a {}."]'], "vision_language.templates", ["a {}."]),
     ],
 )
 def test_words_are_read_as_their_setting_wants(words: list[str], key: str, value: object) -> None:

@@ -97,15 +97,15 @@ def test_a_vision_transformer_spreads_its_cams(tmp_path: Path) -> None:
 class TestWords:
     @pytest.fixture
     def embedded(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        """Every class name or word that is embedded from now on."""
+        """Every word of the vocabulary that is embedded from now on."""
         seen: list[str] = []
-        encode = VisionLanguageModel.encode_classes
+        encode = VisionLanguageModel.encode_words
 
-        def noted(self: VisionLanguageModel, names: list[str]) -> torch.Tensor:
-            seen.extend(names)
-            return encode(self, names)
+        def noted(self: VisionLanguageModel, words: list[str]) -> torch.Tensor:
+            seen.extend(words)
+            return encode(self, words)
 
-        monkeypatch.setattr(VisionLanguageModel, "encode_classes", noted)
+        monkeypatch.setattr(VisionLanguageModel, "encode_words", noted)
         return seen
 
     def test_they_are_embedded_once(self, finished: Path, copied_run: Path, embedded: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -36,17 +37,26 @@ class GeneratorParts:
     """Parts that a mask generator may be built from.
 
     Attributes:
-        prompt_names: The K class names, worded for the vision-language model.
+        prompt_names: The first phrase of each of the K classes for the vision-language model.
         vision_language: Returns the vision-language model; loading it takes time.
         published: Whether to reproduce the accidents of the published code (``docs/method.md``).
         with_checkpoint: Whether to start from the checkpoint of the settings, if they name one. Not needed where the
             weights that a stage has trained are loaded next.
+        phrases: Returns all phrases of each class that are in use, which may load the vision-language model; None where
+            there are only the prompt names.
+        background_words_of_classes: The user's own background words, of all classes (``data.background_words``).
     """
 
     prompt_names: tuple[str, ...]
     vision_language: Any
     published: bool = False
     with_checkpoint: bool = False
+    phrases: Callable[[], Sequence[Sequence[str]]] | None = None
+    background_words_of_classes: tuple[str, ...] = ()
+
+    def class_phrases(self) -> Sequence[str] | Sequence[Sequence[str]]:
+        """Return one phrase or several for each class; this may load the vision-language model."""
+        return self.prompt_names if self.phrases is None else self.phrases()
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,8 @@ class MaskGeneratorConfig:
     """Smallest share of the image's area that a random training crop keeps, 0 to 1; 1: the whole image is resized."""
     background_words: list[str] = field(default_factory=lambda: list(BACKGROUND_WORDS))
     """Generic backgrounds, which generators clip and dense (in stage 0) and method generic of `semples compare`
-    contrast with the classes. Class names and words that the model does not know are left out."""
+    contrast with the classes, together with all words of data.background_words. Phrases of classes and words that the
+    model does not know are left out."""
     affinity_steps: int | None = None
     """Number of steps in which attention between patches spreads the CAMs, 0 or more; it has an effect on generators
     with attention only. null: the generator's own number (2 for clip, 0 for the others)."""

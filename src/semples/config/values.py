@@ -15,11 +15,16 @@ _DESCRIPTIONS = {str: "text in quotes", int: "a whole number", float: "a number"
 
 
 def parse(text: str, hint: Any) -> Any:
-    """Parse a word of the command line: strings are taken literally, everything else as YAML (and so JSON)."""
+    """Parse a word of the command line: strings are taken literally, everything else as YAML (and so JSON).
+
+    Where a string or a list is accepted, text that starts with a bracket is YAML.
+    """
     types = _types(hint)
     if text == "null" and NoneType in types:
         return None
-    if str in types or get_origin(hint) is Literal:
+    if get_origin(hint) is Literal:
+        return text
+    if str in types and not (_has_list(types) and text.lstrip().startswith("[")):
         return text
     try:
         return yaml.safe_load(text)
@@ -28,7 +33,7 @@ def parse(text: str, hint: Any) -> Any:
 
 
 def convert(value: Any, hint: Any) -> Any:
-    """Convert a value to a type hint; a hint that settings do not use accepts everything.
+    """Convert a value to a type hint, the first one that fits of several; a hint that settings do not use accepts all.
 
     Raises:
         ValueError: The value does not fit.
@@ -36,7 +41,10 @@ def convert(value: Any, hint: Any) -> Any:
     """
     if value is None and NoneType in _types(hint):
         return None
-    hint = _types(hint)[0]
+    first, *others = _alternatives(hint)
+    if others and not _fits(value, first):
+        return convert(value, Union[tuple(others)])  # noqa: UP007 (the types are known at run time only)
+    hint = first
     if get_origin(hint) is list and isinstance(value, list | tuple):
         return [convert(item, get_args(hint)[0]) for item in value]
     if get_origin(hint) is dict and isinstance(value, Mapping):
@@ -55,14 +63,18 @@ def convert(value: Any, hint: Any) -> Any:
 
 def expected(hint: Any) -> str:
     """Describe the values that a type hint accepts."""
-    first, *rest = _types(hint)
-    suffix = ", or null" if NoneType in rest else ""
+    first, *others = _alternatives(hint)
+    suffix = "".join(f", or {expected(other)}" for other in others)
+    suffix += ", or null" if NoneType in _types(hint) else ""
     if get_origin(first) is Literal:
         return "one of " + ", ".join(f'"{choice}"' for choice in get_args(first)) + suffix
     if get_origin(first) is list:
         return f"a list, each item {expected(get_args(first)[0])}{suffix}"
     if get_origin(first) is dict:
-        return f"a mapping, each key and value {expected(get_args(first)[1])}{suffix}"
+        key_hint, value_hint = get_args(first)
+        same = f"a mapping, each key and value {expected(value_hint)}"
+        each = f"a mapping, each key {expected(key_hint)} and each value {expected(value_hint)}"
+        return (same if key_hint == value_hint else each) + suffix
     return _DESCRIPTIONS.get(first, "another value") + suffix
 
 
@@ -85,5 +97,22 @@ def _finite(value: Any) -> float:
 
 
 def _types(hint: Any) -> tuple[Any, ...]:
-    """Return the types of ``X | None``, of which our dataclasses put X first, or the single type."""
+    """Return the types of a union such as ``X | None``, or the single type."""
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _alternatives(hint: Any) -> list[Any]:
+    """Return the types of a union other than None, in order."""
+    return [each for each in _types(hint) if each is not NoneType] or [hint]
+
+
+def _has_list(types: tuple[Any, ...]) -> bool:
+    return any(get_origin(each) is list for each in types)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    try:
+        convert(value, hint)
+    except (ValueError, OverflowError):
+        return False
+    return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from semples.config.checks import positive
@@ -19,6 +19,9 @@ class VisionLanguageConfig:
     """Match score of two features. "auto": sigmoid for SigLIP, cosine for the others."""
     template: str = "a photo of {}."
     """Text around a class name or a learned prompt, which replaces {}."""
+    templates: list[str] = field(default_factory=list)
+    """Texts around a class name or background word, each with one {}; the features are averaged. They replace template
+    there; learned prompts, and the words that describe them, keep template. Empty: template alone."""
     image_size: int | None = None
     """Side in pixels to which images are resized; position embeddings are interpolated to it. null: the checkpoint's
     own size."""
@@ -26,5 +29,7 @@ class VisionLanguageConfig:
     def __post_init__(self) -> None:
         if self.image_size is not None:
             positive(self, "vision_language", "image_size")
-        if self.template.count("{}") != 1:
-            raise ConfigError(f'vision_language.template: "{self.template}" is not valid; expected exactly one {{}}')
+        for setting, texts in (("template", [self.template]), ("templates", self.templates)):
+            for text in texts:
+                if text.count("{}") != 1:
+                    raise ConfigError(f'vision_language.{setting}: "{text}" is not valid; expected exactly one {{}}')

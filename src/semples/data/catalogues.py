@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from semples.data.phrases import SYNONYMS
 from semples.errors import ConfigError, did_you_mean
 from semples.records import ClassCatalogue
 
@@ -48,35 +50,92 @@ _COCO_PROMPT_NAMES = {
 _COCO_IDS_WITHOUT_CLASS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 
 
+Phrases = Mapping[str, str | Sequence[str]]
+"""Class name -> a phrase, or several."""
+
+
 def catalogue_from_names(
-    names: Sequence[str], prompt_names: Mapping[str, str] | None = None, category_ids: Sequence[int] = ()
+    names: Sequence[str],
+    prompt_names: Phrases | None = None,
+    category_ids: Sequence[int] = (),
+    suggestions: Mapping[str, Sequence[str]] | None = None,
 ) -> ClassCatalogue:
-    """Build a catalogue from class names and, for some of them, the words for the VLM.
+    """Build a catalogue from class names and, for some of them, the phrases for the VLM.
 
     Args:
         names: Class names in order: class k has value k + 1 in masks.
-        prompt_names: Class name -> words for it in prompts; other classes use their names.
+        prompt_names: Class name -> one phrase or several for it in prompts; other classes use their names.
         category_ids: The data set's own number of each class; empty if it has none.
+        suggestions: Class name -> further phrases, which are used if the VLM knows them. A phrase that belongs to
+            another class is dropped, and so are entries of names that are not classes.
 
     Raises:
         ConfigError: Names are missing, blank, repeated or more than 254, or an alias belongs to no class.
     """
-    aliases = prompt_names or {}
     for name in names:
         if name != name.strip() or not name or "|" in name:
             raise ConfigError(f'class name {name!r}: blanks around it or "|" in it; remove them')
         if name == "background":
             raise ConfigError('class "background": background always exists, as value 0; leave it out')
-    for key, words in aliases.items():
+    aliases = {}
+    for key, words in (prompt_names or {}).items():
         if key not in names:
             raise ConfigError(f'prompt name for "{key}": there is no such class{did_you_mean(key, names)}')
-        if not words.strip():
+        aliases[key] = as_phrases(words)
+        if not aliases[key] or not all(phrase.strip() for phrase in aliases[key]):
             raise ConfigError(f'prompt name for "{key}": blank; give words, or leave the entry out')
+    phrases = [aliases.get(name, (name,)) for name in names]
+    synonyms = tuple(others for _, *others in phrases)
+    further = _suggestions(names, phrases, suggestions or {})
     try:
-        prompts = tuple(aliases.get(name, name) for name in names)
-        return ClassCatalogue(tuple(names), prompts, tuple(category_ids))
+        return ClassCatalogue(
+            tuple(names),
+            tuple(first for first, *_ in phrases),
+            tuple(category_ids),
+            tuple(map(tuple, synonyms)) if any(synonyms) else (),
+            further if any(further) else (),
+        )
     except ValueError as error:
         raise ConfigError(f"classes: {error}") from error
+
+
+def as_phrases(words: str | Sequence[str]) -> tuple[str, ...]:
+    """Return one phrase or several as a tuple without repeats."""
+    return (words,) if isinstance(words, str) else tuple(dict.fromkeys(words))
+
+
+def words_of_classes(setting: str, words: Phrases, names: Sequence[str]) -> list[str]:
+    """Return the words that a setting gives for classes, without repeats, in the order of the classes.
+
+    Raises:
+        ConfigError: A key is not a class, or a word is blank.
+    """
+    for key, entry in words.items():
+        if key not in names:
+            raise ConfigError(
+                f'{setting}: "{key}" is not a class of the data set; expected any of '
+                f"{', '.join(names)}{did_you_mean(key, names)}"
+            )
+        if not all(word.strip() for word in as_phrases(entry)):
+            raise ConfigError(f"{setting}.{key}: {list(as_phrases(entry))} has a blank word; give words, or none")
+    return list(dict.fromkeys(word for name in names for word in as_phrases(words.get(name, ()))))
+
+
+def _suggestions(
+    names: Sequence[str], phrases: Sequence[Sequence[str]], suggestions: Mapping[str, Sequence[str]]
+) -> tuple[tuple[str, ...], ...]:
+    """Return the suggestions for each class that are not a phrase of it, nor a name or phrase of another class."""
+    texts = [
+        {name.casefold(), *(phrase.casefold() for phrase in own)} for name, own in zip(names, phrases, strict=True)
+    ]
+    uses = Counter(text for own in texts for text in own)
+    new = []
+    for name, own in zip(names, phrases, strict=True):
+        # The class's own name is a further phrase where its prompt name is another, such as "person" beside "player".
+        free = {name.casefold()} - {phrase.casefold() for phrase in own}
+        unique = dict.fromkeys(suggestions.get(name, ()))
+        new.append(tuple(each for each in unique if uses[each.casefold()] == (each.casefold() in free)))
+    return tuple(new)
 
 
 def voc_palette() -> list[int]:
@@ -96,10 +155,13 @@ def _spread_bits(bits: int) -> int:
 PALETTE = np.array(voc_palette(), dtype=np.uint8).reshape(256, 3)
 """Color [256, 3] of each mask value."""
 
-VOC = catalogue_from_names(_VOC_NAMES, _VOC_PROMPT_NAMES)
-"""The 20 classes of PASCAL VOC 2012, in its order; prompt names as in the paper (docs/method.md)."""
+VOC = catalogue_from_names(_VOC_NAMES, _VOC_PROMPT_NAMES, suggestions=SYNONYMS)
+"""The 20 classes of PASCAL VOC 2012, in its order; prompt names as in the paper (docs/method.md), synonyms ours."""
 
 COCO = catalogue_from_names(
-    _COCO_NAMES, _COCO_PROMPT_NAMES, [number for number in range(1, 91) if number not in _COCO_IDS_WITHOUT_CLASS]
+    _COCO_NAMES,
+    _COCO_PROMPT_NAMES,
+    [number for number in range(1, 91) if number not in _COCO_IDS_WITHOUT_CLASS],
+    SYNONYMS,
 )
-"""The 80 classes of MS COCO, in the order of their category ids; prompt names are ours. Masks use VOC's colors."""
+"""The 80 classes of MS COCO, in the order of their category ids; all phrases are ours. Masks use VOC's colors."""

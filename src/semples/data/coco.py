@@ -5,16 +5,17 @@ Segmentations are ignored here; ``coco_masks`` draws them when the evaluation as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from semples.config.data import DataConfig
-from semples.data.catalogues import COCO, catalogue_from_names
+from semples.data.catalogues import COCO, Phrases, catalogue_from_names
 from semples.data.coco_masks import CocoMasks
 from semples.data.coco_table import CocoImage, CocoTable, read_table
 from semples.data.images import image_size
+from semples.data.phrases import synonyms_except
 from semples.data.restricted_npy import read_class_labels
 from semples.data.tags import flag_indices, require_inside
 from semples.data.validation import SizeOf, require_some
@@ -76,7 +77,7 @@ def read_coco(
     train_images: str = AUTO,
     val_images: str = AUTO,
     labels: str = AUTO,
-    prompt_names: Mapping[str, str] | None = None,
+    prompt_names: Phrases | None = None,
     size_of: SizeOf = image_size,
 ) -> Dataset:
     """Read the samples of a data set in COCO's layout; only the headers of images are read.
@@ -96,7 +97,7 @@ def read_coco(
         val_images: Of the held-out images.
         labels: "auto": from the annotations. "npy": from ``cls_labels_coco.npy``, a dict of image id -> one flag
             per class; an image that is not in it has no label, as such files leave unlabeled images out.
-        prompt_names: Class name -> words for it in prompts; they replace those of ``catalogues.COCO``.
+        prompt_names: Class name -> one phrase or several for it in prompts; they replace those of ``catalogues.COCO``.
         size_of: Returns the size of an image, or None to skip it (:class:`semples.data.validation.BadImages`).
 
     Raises:
@@ -153,7 +154,7 @@ def _images_folder(root: Path, annotations: Path, given: str, setting: str) -> P
     return next((folder for folder in folders if folder.is_dir()), root)
 
 
-def _catalogue(table: CocoTable, prompt_names: Mapping[str, str]) -> ClassCatalogue:
+def _catalogue(table: CocoTable, prompt_names: Phrases) -> ClassCatalogue:
     names, ids = list(table.categories.values()), list(table.categories)
     usual = dict(zip(COCO.names, COCO.prompt_names, strict=True))
     words = {name: usual.get(name, name) for name in names}
@@ -161,7 +162,7 @@ def _catalogue(table: CocoTable, prompt_names: Mapping[str, str]) -> ClassCatalo
         catalogue_from_names(names, words, ids)
     except ConfigError as error:
         raise DataError(f"{table.path}: categories: {error}") from error
-    return catalogue_from_names(names, words | dict(prompt_names), ids)
+    return catalogue_from_names(names, {**words, **prompt_names}, ids, synonyms_except(prompt_names))
 
 
 Labels = Callable[[CocoImage], tuple[int, ...]]

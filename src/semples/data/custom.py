@@ -9,7 +9,7 @@ from typing import Any
 
 from semples.config.data import DataConfig
 from semples.config.plugins import checked_options, import_object
-from semples.data.catalogues import catalogue_from_names
+from semples.data.catalogues import Phrases, catalogue_from_names
 from semples.errors import ConfigError
 from semples.records import Dataset
 
@@ -37,7 +37,7 @@ class OwnReaderConfig(DataConfig):
 def read_own(
     import_path: str,
     root: Path,
-    prompt_names: Mapping[str, str] | None = None,
+    prompt_names: Phrases | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Call a user's function and return its data set.
@@ -45,7 +45,7 @@ def read_own(
     Args:
         import_path: ``module.function``; it is called with ``root`` and the options (``docs/extending.md``).
         root: Folder of the images.
-        prompt_names: Class name -> word for the vision-language model, in place of the reader's own.
+        prompt_names: Class name -> one phrase or several for the vision-language model, in place of the reader's own.
         options: Further arguments, by name.
 
     Raises:
@@ -58,8 +58,11 @@ def read_own(
             f"data.reader: {import_path} returned a {type(dataset).__name__}, expected a semples.records.Dataset"
         )
     catalogue = dataset.catalogue
-    words = {**dict(zip(catalogue.names, catalogue.prompt_names, strict=True)), **(prompt_names or {})}
-    return replace(dataset, catalogue=catalogue_from_names(catalogue.names, words, catalogue.category_ids))
+    given = prompt_names or {}
+    words: Phrases = {**dict(zip(catalogue.names, catalogue.phrases, strict=True)), **given}
+    suggestions = dict(zip(catalogue.names, catalogue.suggestions, strict=False))  # () where the reader has none
+    further = {name: phrases for name, phrases in suggestions.items() if name not in given}
+    return replace(dataset, catalogue=catalogue_from_names(catalogue.names, words, catalogue.category_ids, further))
 
 
 def _checked_options(import_path: str, options: Mapping[str, Any]) -> dict[str, Any]:

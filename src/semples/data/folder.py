@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from semples.config.checks import fraction
 from semples.config.data import DataConfig
-from semples.data.catalogues import catalogue_from_names
+from semples.data.catalogues import Phrases, catalogue_from_names
 from semples.data.images import image_size
+from semples.data.plurals import plain_words, plural
 from semples.data.tags import read_tags_csv, relative_name, require_inside, require_tags, tag_indices
 from semples.data.validation import SizeOf, require_some
 from semples.errors import ConfigError, DataError, did_you_mean
@@ -49,7 +50,7 @@ class FolderConfig(DataConfig):
 def read_folder(
     root: Path,
     classes: Sequence[str] | None = None,
-    prompt_names: Mapping[str, str] | None = None,
+    prompt_names: Phrases | None = None,
     val_fraction: float = 0.1,
     seed: int = 0,
     size_of: SizeOf = image_size,
@@ -63,7 +64,8 @@ def read_folder(
     Args:
         root: The folder.
         classes: Class names in the order of the mask values; None takes the tags that occur, sorted.
-        prompt_names: Class name -> words for it in prompts, for classes that the VLM knows under another name.
+        prompt_names: Class name -> one phrase or several for it in prompts, for classes that the VLM knows under
+            another name. Other classes get their plural as a second phrase, if the VLM knows it.
         val_fraction: Share of images to hold out, 0 <= f < 1. An image's split depends on a
             hash of its id and the seed, so that adding images does not move others. If it is above 0 and
             there are at least 2 images, each split gets at least one.
@@ -83,7 +85,8 @@ def read_folder(
     tagged = _from_table(root) if has_table else _from_class_folders(root)
     where = root / "tags.csv" if has_table else root
     names = sorted({tag for _, tags in tagged.values() for tag in tags}) if classes is None else classes
-    catalogue = catalogue_from_names(names, prompt_names)
+    plurals = {name: (plural(plain_words(name)),) for name in names if name not in (prompt_names or {})}
+    catalogue = catalogue_from_names(names, prompt_names, suggestions=plurals)
     samples = []
     for image, (path, tags) in tagged.items():
         indices = tag_indices(tags, catalogue, f"{where}, image {path.name}")

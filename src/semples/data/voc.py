@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 from semples.config.data import DataConfig
 from semples.data.catalogues import VOC, catalogue_from_names
 from semples.data.images import image_size
+from semples.data.phrases import synonyms_except
 from semples.data.restricted_npy import read_class_labels
 from semples.data.tags import flag_indices, read_tags_csv, read_utf8, relative_name, require_tags, tag_indices
 from semples.data.validation import SizeOf, require_some
@@ -47,8 +48,8 @@ class VocConfig(DataConfig):
     def read(self, default_root: Path, seed: int, size_of: Callable[[Path], tuple[int, int] | None]) -> Dataset:
         """Read both splits."""
         del seed
-        words = dict(zip(VOC.names, VOC.prompt_names, strict=True)) | self.prompt_names
-        catalogue = catalogue_from_names(VOC.names, words)
+        words = {**dict(zip(VOC.names, VOC.prompt_names, strict=True)), **self.prompt_names}
+        catalogue = catalogue_from_names(VOC.names, words, suggestions=synonyms_except(self.prompt_names))
         root = Path(self.root or default_root).expanduser()
         return read_voc(root, self.train_split, self.val_split, self.labels, catalogue=catalogue, size_of=size_of)
 

@@ -17,6 +17,8 @@ def write_dataset(path: Path, dataset: Dataset) -> None:
     content = {
         "classes": list(dataset.catalogue.names),
         "prompt_names": list(dataset.catalogue.prompt_names),
+        "synonyms": [list(phrases) for phrases in dataset.catalogue.synonyms],
+        "suggestions": [list(phrases) for phrases in dataset.catalogue.suggestions],
         "category_ids": list(dataset.catalogue.category_ids),
         "train": _entries(dataset.train),
         "val": _entries(dataset.val),
@@ -32,7 +34,7 @@ def read_dataset(path: Path) -> Dataset:
     """
     try:
         return parse_dataset(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: damaged ({reason}); restore a good copy, or run again") from error
 
@@ -49,7 +51,9 @@ def parse_dataset(text: str) -> Dataset:
     prompt_names = _texts(value, "prompt_names") if value.get("prompt_names") else names
     ids = tuple(int(number) for number in value.get("category_ids") or ())
     train, val = (tuple(_sample(entry) for entry in value.get(split) or ()) for split in ("train", "val"))
-    return Dataset(ClassCatalogue(names, prompt_names, ids), train, val)
+    # Runs of earlier versions have one phrase per class, and neither of these lists.
+    synonyms, suggestions = (_phrases(value, key) for key in ("synonyms", "suggestions"))
+    return Dataset(ClassCatalogue(names, prompt_names, ids, synonyms, suggestions), train, val)
 
 
 def _entries(samples: Sequence[Sample]) -> list[dict[str, Any]]:
@@ -63,6 +67,13 @@ def _entries(samples: Sequence[Sample]) -> list[dict[str, Any]]:
         }
         for sample in samples
     ]
+
+
+def _phrases(value: Mapping[str, Any], key: str) -> tuple[tuple[str, ...], ...]:
+    lists = value.get(key) or []
+    if not isinstance(lists, list):
+        raise ValueError(f"{key} is not a list of lists")
+    return tuple(_texts({key: phrases}, key) for phrases in lists)
 
 
 def _texts(value: Mapping[str, Any], key: str) -> tuple[str, ...]:

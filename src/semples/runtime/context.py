@@ -56,7 +56,7 @@ class Run:
     @cached_property
     def models(self) -> RunModels:
         """Models of the run."""
-        return RunModels(self.directory, self.config, self.dataset.catalogue, self.device)
+        return RunModels(self.directory, self.config, self.dataset.catalogue, self.device, self.log.message)
 
     @cached_property
     def train_images(self) -> ImageCache:

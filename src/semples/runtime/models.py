@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save
 
 from semples.config import Config, MaskGeneratorConfig
 from semples.config.mask_generator import GeneratorParts
+from semples.data.catalogues import words_of_classes
 from semples.errors import ResultError
 from semples.files import replacing
 from semples.method.losses import MatchScore
@@ -24,6 +26,7 @@ from semples.models.vision_language.model import VisionLanguageModel
 from semples.parallel.processes import is_main_process
 from semples.records import ClassCatalogue
 from semples.rundir.layout import RunDirectory
+from semples.runtime.class_phrases import usable_phrases
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ class RunModels:
         config: Settings of the run.
         catalogue: Classes of its data set.
         device: Where models live.
+        report: Receives remarks for the user.
     """
 
     directory: RunDirectory
     config: Config
     catalogue: ClassCatalogue
     device: torch.device
+    report: Callable[[str], None] = lambda _: None
 
     @cached_property
     def fingerprints(self) -> dict[str, list[tuple[str, str]]]:
@@ -71,6 +76,7 @@ class RunModels:
             settings.image_size,
             prompt_stop="bare" if published else "word",
             statistics=(IMAGENET_MEAN, IMAGENET_STD) if published else None,
+            templates=settings.templates,
         )
         return model.to(self.device)
 
@@ -86,10 +92,43 @@ class RunModels:
         kind = self.config.prompts.score
         return self.match_score if kind == "auto" else replace(self.match_score, kind=kind)
 
+    @cached_property
+    def phrases(self) -> tuple[tuple[str, ...], ...]:
+        """Phrases of each class in its texts: its own, and the suggested ones that the vision-language model knows.
+
+        With setting ``published`` nothing is suggested.
+
+        Raises:
+            ConfigError: The model does not know one of several phrases of a class.
+        """
+        suggestions = () if self.config.published else self.catalogue.suggestions
+        phrases, left_out = usable_phrases(self.vision_language, self.catalogue, suggestions)
+        if left_out:
+            self.report(f"prompt names: the model does not know {', '.join(left_out)}; left out")
+        return phrases
+
+    @property
+    def background_words_of_classes(self) -> tuple[str, ...]:
+        """The user's own background words of all classes, without repeats.
+
+        Raises:
+            ConfigError: One is given for a class that does not exist.
+        """
+        words = self.config.data.background_words
+        return tuple(words_of_classes("data.background_words", words, self.catalogue.names))
+
+    def require_class_texts(self) -> None:
+        """Check that the vision-language model knows the phrases of the classes and reads each class text to its end.
+
+        Raises:
+            ConfigError: It does not.
+        """
+        self.vision_language.require_room("data.prompt_names", self.phrases)
+
     @torch.no_grad()
     def class_features(self) -> torch.Tensor:
         """Return the features [K, D] of the class texts."""
-        return self.vision_language.encode_classes(list(self.catalogue.prompt_names))
+        return self.vision_language.encode_classes(self.phrases)
 
     @torch.no_grad()
     def prompt_features(self) -> torch.Tensor:
@@ -142,7 +181,12 @@ class RunModels:
             with_checkpoint: Start from the checkpoint of the settings, if they name one.
         """
         parts = GeneratorParts(
-            self.catalogue.prompt_names, lambda: self.vision_language, self.config.published, with_checkpoint
+            self.catalogue.prompt_names,
+            lambda: self.vision_language,
+            self.config.published,
+            with_checkpoint,
+            lambda: self.phrases,
+            self.background_words_of_classes,
         )
         generator: MaskGenerator = self._generator.build(parts)
         return generator.to(self.device)

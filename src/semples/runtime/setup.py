@@ -6,6 +6,7 @@ from pathlib import Path
 
 from semples.config import Config
 from semples.config.loading import load_config, save_config
+from semples.data.catalogues import words_of_classes
 from semples.data.images import image_size
 from semples.data.validation import SizeOf
 from semples.parallel.processes import is_main_process, main_process_first
@@ -63,7 +64,11 @@ def read_dataset(config: Config, directory: RunDirectory, size_of: SizeOf = imag
     """Read the data set that the settings name; scenes without a root are drawn inside the run directory.
 
     The main process goes first, because a reader may have to create the data set.
+
+    Raises:
+        ConfigError: A class in ``data.background_words`` does not exist.
     """
     with main_process_first():
         dataset: Dataset = config.data.read(directory.scenes, config.seed, size_of)
+    words_of_classes("data.background_words", config.data.background_words, dataset.catalogue.names)  # checks them
     return dataset

@@ -40,7 +40,7 @@ def word_features(models: RunModels, given_words: Sequence[str] | None, log: Tra
     if is_main_process() and not path.is_file():
         batches = [words[start : start + BATCH] for start in range(0, len(words), BATCH)]
         with torch.no_grad():
-            features = [models.vision_language.encode_classes(batch) for batch in log.track(batches, "words")]
+            features = [models.vision_language.encode_words(batch) for batch in log.track(batches, "words")]
         save_tensors(path, {"features": torch.cat(features)})
     barrier()  # the file is complete before any process reads it
     return words, load_file(path, device=str(models.device))["features"]

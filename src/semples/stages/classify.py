@@ -18,7 +18,13 @@ from semples.training.loop import StepResult, fit
 
 
 def classify(run: Run) -> None:
-    """Stage 0: train the generator as a classifier, if it has anything to train; write it and its CAMs."""
+    """Stage 0: train the generator as a classifier, if it has anything to train; write it and its CAMs.
+
+    Raises:
+        ConfigError: The vision-language model cannot read the user's phrases of classes.
+    """
+    if run.config.guidance.enabled and (run.config.data.prompt_names or run.config.vision_language.templates):
+        run.models.require_class_texts()  # stage 1 would find it after a long training
     generator = train_classifier(run) if run.models.trains_generator else run.models.build_generator()
     run.models.save_generator("classify", generator)
     write_cams(run, "classify", generator)

@@ -178,8 +178,8 @@ def _vocabulary(run: Run) -> Vocabulary:
         ConfigError: Prompts are to be made of words, and no word is left.
     """
     words, features = word_features(run.models, run.given_words, run.log)
-    catalogue = run.dataset.catalogue
-    classes = {name.casefold() for name in (*catalogue.names, *catalogue.prompt_names)}
+    phrases = (phrase for class_phrases in run.models.phrases for phrase in class_phrases)
+    classes = {name.casefold() for name in (*run.dataset.catalogue.names, *phrases)}
     is_free = torch.tensor([word.casefold() not in classes for word in words], device=features.device)
     if run.config.prompts.kind != "vectors" and not is_free.any():
         raise ConfigError(

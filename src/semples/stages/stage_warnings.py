@@ -49,9 +49,10 @@ def clamped_scores(metrics_file: Path, stage: str) -> Iterator[str]:
 def collapsed_prompts(run: Run) -> Iterator[str]:
     """Yield a warning for each prompt that is nearest to its own class."""
     catalogue, words = run.dataset.catalogue, read_words(run.directory.words)
-    for name, prompt_name in zip(catalogue.names, catalogue.prompt_names, strict=True):
+    suggestions = catalogue.suggestions or ((),) * len(catalogue)
+    for name, phrases, suggested in zip(catalogue.names, catalogue.phrases, suggestions, strict=True):
         word, _ = words.last(name)[0]
-        if word.casefold() in (name.casefold(), prompt_name.casefold()):
+        if word.casefold() in (phrase.casefold() for phrase in (name, *phrases, *suggested)):
             yield (
                 f'the prompt of class {name} is nearest to the word "{word}", the class itself, and stage refine would '
                 f"erase it: raise prompts.lambda_text (it is {run.config.prompts.lambda_text:g})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,9 +12,10 @@ from semples.config.loading import load_config
 from semples.config.registry import READERS, reader_config
 from semples.data.catalogues import COCO, VOC
 from semples.data.images import image_size
+from semples.data.plurals import plain_words
 from semples.errors import DataError
 from semples.files import write_text
-from semples.records import Dataset
+from semples.records import ClassCatalogue, Dataset
 
 FEW_IMAGES = 20
 """Number of training images of a class below which a warning is given."""
@@ -30,7 +30,7 @@ _TEMPLATE = """\
 data:
   reader: {reader}
   root: {root}
-{order}  prompt_names: {prompt_names}  # class -> the word that a vision-language model knows best
+{order}  prompt_names: {prompt_names}  # class -> word or [words] that a vision-language model knows best
 
 # A model that has seen photographs, by folder or hub name: any CLIP, SigLIP or ALIGN in transformers format.
 # With guidance.enabled: false, masks come from the classifier alone and no such model is needed.
@@ -139,13 +139,13 @@ def suggested_prompt_name(name: str) -> str:
     for catalogue in (VOC, COCO):
         if name in catalogue.names:
             return catalogue.prompt_names[catalogue.names.index(name)]
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|[_\-.]+", " ", name)
-    return " ".join(apart.split()).lower() if apart != name else name
+    return plain_words(name)
 
 
 def _config_text(folder: Path, target: Path, reader: str, dataset: Dataset) -> str:
     names = dataset.catalogue.names
     suggested = {name: suggested_prompt_name(name) for name in names}
+    known = _with_built_in_phrases(dataset.catalogue)
     side = int(median(min(sample.size) for sample in dataset.train))
     order = (
         f"  classes: {_flow(list(names))}  # in mask order: 1, 2, ...\n"
@@ -158,12 +158,19 @@ def _config_text(folder: Path, target: Path, reader: str, dataset: Dataset) -> s
         reader=reader,
         root=_flow(str(folder)),
         order=order,
-        prompt_names=_flow({name: words for name, words in suggested.items() if words != name}),
+        prompt_names=_flow({name: words for name, words in suggested.items() if words != name and name not in known}),
         stride=8 if side <= 128 else 16,
         size=min(320, max(64, side // 32 * 32)),
         side=side,
         batch=_batch_size(len(dataset.train)),
     )
+
+
+def _with_built_in_phrases(catalogue: ClassCatalogue) -> set[str]:
+    """Return the classes with phrases of the reader's own, which an entry in the config would replace."""
+    suggestions = catalogue.suggestions or ((),) * len(catalogue)
+    triples = zip(catalogue.names, catalogue.prompt_names, suggestions, strict=True)
+    return {name for name, words, further in triples if further and words == suggested_prompt_name(name)}
 
 
 def _flow(value: object) -> str:

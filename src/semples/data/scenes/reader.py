@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from semples.data.catalogues import catalogue_from_names
+from semples.data.catalogues import Phrases, catalogue_from_names
 from semples.data.images import write_image, write_mask
 from semples.data.scenes.compose import Appearance, Placement, Scene, draw_scene
 from semples.data.scenes.contexts import CONTEXTS
@@ -107,7 +107,7 @@ def _sample_context(rng: np.random.Generator, own: str, bias: float) -> str:
     return others[rng.integers(len(others))]
 
 
-def read_scenes(root: Path, settings: SceneSettings, prompt_names: Mapping[str, str] | None = None) -> Dataset:
+def read_scenes(root: Path, settings: SceneSettings, prompt_names: Phrases | None = None) -> Dataset:
     """Return the data set of these settings, rendering it into ``root`` unless it exists there already.
 
     Files: ``images/ID.png``, ``masks/ID.png`` (palette, 0 background, k + 1 for class k), ``tags.csv``

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from semples.models.generators.base import FoundationGenerator
 from semples.models.vision_language.background_words import usable_words
+from semples.models.vision_language.class_texts import Phrases
 from semples.models.vision_language.model import VisionLanguageModel
 
 
@@ -18,12 +19,13 @@ class TextContrastGenerator(FoundationGenerator):
 
     Args:
         vision_language: The frozen model; shared, and not part of this module's state dict.
-        names: K class names, worded for the model.
-        background_words: Words for things that are never objects. Class names among them are dropped, and so are
-            words that the model's tokenizer does not know.
+        names: One phrase or several for each of the K classes, worded for the model.
+        background_words: Words for things that are never objects. Phrases of classes among them are dropped, and so
+            are words that the model's tokenizer does not know.
+        words_of_classes: Further such words, those of all classes in ``data.background_words``.
 
     Raises:
-        ConfigError: No background word is left.
+        ConfigError: No background word is left, or a text is too long for the text encoder.
     """
 
     needs_vision_language: ClassVar[bool] = True
@@ -33,13 +35,17 @@ class TextContrastGenerator(FoundationGenerator):
     backgrounds: Tensor
 
     def __init__(
-        self, vision_language: VisionLanguageModel, names: Sequence[str], background_words: Sequence[str]
+        self,
+        vision_language: VisionLanguageModel,
+        names: Sequence[Phrases],
+        background_words: Sequence[str],
+        words_of_classes: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self._borrowed = (vision_language,)  # a tuple keeps its weights out of our state_dict
-        words = usable_words(vision_language, names, background_words)
+        words = usable_words(vision_language, names, background_words, words_of_classes)
         with torch.no_grad():
-            self.register_buffer("texts", vision_language.encode_classes(list(names)), persistent=False)
+            self.register_buffer("texts", vision_language.encode_classes(names), persistent=False)
             self.register_buffer("backgrounds", vision_language.encode_classes(words))
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from semples.errors import ModelError
 from semples.models.loading import image_statistics, load_pretrained, load_tokenizer, resolve
 from semples.models.vision_language.adapter import Adapter, ScoreKind
@@ -39,16 +41,18 @@ def load_vision_language_model(
     image_size: int | None = None,
     prompt_stop: PromptStop = "word",
     statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+    templates: Sequence[str] = (),
 ) -> VisionLanguageModel:
     """Load a CLIP, SigLIP or ALIGN checkpoint.
 
     Args:
         name: "bundled", a local folder in transformers format, or a hub name.
         score: Match score; None takes the score that the model was trained with.
-        template: Text around a class name.
+        template: Text around a class name or a learned prompt.
         image_size: Side that images are resized to, with interpolated positions; None takes the checkpoint's own.
         prompt_stop: Tokens after learned vectors.
         statistics: Mean and standard deviation (RGB in [0, 1]) that replace the checkpoint's own.
+        templates: Texts around a class name in place of ``template``, over which features are averaged; none keeps it.
 
     Raises:
         ModelError: There is no such folder, the model is of another kind, or the tokenizer does not belong to it.
@@ -61,4 +65,4 @@ def load_vision_language_model(
         raise ModelError(f"{name}: this is a {kind} model, expected a CLIP, SigLIP or ALIGN checkpoint; {hint}")
     adapter = ADAPTERS[kind](model, load_tokenizer(source, model.config.text_config.vocab_size))
     mean, std = statistics or image_statistics(source, (adapter.mean, adapter.std))
-    return VisionLanguageModel(adapter, mean, std, score, template, image_size, prompt_stop)
+    return VisionLanguageModel(adapter, mean, std, score, template, image_size, prompt_stop, templates)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semples.errors import ModelError
+from semples.errors import ConfigError, ModelError
 from semples.models.layers.folding import fold_batch_norms
 from semples.models.layers.normalize import Normalize
 from semples.models.vision_language.adapter import Adapter, CutForward, DenseAttention, ScoreKind
+from semples.models.vision_language.class_texts import Phrases, class_feature, class_texts
 from semples.models.vision_language.vocabulary import WORD_END
 
 PromptStop = Literal["word", "bare"]
+
+TEXTS_AT_ONCE = 256
+"""Texts embedded in one pass, where classes have several."""
 
 
 class VisionLanguageModel(nn.Module):
@@ -28,7 +33,8 @@ class VisionLanguageModel(nn.Module):
         mean: Mean color of its preprocessing, RGB in [0, 1].
         std: Standard deviation of its preprocessing.
         score: Match score; None takes the score that the model was trained with.
-        template: Text around a class name, with one ``{}``.
+        template: Text around a class name or a learned prompt, with one ``{}``.
+        templates: Texts around a class name in place of ``template``, over which features are averaged; none keeps it.
         image_size: Side that images are resized to; None takes the checkpoint's own.
         prompt_stop: Tokens after learned vectors: "word" takes the tokens that follow a class name; "bare" takes CLIP's
             tokens without their mark of a word's end, as the published SemPLeS does (``docs/method.md``).
@@ -47,6 +53,7 @@ class VisionLanguageModel(nn.Module):
         template: str = "a photo of {}.",
         image_size: int | None = None,
         prompt_stop: PromptStop = "word",
+        templates: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.adapter = adapter
@@ -58,6 +65,7 @@ class VisionLanguageModel(nn.Module):
                 f"vision_language.score: sigmoid needs a bias, which this {self.kind} does not have; set it to cosine"
             )
         self.template = template
+        self.class_templates = tuple(templates) or (template,)
         self.image_size = _checked_size(image_size, self.model.config.vision_config)
         """Side in pixels of the square images that the image encoder sees."""
         self.normalize_pixels = Normalize(mean, std)
@@ -150,16 +158,76 @@ class VisionLanguageModel(nn.Module):
         """
         return self.adapter.dense_features(self.normalize_pixels(pixels), attention)
 
-    def encode_texts(self, texts: list[str], normalize: bool = True) -> Tensor:
-        """Encode N whole texts to features [N, D], truncating texts at the model's length."""
-        tokens = self._tokenize(texts)
-        ends = self.adapter.end_positions(tokens)
-        tokens = tokens[:, : int(ends.max()) + 1]
-        return self._encode_embeddings(self._embed(tokens), ends, normalize)
+    def encode_texts(self, texts: Sequence[str], normalize: bool = True) -> Tensor:
+        """Encode N whole texts to features [N, D].
 
-    def encode_classes(self, names: list[str], normalize: bool = True) -> Tensor:
-        """Encode class names, each inside the template, to features [K, D]."""
-        return self.encode_texts([self.template.format(name) for name in names], normalize)
+        Raises:
+            ConfigError: The text encoder reads fewer tokens than a text has.
+        """
+        self._require_room("texts", texts, "shorten it")
+        return self._encode_tokens(texts, normalize)
+
+    def encode_classes(
+        self, names: Sequence[Phrases], normalize: bool = True, setting: str = "data.prompt_names"
+    ) -> Tensor:
+        """Encode K class names to features [K, D].
+
+        The feature of a class is the mean over its phrases inside each template, normalized again; a class with one
+        text has the feature of the text.
+
+        Args:
+            names: One phrase or several for each class.
+            normalize: False leaves out the last normalization: of the projection's output if every class has one text,
+                else of the mean.
+            setting: Setting that the names are from, for the error.
+
+        Raises:
+            ConfigError: The text encoder reads fewer tokens than a text has.
+        """
+        self.require_room(setting, names)
+        by_class = [class_texts(phrases, self.class_templates) for phrases in names]
+        texts = [text for own in by_class for text in own]
+        if len(texts) == len(by_class):
+            return self._encode_tokens(texts, normalize)
+        batches = [texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE)]
+        features = torch.cat([self._encode_tokens(batch) for batch in batches])
+        return torch.stack([class_feature(own, normalize) for own in features.split([len(own) for own in by_class])])
+
+    def encode_words(self, words: Sequence[str]) -> Tensor:
+        """Encode N words of a vocabulary, each inside the template alone, to features [N, D].
+
+        Long texts are truncated: a vocabulary may hold anything.
+        """
+        return self._encode_tokens([self.template.format(word) for word in words])
+
+    def require_room(self, setting: str, names: Sequence[Phrases]) -> None:
+        """Check that the text encoder reads class names to their end, each inside each template.
+
+        Args:
+            setting: Setting that the names are from, for the error.
+            names: One phrase or several for each class.
+
+        Raises:
+            ConfigError: It reads fewer tokens than a text has.
+        """
+        source = "template" if self.class_templates == (self.template,) else "templates"
+        bare = [template.format("a") for template in self.class_templates]
+        self._require_room(f"vision_language.{source}", bare, "shorten the template")
+        texts = [text for phrases in names for text in class_texts(phrases, self.class_templates)]
+        self._require_room(setting, texts, f"shorten the phrase or vision_language.{source}")
+
+    def has_room(self, phrase: str) -> bool:
+        """Tell whether the text encoder reads a phrase to its end, inside each template."""
+        return all(self._count_tokens(text) <= self._max_length for text in class_texts(phrase, self.class_templates))
+
+    def _count_tokens(self, text: str) -> int:
+        return len(self.tokenizer(self.adapter.as_trained(text), verbose=False)["input_ids"])
+
+    def _require_room(self, setting: str, texts: Sequence[str], fix: str) -> None:
+        limit = self._max_length
+        for text in texts:
+            if (count := self._count_tokens(text)) > limit:
+                raise ConfigError(f'{setting}: "{text}" has {count} tokens, but this text encoder reads {limit}; {fix}')
 
     def knows(self, text: str) -> bool:
         """Tell whether the tokenizer has tokens for all of a text."""
@@ -185,6 +253,13 @@ class VisionLanguageModel(nn.Module):
         ends = torch.full((classes,), embeddings.shape[1] - 1, device=vectors.device)
         return self._encode_embeddings(embeddings, ends, normalize)
 
+    def _encode_tokens(self, texts: Sequence[str], normalize: bool = True) -> Tensor:
+        """Encode N whole texts to features [N, D], truncating texts at the model's length."""
+        tokens = self._tokenize(texts)
+        ends = self.adapter.end_positions(tokens)
+        tokens = tokens[:, : int(ends.max()) + 1]
+        return self._encode_embeddings(self._embed(tokens), ends, normalize)
+
     def _encode_embeddings(self, embeddings: Tensor, ends: Tensor, normalize: bool) -> Tensor:
         features = self.adapter.text_features(embeddings, ends)
         return F.normalize(features, dim=-1) if normalize else features
@@ -196,7 +271,7 @@ class VisionLanguageModel(nn.Module):
     def _embed_ids(self, ids: list[int]) -> Tensor:
         return self._embed(torch.tensor([ids], device=self.fill.device))
 
-    def _tokenize(self, texts: list[str]) -> Tensor:
+    def _tokenize(self, texts: Sequence[str]) -> Tensor:
         batch = self.tokenizer(
             [self.adapter.as_trained(text) for text in texts],
             padding="max_length",

@@ -46,7 +46,7 @@ def _manual(run: Run) -> None:
     """Run stage 3 with the true context word of each class in place of its learned prompt."""
     contexts = [pairs_of(run)[name] for name in run.dataset.catalogue.names]
     with torch.no_grad():
-        features = run.models.vision_language.encode_classes(contexts)
+        features = run.models.vision_language.encode_classes(contexts, setting="data.pairs")
     suppress_backgrounds(run, "manual", features)
 
 
@@ -66,8 +66,8 @@ def _clip_es(run: Run) -> None:
 
 
 def _generic_words(run: Run) -> list[str]:
-    names = run.dataset.catalogue.prompt_names
-    return usable_words(run.models.vision_language, names, run.config.mask_generator.background_words)
+    models, words = run.models, run.config.mask_generator.background_words
+    return usable_words(models.vision_language, models.phrases, words, models.background_words_of_classes)
 
 
 _GUIDED_ALONE = (*GENERATOR, *GUIDED, "refine", "cams")

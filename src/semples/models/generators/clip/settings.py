@@ -16,4 +16,6 @@ class ClipConfig(MaskGeneratorConfig):
 
     def build(self, parts: GeneratorParts) -> Any:
         """Build a :class:`semples.models.generators.clip.generator.ClipGenerator` around the run's model."""
-        return self.generator_class()(parts.vision_language(), parts.prompt_names, self.background_words)
+        return self.generator_class()(
+            parts.vision_language(), parts.class_phrases(), self.background_words, parts.background_words_of_classes
+        )

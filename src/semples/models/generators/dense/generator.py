@@ -17,6 +17,7 @@ from semples.models.generators.base import MaskGeneratorOutput
 from semples.models.generators.dense.windows import windowed_features
 from semples.models.generators.text_contrast import TextContrastGenerator
 from semples.models.vision_language.adapter import DenseAttention
+from semples.models.vision_language.class_texts import Phrases
 from semples.models.vision_language.model import VisionLanguageModel
 
 
@@ -31,8 +32,9 @@ class DenseGenerator(TextContrastGenerator):
 
     Args:
         vision_language: The frozen model; shared, and not part of this module's state dict.
-        names: K class names, worded for the model.
+        names: One phrase or several for each of the K classes, worded for the model.
         background_words: Words for things that are never objects, as for :class:`TextContrastGenerator`.
+        words_of_classes: Further such words, those of all classes in ``data.background_words``.
         attention: How places look at each other in the last attention; None takes the best of the model's kind.
         softmax_scale: Factor on cosines; None takes the model's own.
         window: Side in pixels of the windows in which larger images are encoded; None encodes every image as a whole.
@@ -47,13 +49,14 @@ class DenseGenerator(TextContrastGenerator):
     def __init__(
         self,
         vision_language: VisionLanguageModel,
-        names: Sequence[str],
+        names: Sequence[Phrases],
         background_words: Sequence[str],
+        words_of_classes: Sequence[str] = (),
         attention: DenseAttention | None = None,
         softmax_scale: float | None = None,
         window: int | None = None,
     ) -> None:
-        super().__init__(vision_language, names, background_words)
+        super().__init__(vision_language, names, background_words, words_of_classes)
         self.attention = vision_language.adapter.checked_attention(attention)
         self.scale = vision_language.logit_scale if softmax_scale is None else softmax_scale
         self.window, self.cell = window, vision_language.adapter.cell

@@ -36,8 +36,9 @@ class DenseConfig(MaskGeneratorConfig):
         """Build a :class:`semples.models.generators.dense.generator.DenseGenerator` around the run's model."""
         return self.generator_class()(
             parts.vision_language(),
-            parts.prompt_names,
+            parts.class_phrases(),
             self.background_words,
+            parts.background_words_of_classes,
             attention=self.attention,
             softmax_scale=self.softmax_scale,
             window=self.window,
