@@ -34,10 +34,10 @@ class DenseGenerator(TextContrastGenerator):
         vision_language: The frozen model; shared, and not part of this module's state dict.
         names: One phrase or several for each of the K classes, worded for the model.
         background_words: Words for things that are never objects, as for :class:`TextContrastGenerator`.
-        words_of_classes: Further such words, those of all classes in ``data.background_words``.
         attention: How places look at each other in the last attention; None takes the best of the model's kind.
         softmax_scale: Factor on cosines; None takes the model's own.
         window: Side in pixels of the windows in which larger images are encoded; None encodes every image as a whole.
+        words_of_classes: Further such words, those of all classes in ``data.background_words``.
 
     Raises:
         ConfigError: No background word is left, or the window is smaller than a place.
@@ -51,10 +51,10 @@ class DenseGenerator(TextContrastGenerator):
         vision_language: VisionLanguageModel,
         names: Sequence[Phrases],
         background_words: Sequence[str],
-        words_of_classes: Sequence[str] = (),
         attention: DenseAttention | None = None,
         softmax_scale: float | None = None,
         window: int | None = None,
+        words_of_classes: Sequence[str] = (),
     ) -> None:
         super().__init__(vision_language, names, background_words, words_of_classes)
         self.attention = vision_language.adapter.checked_attention(attention)

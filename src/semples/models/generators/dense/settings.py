@@ -38,8 +38,8 @@ class DenseConfig(MaskGeneratorConfig):
             parts.vision_language(),
             parts.class_phrases(),
             self.background_words,
-            parts.background_words_of_classes,
             attention=self.attention,
             softmax_scale=self.softmax_scale,
             window=self.window,
+            words_of_classes=parts.background_words_of_classes,
         )
