@@ -14,7 +14,8 @@ import semples
 from run_files import TINY
 from semples.config.loading import load_config
 from semples.method import masks
-from semples.stages import guided, prompt_learning
+from semples.runtime import regions
+from semples.stages import guided
 from tiny import save_backbone
 
 pytestmark = pytest.mark.whole
@@ -28,7 +29,7 @@ def test_it_runs_through_the_guided_stages(tmp_path: Path, monkeypatch: pytest.M
         return masks.soft_masks(*arguments, **options)
 
     monkeypatch.setattr(guided, "soft_masks", note)
-    monkeypatch.setattr(prompt_learning, "soft_masks", note)
+    monkeypatch.setattr(regions, "soft_masks", note)
     settings = {
         **TINY,
         "data.val_size": 1,
