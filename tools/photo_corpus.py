@@ -9,19 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from photo_data import Photo, tag_names
+from photo_data import Photo, split_words, tag_names
 from photo_words import COCO_CLASSES, IMAGENET_GROUPS, TEMPLATES, phrases_of
 
 COMMON = 30
 """Number of captions that a word must be in to be asked for by itself."""
 STOP_WORDS = frozenset(
-    "a an the is are was were be being been has have had do does it its he his she her him they their them this that "
-    "these those there here who whom which what while as at by for from in into of off on onto out over up down to "
-    "with through near next behind front along across around under above between against toward towards before after "
-    "and or but not no one two three four five six several some many few other another each both all very just like "
-    "about back side top bottom middle left right large big small little while way looks looking look made make takes "
-    "taking gets getting get something someone s t can be being that another than then so only together one's".split()
+    split_words("""
+    a an the is are was were be being been has have had do does it its he his she her him you they their them this that
+    these those there here who whom which what while as at by for from in into of off on onto out over up down to with
+    through near next behind front along across around under above between against toward towards before after and or
+    but not no one two three four five six several some many few other another each both all very just like about back
+    side top bottom middle left right large big small little way looks looking look made make takes taking gets getting
+    get something someone s t can than then so only together
+    """)
 )
+"""Words that say nothing of what is in a photograph."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,9 @@ class Queries:
 def build_queries(photos: Sequence[Photo], counts: Mapping[str, int]) -> Queries:
     """Find which words match which photographs, from tags and from all captions of a photograph."""
     owner = {phrase: number for number, name in enumerate(COCO_CLASSES) for phrase in phrases_of(name)}
-    others = [word for word, count in counts.items() if count >= COMMON and word not in STOP_WORDS and word not in owner]
+    others = [
+        word for word, count in counts.items() if count >= COMMON and word not in STOP_WORDS and word not in owner
+    ]
     synonyms = [word for word in owner if counts.get(word, 0) >= COMMON and word not in COCO_CLASSES]
     names = (*COCO_CLASSES, *synonyms, *others)
     matches = torch.full((len(photos), len(names)), -1, dtype=torch.int8)

@@ -64,6 +64,7 @@ def locality_loss(masked: Tensor, places: Tensor, visible: Tensor, temperature: 
         masked: Features [B, D] of masked photographs.
         places: Vectors [B, P, D] of the whole photographs.
         visible: Visible share of each place [B, P].
+        temperature: Divides the cosines.
     """
     inside = F.normalize((places * visible[..., None]).mean(1), dim=-1)
     outside = F.normalize((places * (1 - visible)[..., None]).mean(1), dim=-1)

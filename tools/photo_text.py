@@ -17,6 +17,8 @@ from photo_words import COCO_CLASSES, CONTEXT_WORDS, IMAGENET_GROUPS, PHRASES, T
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", "'", "-")
 MAX_LENGTH = 32
 """Longest text in tokens."""
+TRAINED_LENGTH = 18
+"""Tokens of a text that are read in training; few captions are longer, and padding costs time."""
 LAYERS = (0, 1)
 """Layers of MiniLM that the text tower starts from."""
 
@@ -84,8 +86,8 @@ def start_from_minilm(model: AlignModel, vocabulary: Sequence[str], minilm: Path
 
 
 def run_text(model: AlignModel, tokenizer: Any, texts: Sequence[str]) -> Tensor:
-    """Encode texts as the first token's state [N, 384], before the projection."""
-    batch = tokenizer(list(texts), padding=True, truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
+    """Encode the beginnings of texts as the first token's state [N, 384], before the projection."""
+    batch = tokenizer(list(texts), padding=True, truncation=True, max_length=TRAINED_LENGTH, return_tensors="pt")
     output = model.text_model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     states: Tensor = output.last_hidden_state[:, 0]
     return states

@@ -149,15 +149,33 @@ def absorb_norms(tower: Any) -> None:
 
 
 @torch.no_grad()
-def calibrate(tower: Any, maps: Tensor) -> None:
-    """Make the new projection's outputs on some maps [B, 208, h, w] have mean zero and variance one, in place."""
-    norm = tower.encoder.blocks[-1].projection.project_bn
-    norm.reset_running_stats()
-    norm.momentum = None  # a plain mean over the batches
-    norm.train()
-    for block in tower.encoder.blocks[CUT:]:
-        maps = run_block(block, maps)
-    norm.eval()
+def fit_projection(tower: Any, maps: Tensor, targets: Tensor, ridge: float = 0.02, batch: int = 64) -> None:
+    """Start the new projection from a ridge regression, in place: pooled features to given ones.
+
+    Args:
+        tower: With its normalization absorbed.
+        maps: Of the frozen part, float16 [N, h, w, 208].
+        targets: Features [N, D] to predict.
+        ridge: Penalty, as a share of the mean variance of the inputs.
+        batch: Photographs at a time.
+    """
+    last = tower.encoder.blocks[-1].projection
+    width = last.project_conv.weight.shape[1]
+    kept = last.project_conv.weight.data, last.project_bn.bias.data
+    last.project_conv.weight.data, last.project_bn.bias.data = torch.eye(width)[..., None, None], torch.zeros(width)
+    pooled = []
+    for part in maps.split(batch):
+        with torch.autocast("cpu", torch.bfloat16):
+            pooled.append(upper_part(tower, part.permute(0, 3, 1, 2).float()).float().mean((2, 3)))
+    last.project_conv.weight.data, last.project_bn.bias.data = kept
+    inputs = torch.cat(pooled)
+    mean, goal = inputs.mean(0), targets.mean(0)
+    covariance = (inputs - mean).T @ (inputs - mean) / len(inputs)
+    covariance += ridge * covariance.diagonal().mean() * torch.eye(width)
+    solution = torch.linalg.solve(covariance, (inputs - mean).T @ (targets - goal) / len(inputs))
+    scale = 1 / ((inputs - mean) @ solution).std()
+    last.project_conv.weight.copy_(scale * solution.T[..., None, None])
+    last.project_bn.bias.copy_(-scale * (solution.T @ mean))
 
 
 class ImageNetTeacher(nn.Module):
@@ -169,14 +187,14 @@ class ImageNetTeacher(nn.Module):
         model = AlignModel(config).eval()
         load_imagenet(model, checkpoint)
         absorb_norms(model.vision_model)
-        self.tower = model.vision_model
+        self.tower: Any = model.vision_model.to(memory_format=torch.channels_last)
         self.head = nn.Conv2d(352, 1280, 1, bias=False)
         self.norm = nn.BatchNorm2d(1280, eps=1e-3)
         self.classifier = nn.Linear(1280, 1000)
         for module, name in ((self.head, "_conv_head"), (self.norm, "_bn1"), (self.classifier, "_fc")):
             own = {key.split(".")[-1]: value for key, value in checkpoint.items() if key.startswith(name + ".")}
             module.load_state_dict(own)
-        self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.eval().requires_grad_(False)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Logits [B, 1000] of the frozen part's map [B, 208, h, w]."""

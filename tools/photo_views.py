@@ -119,4 +119,4 @@ def draw_blob(rng: np.random.Generator) -> Tensor:
 
 def _open(path: Path, shape: tuple[int, ...]) -> Any:
     mode = "r+" if path.is_file() else "w+"
-    return np.lib.format.open_memmap(path, mode=mode, dtype=np.float16, shape=shape)  # type: ignore[no-untyped-call]
+    return np.lib.format.open_memmap(path, mode=mode, dtype=np.float16, shape=shape)

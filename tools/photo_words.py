@@ -88,7 +88,7 @@ IMAGENET_GROUPS = {
     "horse": range(339, 340),
     "cow": range(345, 346),
     "sheep": range(348, 350),
-    "fish": (*range(0, 7), *range(389, 398)),
+    "fish": (*range(7), *range(389, 398)),
     "snake": range(52, 69),
     "monkey": range(365, 383),
     "car": (407, 436, 468, 511, 627, 656, 661, 751, 817),

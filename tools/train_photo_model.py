@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import math
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,19 +31,23 @@ from transformers import AlignConfig, AlignModel, EfficientNetImageProcessor
 import photo_evaluation as evaluation
 import photo_tower as tower_tools
 from photo_corpus import Queries, build_queries, draw_phrase, draw_sentence, fill_template, imagenet_texts, with_article
-from photo_data import Photo, count_words, read_coco, read_flickr
+from photo_data import Photo, count_words, read_coco, read_flickr, tag_names
 from photo_losses import best_places, imagenet_loss, locality_loss, matching_loss, stay_visible
 from photo_text import build_tokenizer, choose_vocabulary, run_text, start_from_minilm, teach_texts, text_config
 from photo_views import CLOSE, CROP, MASKED, SIDE, WHOLE, CachedViews, cache_views
 from photo_words import COCO_CLASSES
 from semples.models.vision_language.loading import load_vision_language_model
 
-WEIGHTS = {"captions": 1.0, "words": 1.0, "places": 0.5, "imagenet": 0.5, "local": 0.3, "masked": 0.5, "text": 1.0}
+WIDTH = 384
+"""Channels of the joint space, MiniLM's."""
+WEIGHTS = {"captions": 1.0, "words": 1.0, "places": 0.5, "imagenet": 0.5, "local": 0.3, "masked": 0.5, "text": 0.5}
 """Weight of each loss."""
 MASKED_SHARE, CLOSE_SHARE = 4, 8
 """A batch has one masked view for every 4 photographs, and one close view for every 8."""
-ASKED_WORDS, ASKED_CLASSES = 128, 96
+ASKED_WORDS, ASKED_CLASSES = 96, 80
 """Words, and classes of ImageNet, that one batch is asked for."""
+TEXT_TEMPERATURE = 0.05
+"""Divides the cosines between our sentences and MiniLM's."""
 SAVE_MINUTES = 4.0
 
 
@@ -58,7 +64,6 @@ class Training:
     imagenet: tuple[list[str], Tensor]
     sentences: dict[str, int]
     taught: Tensor
-    text_head: nn.Linear
     rng: np.random.Generator
 
     def step(self, rows: NDArray[np.int64], progress: float) -> dict[str, Tensor]:
@@ -88,19 +93,20 @@ class Training:
         values = torch.from_numpy(self.views.maps[rows, kinds]).float()
         return values.permute(0, 3, 1, 2)
 
-    def _texts(self, texts: list[str]) -> tuple[Tensor, Tensor]:
-        """Encode texts as states [T, 384] and normalized features [T, D]."""
+    def _texts(self, texts: list[str]) -> Tensor:
+        """Encode texts as normalized features [T, D]."""
         with torch.autocast("cpu", torch.bfloat16):
             states = run_text(self.model, self.tokenizer, texts).float()
-        return states, F.normalize(self.model.text_projection(states), dim=-1)
+        return F.normalize(self.model.text_projection(states), dim=-1)
 
     def _scale(self) -> Tensor:
-        return 1 / self.model.temperature.clamp(min=0.02)
+        scale: Tensor = 1 / self.model.temperature.clamp(min=0.02)
+        return scale
 
     def _caption_losses(self, rows: NDArray[np.int64], features: Tensor) -> dict[str, Tensor]:
         """Match each photograph with one of its sentences, and compare that sentence's state with MiniLM's."""
         texts = [draw_sentence(self.photos[row], self.rng) for row in rows]
-        states, sentences = self._texts(texts)
+        sentences = self._texts(texts)
         tagged = [self.photos[row].tags for row in rows]
         matches = torch.eye(len(rows), dtype=torch.int8)
         for column, tags in enumerate(tagged):
@@ -109,11 +115,16 @@ class Training:
                 matches[column, column] = 1
         known = [(i, self.sentences[text]) for i, text in enumerate(texts) if text in self.sentences]
         ours, theirs = zip(*known, strict=True)
-        taught = F.normalize(self.text_head(states[list(ours)]), dim=-1)
         return {
             "captions": matching_loss(self._scale() * features @ sentences.T, matches),
-            "text": (1 - (taught * self.taught[list(theirs)].float()).sum(-1)).mean(),
+            "text": (1 - (sentences[list(ours)] * self.taught[list(theirs)]).sum(-1)).mean(),
         }
+
+    def text_step(self, texts: list[str]) -> dict[str, Tensor]:
+        """Compare sentences with MiniLM's own, without photographs."""
+        ours, theirs = self._texts(texts), self.taught[[self.sentences[text] for text in texts]]
+        logits = ours @ theirs.T / TEXT_TEMPERATURE
+        return {"text": 1 - (ours * theirs).sum(-1).mean() + F.cross_entropy(logits, torch.arange(len(texts))) / 10}
 
     def _word_losses(
         self, rows: NDArray[np.int64], features: Tensor, places: Tensor, masked: int, progress: float
@@ -125,7 +136,7 @@ class Training:
         asked = np.union1d(asked, usable[usable < len(COCO_CLASSES)])
         phrases = [draw_phrase(self.queries.names[word], self.rng) for word in asked]
         texts = [fill_template(with_article(p) if self.rng.random() < 0.3 else p, self.rng) for p in phrases]
-        words, matches = self._texts(texts)[1], matches[:, asked]
+        words, matches = self._texts(texts), matches[:, asked]
         best, weights = best_places(places, words)
         losses = {
             "words": matching_loss(self._scale() * features[: len(rows)] @ words.T, matches),
@@ -140,15 +151,15 @@ class Training:
     def _imagenet_loss(self, features: Tensor, probabilities: Tensor) -> Tensor:
         chosen = probabilities.sum(0).topk(ASKED_CLASSES).indices
         texts = [fill_template(self.imagenet[0][i], self.rng) for i in chosen.tolist()]
-        return imagenet_loss(self._scale() * features @ self._texts(texts)[1].T, probabilities[:, chosen])
+        return imagenet_loss(self._scale() * features @ self._texts(texts).T, probabilities[:, chosen])
 
 
 def build_model(args: argparse.Namespace, vocabulary: list[str]) -> AlignModel:
     """Build the model from EfficientNet-Lite2 and MiniLM, with a new joint space."""
     config = AlignConfig(
         text_config=text_config(len(vocabulary)),
-        vision_config=tower_tools.vision_config(args.width),
-        projection_dim=args.width,
+        vision_config=tower_tools.vision_config(WIDTH),
+        projection_dim=WIDTH,
         temperature_init_value=0.07,
     )
     model = AlignModel(config).eval()
@@ -178,13 +189,14 @@ def prepare(args: argparse.Namespace) -> Training:
     model = build_model(args, vocabulary)
     views = cache_views(photos, tower_tools.fold_lower_part(model.vision_model), args.cache, args.cache_minutes)
     photos = photos[: views.done]
-    some_maps = torch.from_numpy(views.maps[:256, WHOLE].astype(np.float32)).permute(0, 3, 1, 2)
-    tower_tools.calibrate(model.vision_model, some_maps)
     tower_tools.absorb_norms(model.vision_model)
     sentences = [caption for photo in flickr for caption in photo.captions]
-    sentences += [f"a photo of {word}." for word in vocabulary[9:]]
-    sentences = list(dict.fromkeys(sentences))
-    taught = _remember(args.cache / "minilm.pt", lambda: teach_texts(sentences, args.minilm))
+    sentences += [f"a photo of {word}." for word in (*vocabulary[9:], *COCO_CLASSES)]
+    numbers = {sentence: number for number, sentence in enumerate(dict.fromkeys(sentences))}
+    taught = _remember(args.cache / "minilm.pt", lambda: teach_texts(list(numbers), args.minilm)).float()
+    taught = F.normalize(taught - taught.mean(0), dim=-1)
+    targets = torch.stack([_target_of(photo, numbers, taught) for photo in photos])
+    tower_tools.fit_projection(model.vision_model, torch.from_numpy(views.maps[: views.done, WHOLE]), targets)
     names = read_imagenet_names(args.imagenet)
     return Training(
         model,
@@ -194,11 +206,16 @@ def prepare(args: argparse.Namespace) -> Training:
         build_queries(photos, counts),
         tower_tools.ImageNetTeacher(tower_tools.load_checkpoint(args.efficientnet)),
         imagenet_texts(names, vocabulary),
-        {sentence: number for number, sentence in enumerate(sentences)},
+        numbers,
         taught,
-        nn.Linear(384, 384),
         np.random.default_rng(args.seed),
     )
+
+
+def _target_of(photo: Photo, numbers: dict[str, int], taught: Tensor) -> Tensor:
+    """Average MiniLM's features [384] of a photograph's captions, or of its tags."""
+    texts = photo.captions or [f"a photo of {name}." for name in tag_names(photo)]
+    return F.normalize(taught[[numbers[text] for text in texts]].sum(0), dim=-1)
 
 
 def _remember(path: Path, compute: Any) -> Any:
@@ -208,39 +225,70 @@ def _remember(path: Path, compute: Any) -> Any:
 
 
 def train(training: Training, args: argparse.Namespace) -> None:
-    """Train with AdamW and a cosine over the given minutes; save every few minutes and at the end."""
-    model = training.model
-    image = list(tower_tools.trained_parameters(model.vision_model))
-    text = [p for p in (*model.text_model.parameters(), *training.text_head.parameters()) if p.requires_grad]
-    fresh = [model.vision_model.encoder.blocks[-1].projection.project_conv.weight, *model.text_projection.parameters()]
-    image = [p for p in image if all(p is not q for q in fresh)]
-    groups = [(image, args.lr), (text, args.lr), (fresh, 4 * args.lr), ([model.temperature], args.lr)]
-    optimizer = torch.optim.AdamW([{"params": p, "lr": lr} for p, lr in groups], weight_decay=0.05, betas=(0.9, 0.98))
-    parameters = [parameter for group, _ in groups for parameter in group]
-    started, saved, step, progress, order = time.time(), 0.0, 0, 0.0, np.empty(0, np.int64)
-    running: dict[str, float] = {}
-    while progress < 1:
+    """Train the text tower on MiniLM's sentences, then both towers on photographs; save every few minutes."""
+    model, rng = training.model, training.rng
+    text = [p for p in (*model.text_model.parameters(), *model.text_projection.parameters()) if p.requires_grad]
+    sentences = list(training.sentences)
+
+    def text_losses(_: float) -> dict[str, Tensor]:
+        return training.text_step([sentences[i] for i in rng.integers(len(sentences), size=args.batch)])
+
+    optimize([(text, 2 * args.lr)], text_losses, args.text_minutes, lambda: None)
+    projection = model.vision_model.encoder.blocks[-1].projection
+    fresh = [projection.project_conv.weight, projection.project_bn.bias]
+    image = [p for p in tower_tools.trained_parameters(model.vision_model) if all(p is not q for q in fresh)]
+    order = np.empty(0, np.int64)
+
+    def photo_losses(progress: float) -> dict[str, Tensor]:
+        nonlocal order
         if len(order) < args.batch:
-            order = training.rng.permutation(len(training.photos))
+            order = rng.permutation(len(training.photos))
         rows, order = order[: args.batch], order[args.batch :]
-        for group, (_, lr) in zip(optimizer.param_groups, groups, strict=True):
-            group["lr"] = lr * min(1.0, (step + 1) / 30) * (0.01 + 0.99 * (1 + np.cos(np.pi * progress)) / 2)
-        losses = training.step(rows, progress)
-        total = torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum()
+        return training.step(rows, progress)
+
+    groups = [(image, args.lr), (text, args.lr), (fresh, 2 * args.lr), ([model.temperature], args.lr)]
+    optimize(groups, photo_losses, args.minutes, lambda: save(training, args.out))
+
+
+def optimize(
+    groups: list[tuple[list[nn.Parameter], float]],
+    compute: Callable[[float], dict[str, Tensor]],
+    minutes: float,
+    save_model: Callable[[], None],
+) -> None:
+    """Minimize a weighted sum of losses with AdamW, a short warm-up and a cosine over the given minutes.
+
+    Args:
+        groups: Parameters and their learning rates.
+        compute: Returns the losses by name, from the share of the training that is done.
+        minutes: Length of the training.
+        save_model: Called every few minutes, and in the end.
+    """
+    settings = [{"params": parameters, "lr": rate} for parameters, rate in groups]
+    optimizer = torch.optim.AdamW(settings, weight_decay=0.05, betas=(0.9, 0.98))
+    everything = [parameter for parameters, _ in groups for parameter in parameters]
+    running: dict[str, float] = {}
+    started, saved, step, passed = time.time(), 0.0, 0, 0.0
+    while passed < minutes:
+        progress = passed / minutes
+        factor = min(1.0, (step + 1) / 20) * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+        for group, (_, rate) in zip(optimizer.param_groups, groups, strict=True):
+            group["lr"] = rate * factor
+        losses = compute(progress)
         optimizer.zero_grad()
-        total.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum().backward()
+        nn.utils.clip_grad_norm_(everything, 1.0)
         optimizer.step()
-        step, minutes = step + 1, (time.time() - started) / 60
-        progress = min(1.0, minutes / args.minutes)
+        step, passed = step + 1, (time.time() - started) / 60
         for name, loss in losses.items():
             running[name] = 0.9 * running.get(name, loss.item()) + 0.1 * loss.item()
         if step % 10 == 0:
             shown = " ".join(f"{name} {value:.3f}" for name, value in running.items())
-            print(f"step {step}, {minutes:.1f} minutes, {shown}", flush=True)
-        if minutes - saved > SAVE_MINUTES or progress == 1:
-            saved = minutes
-            save(training, args.out)
+            print(f"step {step}, {passed:.1f} minutes, {shown}", flush=True)
+        if passed - saved > SAVE_MINUTES:
+            saved = passed
+            save_model()
+    save_model()
 
 
 def save(training: Training, out: Path) -> None:
@@ -288,9 +336,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--animals", type=Path, help="voc2012-animals, for --evaluate")
     parser.add_argument("--evaluate", type=Path, help="print the measures of this model folder and do not train")
     parser.add_argument("--tuning_only", action="store_true", help="only the measures for choosing settings")
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--minutes", type=float, default=30.0, help="of training on photographs")
+    parser.add_argument("--text_minutes", type=float, default=5.0, help="of training on MiniLM's sentences before")
     parser.add_argument("--cache_minutes", type=float, default=60.0, help="train on the views kept within this time")
-    parser.add_argument("--width", type=int, default=320, help="channels of the joint space")
     parser.add_argument("--words", type=int, default=3800, help="size of the vocabulary")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--lr", type=float, default=5e-4)
