@@ -20,7 +20,7 @@ sys.path.insert(0, str(REPOSITORY / "tools"))
 
 from photo_evaluation import area_under_curve, average_precision, read_animals
 from photo_losses import imagenet_loss, locality_loss, matching_loss, stay_visible
-from photo_words import COCO_CLASSES, CONTEXT_WORDS, PHRASES, VOC_CLASSES
+from photo_words import COCO_CLASSES, CONTEXT_WORDS, PHRASES, VOC_CLASSES, plural
 
 FOLDER = Path(resolve("bundled", "photos/vision_language"))
 
@@ -57,7 +57,8 @@ class TestAsset:
 
     def test_it_knows_class_names_synonyms_and_contexts(self, model: VisionLanguageModel) -> None:
         phrases = [phrase for group in PHRASES.values() for phrase in group]
-        names = [*VOC_CLASSES, *COCO_CLASSES, *CONTEXT_WORDS, *phrases, *(f"{name}s" for name in VOC_CLASSES)]
+        names = [*VOC_CLASSES, *COCO_CLASSES, *CONTEXT_WORDS]
+        names += [*phrases, *map(plural, names)]
         assert [name for name in names if not model.knows(f"a photo of {name}.")] == []
         assert not model.knows("zyzzyva")
 
@@ -76,6 +77,15 @@ class TestAsset:
             scores = images @ model.encode_classes(["cat"])[0]
         truth = torch.tensor([bool(columns["cat"][row]) for row in rows]).numpy()
         assert average_precision(scores.double().numpy(), truth) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("bus", "buses"), ("city", "cities"), ("person", "people"), ("bench", "benches"),
+     ("dining table", "dining tables"), ("toy mouse", "toy mice"), ("donkey", "donkeys"), ("skis", "skis")],
+)  # fmt: skip
+def test_plurals(name: str, expected: str) -> None:
+    assert plural(name) == expected
 
 
 class TestMeasures:
@@ -106,7 +116,7 @@ class TestLosses:
         similarity = torch.zeros(2, 2, requires_grad=True)
         loss = matching_loss(similarity, torch.zeros(2, 2, dtype=torch.int8))
         loss.backward()
-        assert float(loss) == 0
+        assert loss.item() == 0
         assert similarity.grad is not None
         assert similarity.grad.isfinite().all()
 

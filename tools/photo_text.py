@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import AlignModel, AutoTokenizer, BertModel, BertTokenizer
 
 from photo_data import split_words
-from photo_words import COCO_CLASSES, CONTEXT_WORDS, IMAGENET_GROUPS, PHRASES, TEMPLATES, VOC_CLASSES
+from photo_words import COCO_CLASSES, CONTEXT_WORDS, IMAGENET_GROUPS, PHRASES, TEMPLATES, VOC_CLASSES, plural
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", "'", "-")
 MAX_LENGTH = 32
@@ -27,7 +27,7 @@ def required_words() -> list[str]:
     """List the words of all class names, their plurals, synonyms, contexts and templates."""
     phrases = [phrase for group in PHRASES.values() for phrase in group]
     texts = [*COCO_CLASSES, *VOC_CLASSES, *phrases, *CONTEXT_WORDS, *TEMPLATES, *IMAGENET_GROUPS]
-    plurals = [f"{name}s" for name in (*COCO_CLASSES, *VOC_CLASSES, *CONTEXT_WORDS) if not name.endswith("s")]
+    plurals = [plural(name) for name in (*COCO_CLASSES, *VOC_CLASSES, *CONTEXT_WORDS)]
     return list(dict.fromkeys(word for text in (*texts, *plurals) for word in split_words(text)))
 
 
