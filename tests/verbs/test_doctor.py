@@ -83,6 +83,10 @@ def test_weights_by_folder_and_by_hub_name(tmp_path: Path, monkeypatch: pytest.M
 def test_own_photographs_with_the_bundled_model(tmp_path: Path) -> None:
     root = str(write_class_folders(tmp_path / "photos", cat=3, dog=3))
     found = find("vision_language.model", tmp_path, data__reader="folder", data__root=root)
+    assert [finding.state for finding in found] == ["ok", "note"]
+    assert_mentions(found[0].found, "bundled/photos")
+    model = {"vision_language__model": "bundled/scenes"}
+    found = find("vision_language.model", tmp_path, data__reader="folder", data__root=root, **model)
     assert [finding.state for finding in found] == ["ok", "problem"]
     assert_mentions(found[1].found, "built-in scenes")
     unguided = {"data__reader": "folder", "data__root": root, "guidance__enabled": False}

@@ -99,6 +99,12 @@ class Config:
             return GUIDED_CRITERION if self.guidance.enabled else UNGUIDED_CRITERION
         return self.pseudo_masks.criterion
 
+    @property
+    def vision_language_model(self) -> str:
+        """Checkpoint of the vision-language model; "bundled" is resolved to the model of the reader's kind of images."""
+        name = self.vision_language.model
+        return "bundled/photos" if name == "bundled" and not self.data.is_synthetic else name
+
     def refinement_steps(self) -> dict[str, RefinementConfig]:
         """Return the settings of the refinement steps of the pseudo masks by name, in order."""
         return {name: self.refinements[name] for name in self.pseudo_masks.refinement}

@@ -14,7 +14,8 @@ class VisionLanguageConfig:
     """The frozen vision-language model."""
 
     model: str = "bundled"
-    """A CLIP, SigLIP or ALIGN checkpoint: hub name, local folder, or "bundled" (knows only the built-in scenes)."""
+    """A CLIP, SigLIP or ALIGN checkpoint: hub name, local folder, "bundled/scenes" (knows only the built-in scenes),
+    "bundled/photos" (a small model of everyday photographs), or "bundled": the one that suits data.reader."""
     score: Literal["auto", "cosine", "sigmoid"] = "auto"
     """Match score of two features. "auto": sigmoid for SigLIP, cosine for the others."""
     template: str = "a photo of {}."

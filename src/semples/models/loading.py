@@ -19,11 +19,23 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def resolve(name: str, bundled: str) -> str:
     """Turn "bundled" into the folder of that asset, check that local folders exist, and leave hub names as they are.
 
+    Args:
+        name: "bundled" or "bundled/scenes" for the model of the built-in scenes, "bundled/photos" for the model of
+            photographs, a local folder, or a hub name.
+        bundled: Name of the asset.
+
     Raises:
-        ModelError: The name looks like a path, and there is no such folder, or it has no config.json.
+        ModelError: The name looks like a path, and there is no such folder, or it has no config.json; or there is no
+            such model of photographs.
     """
-    if name == "bundled":
-        return str(resources.files("semples") / "assets" / bundled)
+    assets = resources.files("semples") / "assets"
+    if name in ("bundled", "bundled/scenes"):
+        return str(assets / bundled)
+    if name == "bundled/photos":
+        folder = assets / "photos" / bundled
+        if not folder.is_dir():
+            raise ModelError(f"{name}: no {bundled} of photographs is bundled; give a model folder or a hub name")
+        return str(folder)
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():

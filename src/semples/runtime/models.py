@@ -56,7 +56,7 @@ class RunModels:
         ]
         sources.append(("segment", segmentation.resolve_segmenter(self.config.segment.model)))
         if self.config.guidance.enabled or self._generator.generator_class().needs_vision_language:
-            name = resolve(self.config.vision_language.model, vision_language.BUNDLED)
+            name = resolve(self.config.vision_language_model, vision_language.BUNDLED)
             sources.append(("vision_language", name))
         fingerprints: dict[str, list[tuple[str, str]]] = {"mask_generator": []}
         for section, source in sources:
@@ -70,7 +70,7 @@ class RunModels:
         """The frozen vision-language model."""
         settings, published = self.config.vision_language, self.config.published
         model = load_vision_language_model(
-            settings.model,
+            self.config.vision_language_model,
             None if settings.score == "auto" else settings.score,
             settings.template,
             settings.image_size,

@@ -112,13 +112,20 @@ def _weights(config: Config) -> Iterator[Finding]:
         yield Finding("mask_generator.name", "problem", str(error), "correct mask_generator.name")
         needs_vision_language, checkpoints = config.guidance.enabled, ()
     if needs_vision_language:
-        yield _checkpoint("vision_language.model", config.vision_language.model, vision_language.BUNDLED)
-        if config.vision_language.model == "bundled" and not config.data.is_synthetic:
+        yield _checkpoint("vision_language.model", config.vision_language_model, vision_language.BUNDLED)
+        if config.vision_language_model == "bundled/photos":
+            yield Finding(
+                "vision_language.model",
+                "note",
+                "bundled/photos is small and knows everyday words only",
+                "give a CLIP, SigLIP or ALIGN if you can download one",
+            )
+        if config.vision_language_model == "bundled/scenes" and not config.data.is_synthetic:
             yield Finding(
                 "vision_language.model",
                 "problem",
-                "bundled knows only the built-in scenes, not your data",
-                "give a CLIP, SigLIP or ALIGN, or set guidance.enabled to false",
+                "bundled/scenes knows only the built-in scenes, not your data",
+                "set it to bundled/photos, or give a CLIP, SigLIP or ALIGN",
             )
     for checkpoint in checkpoints:
         if checkpoint.bundled is not None:

@@ -13,7 +13,7 @@ from semples.models.vision_language.model import PromptStop, VisionLanguageModel
 from semples.models.vision_language.siglip import SiglipAdapter
 
 BUNDLED = "vision_language"
-"""Asset that model "bundled" stands for."""
+"""Asset that the bundled models are, of scenes and of photographs."""
 
 ADAPTERS: dict[str, type[Adapter]] = {
     "clip": ClipAdapter,
@@ -46,7 +46,7 @@ def load_vision_language_model(
     """Load a CLIP, SigLIP or ALIGN checkpoint.
 
     Args:
-        name: "bundled", a local folder in transformers format, or a hub name.
+        name: "bundled/scenes", "bundled/photos", a local folder in transformers format, or a hub name.
         score: Match score; None takes the score that the model was trained with.
         template: Text around a class name or a learned prompt.
         image_size: Side that images are resized to, with interpolated positions; None takes the checkpoint's own.
