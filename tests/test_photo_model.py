@@ -120,10 +120,10 @@ class TestLosses:
         assert similarity.grad is not None
         assert similarity.grad.isfinite().all()
 
-    def test_words_whose_places_are_masked_stop_matching(self) -> None:
+    def test_nothing_is_known_of_words_whose_places_are_masked(self) -> None:
         matches = torch.tensor([[1, 1, 1, 0, -1]], dtype=torch.int8)
         weights = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [1.0, 0.0], [1.0, 0.0]]])
-        assert stay_visible(matches, weights, torch.tensor([[1.0, 0.0]])).tolist() == [[1, 0, -1, 0, -1]]
+        assert stay_visible(matches, weights, torch.tensor([[1.0, 0.0]])).tolist() == [[1, -1, 1, 0, -1]]
 
     def test_locality_loss_prefers_what_is_visible(self) -> None:
         places, visible = self._unit(3, 4, 8), torch.tensor([[1.0, 1.0, 0.0, 0.0]]).expand(3, 4)

