@@ -12,12 +12,15 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import ViTModel
 
+from matching import mentions
+from semples.config.loading import load_config
 from semples.data.scenes import CONTEXTS, Placement, draw_scene
+from semples.errors import ModelError
 from semples.models.backbones import load_backbone
 from semples.models.loading import image_statistics, load_pretrained, resolve
 
 ASSETS = Path(resolve("bundled", "vit")).parent
-FOLDERS = sorted(path for path in ASSETS.iterdir() if path.is_dir())
+FOLDERS = sorted(path.parent for path in ASSETS.rglob("config.json"))
 
 
 def scene(thing: str | None, context: str, seed: int) -> Tensor:
@@ -25,23 +28,37 @@ def scene(thing: str | None, context: str, seed: int) -> Tensor:
     return torch.from_numpy(image).permute(2, 0, 1).float() / 255
 
 
-def test_all_assets_stay_below_16_megabytes() -> None:
-    assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) < 16_000_000
+def test_all_assets_stay_below_40_megabytes() -> None:
+    assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) < 40_000_000
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_the_vision_language_model_suits_the_kind_of_images() -> None:
+    scenes, photos = load_config(), load_config(overrides={"data.reader": "folder", "data.root": "."})
+    assert scenes.vision_language.model == photos.vision_language.model == "bundled"
+    folders = [Path(resolve(config.vision_language_model, "vision_language")) for config in (scenes, photos)]
+    assert folders == [ASSETS / "vision_language", ASSETS / "photos" / "vision_language"]
+    assert resolve("bundled/scenes", "vision_language") == str(folders[0])
+    named = load_config(
+        overrides={"data.reader": "folder", "data.root": ".", "vision_language.model": "bundled/scenes"}
+    )
+    assert named.vision_language_model == "bundled/scenes"
+    with pytest.raises(ModelError, match=mentions("bundled/photos", "vit")):
+        resolve("bundled/photos", "vit")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.relative_to(ASSETS).as_posix())
 def test_weights_are_safetensors_in_half_precision_and_nothing_is_executable(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
     assert {"config.json", "model.safetensors", "preprocessor_config.json"} <= names
-    assert {Path(name).suffix for name in names} == {".json", ".safetensors"}
+    assert {Path(name).suffix for name in names} - {".md"} == {".json", ".safetensors"}
     with safe_open(folder / "model.safetensors", framework="pt") as weights:
         kinds = {weights.get_tensor(name).dtype for name in weights.keys()}  # noqa: SIM118
     assert kinds <= {torch.float16, torch.int64}
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.relative_to(ASSETS).as_posix())
 def test_the_readme_names_every_asset(folder: Path) -> None:
-    assert f"| `{folder.name}` |" in (ASSETS / "README.md").read_text(encoding="utf-8")
+    assert f"| `{folder.relative_to(ASSETS).as_posix()}` |" in (ASSETS / "README.md").read_text(encoding="utf-8")
     assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
 
 

@@ -101,7 +101,7 @@ class Config:
 
     @property
     def vision_language_model(self) -> str:
-        """Checkpoint of the vision-language model; "bundled" is resolved to the model of the reader's kind of images."""
+        """Checkpoint of the vision-language model; "bundled" becomes the model of the reader's kind of images."""
         name = self.vision_language.model
         return "bundled/photos" if name == "bundled" and not self.data.is_synthetic else name
 
