@@ -20,13 +20,16 @@ from semples.rundir.metrics import EpochMetrics
 from semples.training.progress import TrainingLog
 
 HOLD = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 from pathlib import Path
 from semples.rundir.locks import locked
+
+def work():
+    print(os.getpid(), flush=True)  # from the child: it has started, and so has closed what it inherited
+    time.sleep(60)
+
 with locked(Path(sys.argv[1])):
-    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
-    child.start()
-    print(child.pid, flush=True)
+    multiprocessing.get_context("fork").Process(target=work).start()
     time.sleep(60)
 """
 
