@@ -26,6 +26,7 @@ from semples.stages.stage_warnings import collapsed_prompts
 from tiny import save_clip_of_letters
 
 SCENES = {**TINY, "data.image_size": 64, "mask_generator.image_size": 64}
+SCENES_MODEL = {"vision_language__model": "bundled/scenes"}
 
 
 def folder_run(root: Path, *classes: str, **changes: Any) -> tuple[RunModels, list[str]]:
@@ -40,7 +41,7 @@ def folder_run(root: Path, *classes: str, **changes: Any) -> tuple[RunModels, li
 
 
 def test_suggestions_that_the_model_does_not_know_are_left_out_and_told_once(tmp_path: Path) -> None:
-    models, remarks = folder_run(tmp_path / "photos", "boat", "rail", "sheep")
+    models, remarks = folder_run(tmp_path / "photos", "boat", "rail", "sheep", **SCENES_MODEL)
     assert models.phrases == (("boat",), ("rail", "rails"), ("sheep",))  # rails is a context of the scenes
     models.class_features()
     assert remarks == ["prompt names: the model does not know boats; left out"]
