@@ -12,6 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from conftest import REPOSITORY
+from semples.data.plurals import plural
 from semples.models.loading import resolve
 from semples.models.vision_language.loading import load_vision_language_model
 from semples.models.vision_language.model import VisionLanguageModel
@@ -20,7 +21,7 @@ sys.path.insert(0, str(REPOSITORY / "tools"))
 
 from photo_evaluation import area_under_curve, average_precision, read_animals
 from photo_losses import imagenet_loss, locality_loss, matching_loss, stay_visible
-from photo_words import COCO_CLASSES, CONTEXT_WORDS, PHRASES, VOC_CLASSES, plural
+from photo_words import COCO_CLASSES, CONTEXT_WORDS, PHRASES, VOC_CLASSES
 
 FOLDER = Path(resolve("bundled", "photos/vision_language"))
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from transformers import AlignModel, AutoTokenizer, BertModel, BertTokenizer
 
 from photo_data import split_words
-from photo_words import COCO_CLASSES, CONTEXT_WORDS, IMAGENET_GROUPS, PHRASES, TEMPLATES, VOC_CLASSES, plural
+from photo_words import COCO_CLASSES, CONTEXT_WORDS, IMAGENET_GROUPS, PHRASES, TEMPLATES, VOC_CLASSES
+from semples.data.plurals import plural
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", "'", "-")
 MAX_LENGTH = 32

@@ -106,21 +106,6 @@ IMAGENET_GROUPS = {
 """Common word -> numbers of ImageNet classes that it covers, added to their names in sentences."""
 
 
-PLURALS = {"person": "people", "mouse": "mice", "knife": "knives", "sheep": "sheep", "skis": "skis"}
-PLURALS |= {name: name for name in ("scissors", "leaves", "rails", "plants", "flowers")}
-"""Last word of a name -> its plural, where no rule gives it."""
-
-
-def plural(name: str) -> str:
-    """Form the plural of a class name or context word."""
-    before, space, word = name.rpartition(" ")
-    if word in PLURALS:
-        return before + space + PLURALS[word]
-    if word.endswith("y") and word[-2] not in "aeiou":
-        return f"{name[:-1]}ies"
-    return f"{name}es" if word.endswith(("s", "x", "ch", "sh")) else f"{name}s"
-
-
 def phrases_of(name: str) -> tuple[str, ...]:
     """List the phrases that name a VOC or COCO class, beginning with its common name."""
     common = VOC_TO_COCO.get(name, name)

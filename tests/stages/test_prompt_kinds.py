@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 import semples
-from matching import mentions
+from matching import assert_mentions, mentions
 from run_files import TINY, artefacts, config_from
 from semples.errors import ConfigError, ResultError
 from semples.runtime.regions import place_features
 from semples.runtime.setup import open_run
+from semples.stages.prompt_learning import prompts
 
 pytestmark = pytest.mark.whole
 
@@ -47,22 +49,35 @@ def test_a_run_with_each_kind_of_prompts(tmp_path: Path, kind: str, regions: str
     words = semples.prompts(run)
     assert words.keys() == {"boat", "ball"}
     opened = open_run(small(**settings), run, quiet=True)
-    prompts = opened.models.prompt_features()
-    torch.testing.assert_close(prompts.norm(dim=1), torch.ones(2))
+    features = opened.models.prompt_features()
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(2))
     # Stage 3 contrasts the classes with these prompts.
     backgrounds = load_file(run / "3-refine" / "mask_generator.safetensors")["backgrounds"]
-    torch.testing.assert_close(backgrounds, prompts)
+    torch.testing.assert_close(backgrounds, features)
 
 
-def test_words_of_classes_are_never_picked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_words_of_classes_are_never_picked(tmp_path: Path, count: int) -> None:
     own = tmp_path / "words.txt"
     own.write_text("boat\nball\nwater\n")
-    settings = {"prompts__kind": "picked", "prompts__words": str(own), "prompts__picked_words": 1}
+    settings = {"prompts__kind": "picked", "prompts__words": str(own), "prompts__picked_words": count}
     run = learned(tmp_path / "run", **settings)
-    assert {word[0][0] for word in semples.prompts(run).values()} == {"water"}
+    for nearest in semples.prompts(run).values():
+        word, cosine = nearest[0]
+        assert word == "water"
+        assert cosine == pytest.approx(1, abs=1e-3)  # nothing else is mixed in
     own.write_text("Boat\nball\n")
     with pytest.raises(ConfigError, match=mentions("prompts.words", "words.txt")):
         learned(tmp_path / "run", **settings)
+
+
+def test_classes_without_an_image_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = learned(tmp_path / "run", prompts__kind="picked")
+    opened = open_run(small(prompts__kind="picked"), run)
+    without = tuple(replace(sample, tags=(0,)) for sample in opened.dataset.train)
+    prompts(replace(opened, dataset=replace(opened.dataset, train=without)))
+    said = capsys.readouterr()
+    assert_mentions(said.out + said.err, "1 of 2", opened.dataset.catalogue.names[1])
 
 
 def test_prompts_of_words_are_learned_again_to_the_same_bytes(tmp_path: Path) -> None:

@@ -88,6 +88,12 @@ def prompts(run: Run) -> None:
     vocabulary = _vocabulary(run)
     set_seed(run.config.seed)
     if settings.kind == "picked":
+        without = [name for index, name in enumerate(names) if index not in regions.classes]
+        if without:
+            run.log.message(
+                f"prompts: {len(without)} of {len(names)} classes have no training image, and arbitrary words: "
+                f"{', '.join(without)}"
+            )
         features = picked_prompts(regions, vocabulary, run.num_classes, settings.picked_words).to(run.device)
         run.models.save_prompt_features(features)
         history = [vocabulary.nearest(features, settings.nearest_words)]
@@ -111,7 +117,7 @@ def picked_prompts(regions: CachedRegions, vocabulary: Vocabulary, num_classes: 
         regions: Backgrounds and foregrounds.
         vocabulary: Candidate words.
         num_classes: K.
-        count: Words of each prompt.
+        count: Words of each prompt, or fewer if fewer are allowed.
 
     Returns:
         Features [K, D]: the mean of the words, L2-normalized.
@@ -121,7 +127,7 @@ def picked_prompts(regions: CachedRegions, vocabulary: Vocabulary, num_classes: 
     words = vocabulary.features.cpu()
     contrast = word_contrast(background, foreground, regions.classes, words, num_classes)
     contrast = contrast.masked_fill(~vocabulary.allowed.cpu(), float("-inf"))
-    chosen = contrast.topk(min(count, len(words)), dim=1).indices  # [K, count]
+    chosen = contrast.topk(min(count, int(vocabulary.allowed.sum(1).min())), dim=1).indices  # [K, count]
     return F.normalize(words[chosen].mean(1), dim=1)
 
 
