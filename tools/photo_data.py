@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,6 +39,23 @@ def split_words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", text.lower())
 
 
+def read_captions(path: Path) -> dict[str, list[str]]:
+    """Read the captions of each photograph.
+
+    Args:
+        path: CSV with the columns image and caption, or JSON as COCO's ``captions_*.json``.
+    """
+    captions: dict[str, list[str]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        if path.suffix == ".json":
+            rows = [(str(row["image_id"]), row["caption"]) for row in json.load(file)["annotations"]]
+        else:
+            rows = [(row["image"], row["caption"]) for row in csv.DictReader(file)]
+    for name, text in rows:
+        captions.setdefault(name, []).append(text)
+    return captions
+
+
 def read_flickr(folder: Path) -> dict[str, list[Photo]]:
     """Read Flickr8k: lists of photographs under "train", "dev" and "test".
 
@@ -45,10 +63,10 @@ def read_flickr(folder: Path) -> dict[str, list[Photo]]:
         folder: With ``data/images``, ``captions.csv`` (image,caption) and the lists ``flickr8k.TestImages.txt`` and
             ``flickr8k.DevImages.txt``. Photographs in both lists are for the test; every 20th in neither joins "dev".
     """
-    captions: dict[str, list[str]] = {}
-    with (folder / "captions.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            captions.setdefault(row["image"], []).append(" ".join(split_words(row["caption"])))
+    captions = {
+        name: [" ".join(split_words(text)) for text in texts]
+        for name, texts in read_captions(folder / "captions.csv").items()
+    }
     held_out = {name: _names_in(folder / f"flickr8k.{name.title()}Images.txt") for name in ("test", "dev")}
     photos: dict[str, list[Photo]] = {"train": [], "dev": [], "test": []}
     for number, (name, texts) in enumerate(sorted(captions.items())):
