@@ -23,7 +23,7 @@ from photo_evaluation import area_under_curve, average_precision, read_animals
 from photo_losses import imagenet_loss, locality_loss, matching_loss, stay_visible
 from photo_words import COCO_CLASSES, CONTEXT_WORDS, PHRASES, VOC_CLASSES
 
-FOLDER = Path(resolve("bundled", "photos/vision_language"))
+FOLDER = Path(resolve("bundled/photos", "vision_language"))
 
 
 @pytest.fixture(scope="module")

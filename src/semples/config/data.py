@@ -35,7 +35,8 @@ class DataConfig:
     """Whether to decode every image at the start and skip those that cannot be read (--skip-bad-images)."""
 
     is_synthetic: ClassVar[bool] = False
-    """Whether the images are the built-in scenes, on which the bundled models were trained."""
+    """Whether the images are the built-in scenes: then model "bundled" is the one trained on them, else the one for
+    photographs."""
 
     def __post_init__(self) -> None:
         not_negative(self, "data", "workers", "cache_mb")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from semples.config.checks import fraction, not_negative, positive
@@ -24,7 +24,8 @@ class Checkpoint:
     Attributes:
         setting: Setting that names the checkpoint.
         name: Value of the setting.
-        bundled: Asset meant by the name "bundled"; None for a single file, which does not have a bundled version.
+        bundled: Purpose in :data:`semples.models.loading.BUNDLED_MODELS`; None for a single file, which does not have a
+            bundled version.
     """
 
     setting: str
@@ -102,6 +103,11 @@ class MaskGeneratorConfig:
         """Whether stage 0 also trains the pretrained part."""
         return False
 
+    def with_bundled(self, name: str) -> MaskGeneratorConfig:
+        """Return these settings with "bundled" replaced by the name of the bundled model that suits the images."""
+        del name
+        return self
+
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Return the checkpoints that the generator is built from."""
         return ()
@@ -120,8 +126,9 @@ class BackboneGeneratorConfig(MaskGeneratorConfig):
     """A mask generator with a pretrained backbone."""
 
     backbone: str = "bundled"
-    """Any transformers backbone: hub name, local folder, or "bundled" (the image encoder of the bundled vision-language
-    model; for weaktr, the bundled ViT)."""
+    """Any transformers backbone: hub name, local folder, "bundled/scenes" (knows only the built-in scenes: the image
+    encoder of their vision-language model; for weaktr, a ViT), "bundled/photos" (an ImageNet MobileNetV2; weaktr has
+    none), or "bundled": the one that suits data.reader."""
     kernel_size: int = 3
     """Kernel size of the convolution that computes the CAMs; odd."""
     freeze_backbone: bool = True
@@ -137,6 +144,10 @@ class BackboneGeneratorConfig(MaskGeneratorConfig):
     def trains_backbone(self) -> bool:
         """Whether stage 0 also trains the pretrained part."""
         return not self.freeze_backbone
+
+    def with_bundled(self, name: str) -> MaskGeneratorConfig:
+        """Return these settings with backbone "bundled" replaced."""
+        return replace(self, backbone=name) if self.backbone == "bundled" else self
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Return the backbone."""

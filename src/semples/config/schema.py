@@ -101,9 +101,23 @@ class Config:
 
     @property
     def vision_language_model(self) -> str:
-        """Checkpoint of the vision-language model; "bundled" becomes the model of the reader's kind of images."""
-        name = self.vision_language.model
-        return "bundled/photos" if name == "bundled" and not self.data.is_synthetic else name
+        """Checkpoint of the vision-language model, "bundled" resolved for the reader's kind of images."""
+        return self._resolved(self.vision_language.model)
+
+    @property
+    def segmentation_model(self) -> str:
+        """Checkpoint of the segmentation network, "bundled" resolved."""
+        return self._resolved(self.segment.model)
+
+    @property
+    def generator(self) -> MaskGeneratorConfig:
+        """Settings of the mask generator, "bundled" resolved."""
+        return self.mask_generator.with_bundled(self._resolved("bundled"))
+
+    def _resolved(self, name: str) -> str:
+        if name != "bundled":
+            return name
+        return "bundled/scenes" if self.data.is_synthetic else "bundled/photos"
 
     def refinement_steps(self) -> dict[str, RefinementConfig]:
         """Return the settings of the refinement steps of the pseudo masks by name, in order."""

@@ -161,8 +161,9 @@ class SegmentConfig(OptimizerConfig):
     """Decay, 0 up to but excluding 1, of the moving average of the weights, which is saved instead of the last weights
     (0.999 is common). 0: the last weights."""
     model: str = "bundled"
-    """Any semantic segmentation or backbone checkpoint: hub name, local folder, or "bundled" (a tiny UPerNet). A
-    config.json without weights starts from random weights."""
+    """Any semantic segmentation or backbone checkpoint: hub name, local folder, "bundled/scenes" (a tiny UPerNet that
+    knows only the built-in scenes), "bundled/photos" (DeepLab on an ImageNet MobileNetV2), or "bundled": the one that
+    suits data.reader. A config.json without weights starts from random weights."""
     image_size: int = 128
     """Side of the square training crops, in pixels."""
     smallest_scale: float = 0.8

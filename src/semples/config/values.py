@@ -67,7 +67,8 @@ def expected(hint: Any) -> str:
     suffix = "".join(f", or {expected(other)}" for other in others)
     suffix += ", or null" if NoneType in _types(hint) else ""
     if get_origin(first) is Literal:
-        return "one of " + ", ".join(f'"{choice}"' for choice in get_args(first)) + suffix
+        choices = [f'"{choice}"' for choice in get_args(first)]
+        return ("one of " if len(choices) > 1 else "") + ", ".join(choices) + suffix
     if get_origin(first) is list:
         return f"a list, each item {expected(get_args(first)[0])}{suffix}"
     if get_origin(first) is dict:

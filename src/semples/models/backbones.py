@@ -15,8 +15,8 @@ from semples.models.layers.normalize import Normalize
 from semples.models.layers.patches import enlarge_to, resize_to_whole_patches
 from semples.models.loading import image_statistics, load_pretrained, resolve
 
-BUNDLED = "vision_language"
-"""Asset that backbone "bundled" stands for."""
+BUNDLED = "backbone"
+"""Purpose in :data:`semples.models.loading.BUNDLED_MODELS`."""
 
 
 class Backbone(nn.Module):
@@ -78,7 +78,7 @@ def _as_map(hidden: Tensor, height: int, width: int) -> Tensor:
 
 
 def load_backbone(name: str, output_stride: int | None = None, frozen: bool = False) -> Backbone:
-    """Load a backbone by hub name, local folder or "bundled".
+    """Load a backbone by hub name, local folder, "bundled/scenes" or "bundled/photos".
 
     Args:
         name: Checkpoint of a ResNet, ConvNeXt, MobileNetV2, ViT, DeiT, CLIP, SigLIP, ...

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,29 +15,62 @@ import torch
 
 from semples.errors import ModelError
 
+BUNDLED_NAMES = ("bundled", "bundled/scenes", "bundled/photos")
+"""Names of bundled models; in a run, the first one stands for the one that suits its images."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def resolve(name: str, bundled: str) -> str:
-    """Turn "bundled" into the folder of that asset, check that local folders exist, and leave hub names as they are.
+@dataclass(frozen=True)
+class BundledModels:
+    """The bundled models for one purpose.
+
+    Attributes:
+        scenes: Folder, in the assets, of the model for the built-in scenes.
+        photos: Folder of the model for photographs, or None if none is bundled.
+        problem: What to say if there is none: setting, problem and fix.
+    """
+
+    scenes: str
+    photos: str | None
+    problem: str = ""
+
+
+BUNDLED_MODELS: Mapping[str, BundledModels] = {
+    "vision_language": BundledModels("vision_language", "photos/vision_language"),
+    "backbone": BundledModels("vision_language", "photos/backbone"),
+    "vit": BundledModels(
+        "vit",
+        None,
+        "mask_generator.backbone: no ViT for photographs is bundled; name one, such as "
+        "facebook/deit-small-patch16-224 or a local folder, or bundled/scenes for that of the built-in scenes",
+    ),
+    "segmentation": BundledModels("segmentation", "photos/backbone"),
+}
+"""Purpose -> the models that "bundled" stands for."""
+
+
+def resolve(name: str, purpose: str) -> str:
+    """Turn "bundled" into the folder of an asset, check that local folders exist, and leave hub names as they are.
 
     Args:
         name: "bundled" or "bundled/scenes" for the model of the built-in scenes, "bundled/photos" for the model of
             photographs, a local folder, or a hub name.
-        bundled: Name of the asset.
+        purpose: Purpose of the model, a key of :data:`BUNDLED_MODELS`.
 
     Raises:
-        ModelError: The name looks like a path, and there is no such folder, or it has no config.json; or there is no
-            such model of photographs.
+        ModelError: The name looks like a path, and there is no such folder, or it has no config.json; or no such model
+            of photographs is bundled.
     """
     assets = resources.files("semples") / "assets"
     if name in ("bundled", "bundled/scenes"):
-        return str(assets / bundled)
+        return str(assets / BUNDLED_MODELS[purpose].scenes)
     if name == "bundled/photos":
-        folder = assets / "photos" / bundled
-        if not folder.is_dir():
-            raise ModelError(f"{name}: no {bundled} of photographs is bundled; give a model folder or a hub name")
-        return str(folder)
+        bundled = BUNDLED_MODELS[purpose]
+        if bundled.photos is None:
+            raise ModelError(bundled.problem)
+        return str(assets / bundled.photos)
+    if name.startswith("bundled/"):
+        raise ModelError(f"{name}: there is no such bundled model; expected one of {', '.join(BUNDLED_NAMES)}")
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():

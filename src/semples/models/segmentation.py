@@ -26,7 +26,7 @@ from semples.models.loading import (
 )
 
 BUNDLED = "segmentation"
-"""Asset that model "bundled" stands for."""
+"""Purpose in :data:`semples.models.loading.BUNDLED_MODELS`."""
 INFERENCE_FILE = "inference.json"
 """File beside the saved model: at which scales it predicts, and whether in sliding windows."""
 
@@ -172,8 +172,9 @@ def build_segmentation_network(
     """Build a network for background and the given classes, with pretrained weights where the checkpoint has them.
 
     Args:
-        name: "bundled", a hub name, or a local folder of a segmentation model or of a backbone that has one. A JSON
-            file, or a folder without weights, is the config of a segmentation model with random weights.
+        name: "bundled/scenes", "bundled/photos", a hub name, or a local folder of a segmentation model or of a
+            backbone that has one. A JSON file, or a folder without weights, is the config of a segmentation model with
+            random weights.
         class_names: Names of the K classes, without background.
         short_side: Length in pixels of the images' short side in training.
         inference: How it predicts.

@@ -54,7 +54,7 @@ class RunModels:
             ("mask_generator", each.name if each.bundled is None else resolve(each.name, each.bundled))
             for each in self._generator.checkpoints()
         ]
-        sources.append(("segment", segmentation.resolve_segmenter(self.config.segment.model)))
+        sources.append(("segment", segmentation.resolve_segmenter(self.config.segmentation_model)))
         if self.config.guidance.enabled or self._generator.generator_class().needs_vision_language:
             name = resolve(self.config.vision_language_model, vision_language.BUNDLED)
             sources.append(("vision_language", name))
@@ -193,7 +193,7 @@ class RunModels:
 
     @property
     def _generator(self) -> MaskGeneratorConfig:
-        return self.config.mask_generator
+        return self.config.generator
 
     def load_generator(self, stage: str) -> MaskGenerator:
         """Load the mask generator that a stage stored, ready for inference.

@@ -72,14 +72,14 @@ def train_segmentation(
         weight_reader: Returns the confidence of a sample's pixels, by which the loss is weighted; None weights all
             pixels equally.
     """
-    settings = run.config.segment
+    settings, model = run.config.segment, run.config.segmentation_model
     set_seed(run.config.seed)
     inference = Inference(tuple(settings.scales), settings.inference == "slide")
-    network = build_segmentation_network(
-        settings.model, run.dataset.catalogue.names, settings.image_size, inference
-    ).to(run.device)
-    if not has_weights(settings.model):
-        run.log.message(f"{stage:16} {settings.model} is a config without weights; training starts from random weights")
+    network = build_segmentation_network(model, run.dataset.catalogue.names, settings.image_size, inference).to(
+        run.device
+    )
+    if not has_weights(model):
+        run.log.message(f"{stage:16} {model} is a config without weights; training starts from random weights")
     pretrained_parameters, new_parameters = network.parameter_groups()
     scales = (settings.smallest_scale, settings.largest_scale)
     augmentation = build_augmentation(color_jitter=settings.color_jitter)

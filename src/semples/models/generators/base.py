@@ -46,8 +46,8 @@ class MaskGenerator(nn.Module, ABC):
     """Whether it is built from the vision-language model, also in runs without guidance."""
     affinity_steps: ClassVar[int] = 0
     """How often the output's affinity is applied to the CAMs unless the config sets it."""
-    bundled_backbone: ClassVar[str] = "vision_language"
-    """Asset that backbone "bundled" stands for."""
+    bundled_backbone: ClassVar[str] = "backbone"
+    """Purpose in :data:`semples.models.loading.BUNDLED_MODELS` of the models that backbone "bundled" stands for."""
     divide_by_peak: bool = True
     """Whether each CAM is divided by its maximum before the soft masks' eps, which fits WeakTr's range, is applied."""
 

@@ -13,7 +13,7 @@ from semples.models.vision_language.model import PromptStop, VisionLanguageModel
 from semples.models.vision_language.siglip import SiglipAdapter
 
 BUNDLED = "vision_language"
-"""Asset that the bundled models are, of scenes and of photographs."""
+"""Purpose in :data:`semples.models.loading.BUNDLED_MODELS`."""
 
 ADAPTERS: dict[str, type[Adapter]] = {
     "clip": ClipAdapter,

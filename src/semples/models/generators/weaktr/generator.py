@@ -184,7 +184,7 @@ def load_weaktr(name: str, num_classes: int, options: WeakTrOptions | None = Non
     """Build a WeakTr generator from a pretrained ViT or DeiT.
 
     Args:
-        name: Hub name, local folder, or "bundled".
+        name: Hub name, local folder, or "bundled/scenes".
         num_classes: K.
         options: Choices; None takes the defaults.
 
