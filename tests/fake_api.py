@@ -64,7 +64,7 @@ UPDATES = (
 
 @dataclass(frozen=True)
 class Finding:
-    """Like :class:`semples.verbs.diagnosis.Finding`, whose import takes seconds."""
+    """Like :class:`semples.verbs.findings.Finding`, whose import takes seconds."""
 
     subject: str
     state: str

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from alternatives import write_alternative
 from conftest import REPOSITORY
 from semples.config.loading import config_to_yaml, load_config
 
@@ -16,6 +18,22 @@ def test_it_loads_and_survives_a_round_trip(path: Path, tmp_path: Path) -> None:
     written = tmp_path / "again.yaml"
     written.write_text(config_to_yaml(config))
     assert load_config(written) == config
+
+
+@pytest.mark.parametrize("name", ["folder", "photos", "scenes"])
+def test_it_needs_no_model_but_the_bundled_ones(name: str) -> None:
+    config = load_config(REPOSITORY / "configs" / f"{name}.yaml")
+    named = {config.vision_language_model, config.segmentation_model}
+    named |= {checkpoint.name for checkpoint in config.generator.checkpoints()}
+    assert named == {"bundled/scenes" if name == "scenes" else "bundled/photos"}
+
+
+@pytest.mark.filterwarnings("error::semples.errors.SettingWarning")
+def test_the_commented_generator_of_the_folder_recipe_loads(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "configs" / "folder.yaml", tmp_path)
+    config = load_config(write_alternative(tmp_path / "folder.yaml"))
+    assert (config.mask_generator.name, config.generator.checkpoints()[0].name) == ("cam", "bundled/photos")
+    assert config.refine.lambda_suppress == 0.5
 
 
 PUBLISHED = {

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from alternatives import write_alternative
 from matching import assert_mentions, mentions
 from sample_data import write_class_folders, write_noise, write_tags
 from semples.cli import main
 from semples.config.loading import load_config
 from semples.errors import DataError
+from semples.verbs.diagnosis import doctor
 from semples.verbs.first_config import init, suggested_prompt_name
 
 
@@ -28,8 +30,20 @@ def test_one_folder_per_class(tmp_path: Path) -> None:
         ["house_cat", "tvmonitor"],
     )
     assert config.data.prompt_names == {"house_cat": "house cat", "tvmonitor": "tv monitor"}
-    assert (config.mask_generator.image_size, config.to_dict()["mask_generator"]["output_stride"]) == (64, 8)
-    assert config.classify.batch_size == config.segment.batch_size == 2  # about 38 images: ten steps and more
+    assert (config.mask_generator.name, config.mask_generator.image_size, config.segment.image_size) == (
+        "dense",
+        64,
+        64,
+    )
+    assert config.segment.batch_size == 2  # about 38 images: ten steps and more
+    other = load_config(write_alternative(start.config))
+    assert (other.mask_generator.name, other.mask_generator.image_size, other.generator.trains_backbone) == (
+        "cam",
+        64,
+        True,
+    )
+    assert other.to_dict()["mask_generator"]["output_stride"] == 8
+    assert other.classify.batch_size == other.match.batch_size == other.refine.batch_size == 2
     few, masks = start.warnings
     assert_mentions(few, 20, "house_cat", start.per_class["house_cat"])
     assert_mentions(masks, "masks", "scores")
@@ -41,7 +55,9 @@ def test_a_tags_file_with_large_photographs(tmp_path: Path) -> None:
         write_noise(root / f"{index}.jpg", (600, 800))
     write_tags(root, *(f"{index}.jpg,boat|person" for index in range(25)))
     config = load_config(init(root, tmp_path / "a.yaml").config)
-    assert (config.mask_generator.image_size, config.to_dict()["mask_generator"]["output_stride"]) == (320, 16)
+    assert config.mask_generator.image_size == config.segment.image_size == 320
+    other = load_config(write_alternative(tmp_path / "a.yaml"))
+    assert other.to_dict()["mask_generator"]["output_stride"] == 16
     assert config.data.prompt_names == {"person": "player"}
 
 
@@ -69,7 +85,19 @@ def test_voc(shared_data: Path, tmp_path: Path) -> None:
     assert start.reader == "voc"
     config = load_config(start.config)
     assert config.data.reader == "voc"
-    assert config.classify.batch_size == 16
+    assert config.segment.batch_size == 16
+
+
+def test_every_model_is_bundled_and_larger_ones_are_named(tmp_path: Path) -> None:
+    root = write_class_folders(tmp_path / "pets", cat=3, dog=3)
+    path = init(root, tmp_path / "pets.yaml").config
+    config = load_config(path)
+    assert (config.vision_language_model, config.segmentation_model) == ("bundled/photos", "bundled/photos")
+    assert load_config(write_alternative(path)).generator.checkpoints()[0].name == "bundled/photos"
+    assert_mentions(path.read_text(), "openai/clip-vit-base-patch16", "microsoft/resnet-50", "nvidia/mit-b0")
+    models = [finding for finding in doctor(config, tmp_path) if finding.subject.endswith(".model")]
+    assert {finding.state for finding in models} == {"ok", "note"}
+    assert {finding.subject for finding in models} == {"vision_language.model", "segment.model"}
 
 
 def test_hostile_names_stay_names(tmp_path: Path) -> None:

@@ -7,46 +7,31 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 import torch
-from huggingface_hub import try_to_load_from_cache
 
 from semples.config import Config
 from semples.data.images import image_size
 from semples.data.scenes.settings import ScenesConfig
 from semples.data.validation import BadImages
 from semples.errors import ConfigError, SemplesError
-from semples.models import segmentation
-from semples.models.loading import resolve
-from semples.models.vision_language import loading as vision_language
 from semples.records import Dataset
 from semples.rundir.layout import RunDirectory
 from semples.runtime.environment import package_versions
 from semples.runtime.setup import read_dataset
 from semples.training.devices import is_on_cpu, require_device
+from semples.verbs.findings import Finding
+from semples.verbs.model_checks import check_models
 
 _GIGABYTE = 2**30
-
-State = Literal["ok", "note", "problem"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing checked: its state, what was found, and advice unless it is "ok"."""
-
-    subject: str
-    state: State
-    found: str
-    advice: str = ""
 
 
 def doctor(config: Config | None = None, out: Path | str = "runs") -> list[Finding]:
     """Check what a run with this config needs; nothing is downloaded, built or written.
+
+    The network is used only if the config names a model of the hub that is not in its cache, for a few seconds.
 
     Args:
         config: Settings of the run; the demo's if None.
@@ -60,7 +45,7 @@ def doctor(config: Config | None = None, out: Path | str = "runs") -> list[Findi
         *_machine(config),
         Finding("packages", "ok", ", ".join(f"{name} {version}" for name, version in package_versions().items())),
         *_extras(),
-        *_weights(config),
+        *check_models(config),
         *_data_and_disk(config, Path(out)),
     ]
 
@@ -101,68 +86,6 @@ def _extras() -> Iterator[Finding]:
             yield Finding(f"extra {extra}", "ok", f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             yield Finding(f"extra {extra}", "note", f"{package} is not installed", f"pip install 'semples[{extra}]'")
-
-
-def _weights(config: Config) -> Iterator[Finding]:
-    generator = config.mask_generator
-    try:
-        needs_vision_language = config.guidance.enabled or generator.generator_class().needs_vision_language
-        checkpoints = generator.checkpoints()
-    except ConfigError as error:
-        yield Finding("mask_generator.name", "problem", str(error), "correct mask_generator.name")
-        needs_vision_language, checkpoints = config.guidance.enabled, ()
-    if needs_vision_language:
-        yield _checkpoint("vision_language.model", config.vision_language_model, vision_language.BUNDLED)
-        if config.vision_language_model == "bundled/photos":
-            yield Finding(
-                "vision_language.model",
-                "note",
-                "bundled/photos is small and knows everyday words only",
-                "give a CLIP, SigLIP or ALIGN if you can download one",
-            )
-        if config.vision_language_model == "bundled/scenes" and not config.data.is_synthetic:
-            yield Finding(
-                "vision_language.model",
-                "problem",
-                "bundled/scenes knows only the built-in scenes, not your data",
-                "set it to bundled/photos, or give a CLIP, SigLIP or ALIGN",
-            )
-    for checkpoint in checkpoints:
-        if checkpoint.bundled is not None:
-            yield _checkpoint(checkpoint.setting, checkpoint.name, checkpoint.bundled)
-        elif not Path(checkpoint.name).exists():
-            found = f"{checkpoint.name} does not exist"
-            yield Finding(checkpoint.setting, "problem", found, f"correct {checkpoint.setting}")
-    yield _segmenter(config.segment.model)
-
-
-def _segmenter(name: str) -> Finding:
-    with suppress(SemplesError):
-        if not segmentation.has_weights(name):
-            return Finding(
-                "segment.model", "ok", f"{name}, a config without weights: training starts from random weights"
-            )
-    return _checkpoint("segment.model", name, segmentation.BUNDLED)
-
-
-def _checkpoint(setting: str, name: str, bundled: str) -> Finding:
-    try:
-        source = Path(resolve(name, bundled))
-    except SemplesError as error:
-        return Finding(setting, "problem", str(error), f"correct {setting}")
-    if source.is_dir():
-        megabytes = _folder_bytes(source) / 2**20
-        return Finding(setting, "ok", f"{name}, {megabytes:.1f} MB")
-    if isinstance(try_to_load_from_cache(name, "config.json"), str):
-        return Finding(setting, "ok", f"{name}, in the hub's cache")
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        advice = "unset HF_HUB_OFFLINE once, or give a local folder"
-        return Finding(setting, "problem", f"{name} is not in the hub's cache, and HF_HUB_OFFLINE is set", advice)
-    return Finding(setting, "note", f"{name} is not in the hub's cache", "the run will download it once")
-
-
-def _folder_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _data_and_disk(config: Config, out: Path) -> Iterator[Finding]:

@@ -32,44 +32,55 @@ data:
   root: {root}
 {order}  prompt_names: {prompt_names}  # class -> word or [words] that a vision-language model knows best
 
-# A model that has seen photographs, by folder or hub name: any CLIP, SigLIP or ALIGN in transformers format.
-# With guidance.enabled: false, masks come from the classifier alone and no such model is needed.
+# Models: "bundled" ones come with the package and need no network. They are small. Better ones are in the commented
+# lines: any other in transformers format will do, by folder or by hub name, which a run downloads once.
 vision_language:
-  model: openai/clip-vit-base-patch32
-guidance:
-  enabled: true
+  model: bundled  # knows everyday words; for research only
+  # model: openai/clip-vit-base-patch16  # or any CLIP, SigLIP or ALIGN
 
-# Any ImageNet backbone in transformers format.
+# The vision-language model itself, place by place: only the prompts are trained.
 mask_generator:
-  backbone: microsoft/resnet-50
-  output_stride: {stride}  # input pixels per CAM pixel: smaller is finer and slower
-  image_size: {size}  # side of the training crops; the median shorter side of the images is {side}
-  freeze_backbone: false
-
-# Batches fit the number of images; lower them if memory runs out.
-classify:
-  batch_size: {batch}
-  learning_rate: 1.0e-3
-  backbone_rate: 0.05
-match:
-  batch_size: {batch}
-  learning_rate: 5.0e-4
-refine:
-  batch_size: {batch}
-  learning_rate: 5.0e-4
+  name: dense
+  image_size: {size}  # side of the images from which prompts are learned; the median shorter side of yours is {side}
 
 cams:
-  scales: [1.0, 1.5]  # of the image, summed; they enclose the scale of the training crops
+  scales: [1.0]  # of the image; more, such as [1.0, 1.5], are summed and take longer
+
+# Or a classifier whose head is trained. Put these lines in place of the two sections above:
+#
+# mask_generator:
+#   name: cam
+#   backbone: bundled  # an ImageNet MobileNetV2; or microsoft/resnet-50, or any other ImageNet backbone
+#   output_stride: {stride}  # input pixels per CAM pixel: smaller is finer and slower
+#   image_size: {size}  # side of the training crops
+#   freeze_backbone: false
+# cams:
+#   scales: [1.0, 1.5]  # they enclose the scale of the training crops
+# classify:
+#   batch_size: {batch}
+#   learning_rate: 1.0e-3
+#   backbone_rate: 0.05
+# match:
+#   batch_size: {batch}
+#   learning_rate: 5.0e-4
+# refine:
+#   batch_size: {batch}
+#   learning_rate: 5.0e-4
+# guidance:
+#   enabled: true  # false: masks from the classifier alone, without a vision-language model
 
 pseudo_masks:
   threshold: null  # chosen without masks; or a CAM value from 0 to 1: try some with the report's slider
 
 segment:
-  model: nvidia/mit-b0
-  batch_size: {batch}
-  learning_rate: 6.0e-4  # of the new head; the encoder learns at 6e-5
+  model: bundled  # DeepLab on an ImageNet MobileNetV2
+  # model: nvidia/mit-b0  # SegFormer, for non-commercial use; or any other segmentation or backbone checkpoint
+  batch_size: {batch}  # fits the number of images; lower it if memory runs out
+  learning_rate: 5.0e-4  # of the new head; pretrained weights learn at a tenth of it
   backbone_rate: 0.1
   image_size: {size}
+  smallest_scale: 0.75
+  largest_scale: 1.5
   scales: [1.0]  # more, such as [1.0, 1.5], are slightly better and proportionally slower
 """
 
