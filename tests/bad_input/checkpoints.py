@@ -147,8 +147,8 @@ TOKENIZER: dict[str, Spoil] = {
 
 def _weaktr(folder: Path, name: str, content: bytes) -> Sequence[str]:
     (folder / name).write_bytes(content)
-    named = ("--mask_generator.name", "weaktr", "--mask_generator.checkpoint", name)
-    return run_of(folder, photos(folder), *named, "--until", "classify")
+    named = ("--mask_generator.name", "weaktr", "--mask_generator.backbone", "bundled/scenes")
+    return run_of(folder, photos(folder), *named, "--mask_generator.checkpoint", name, "--until", "classify")
 
 
 def _saved(value: Any) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from matching import assert_mentions
@@ -93,7 +94,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         assert 0 < timeout <= 5
         names.append(name)
 
-    monkeypatch.setattr(hub.HfApi, "model_info", model_info)
+    monkeypatch.setattr(HfApi, "model_info", model_info)
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: None)
     for variable in hub.OFFLINE_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
@@ -141,7 +142,7 @@ def test_a_hub_without_the_model_or_out_of_reach(
         def model_info(*_: Any, **__: Any) -> None:
             raise error
 
-        monkeypatch.setattr(hub.HfApi, "model_info", model_info)
+        monkeypatch.setattr(HfApi, "model_info", model_info)
 
     refuse(RepositoryNotFoundError.__new__(RepositoryNotFoundError))  # made from an HTTP response otherwise
     (unknown,) = find("segment.model", tmp_path, segment__model=HUB_NAME)
@@ -158,7 +159,7 @@ def test_a_hub_without_the_model_or_out_of_reach(
 def test_a_hub_that_never_answers(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
     monkeypatch.setattr(hub, "SECONDS", 0.05)
-    monkeypatch.setattr(hub.HfApi, "model_info", lambda *_, **__: answer.wait(5))
+    monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: answer.wait(5))
     assert hub.ask_hub(HUB_NAME) == "does not answer"
     answer.set()
     assert asked == []
