@@ -25,6 +25,7 @@ from semples.runtime.context import Run, training_options
 from semples.stages.classify import training_crops
 from semples.training.devices import set_seed
 from semples.training.loop import StepResult, fit
+from semples.training.parts import mean_in_parts
 
 TRAINING_EPS = 0.1
 """Softness of the masks in stages 1 and 3 (``docs/method.md``)."""
@@ -91,6 +92,14 @@ class GuidedStep:
         cams = generator(pixels, batch["labels"]).cams
         size = (pixels.shape[-2], pixels.shape[-1])
         masks = soft_masks(cams, image_index, class_index, size, TRAINING_EPS, self.divide_by_peak)
+
+        def compare(masks: Tensor, rows: slice) -> StepResult:
+            return self._compare(pixels, masks, image_index[rows], class_index[rows])
+
+        return mean_in_parts(compare, masks, max(1, self.vision_language.images_at_once // 2))  # a pair has two regions
+
+    def _compare(self, pixels: Tensor, masks: Tensor, image_index: Tensor, class_index: Tensor) -> StepResult:
+        """Return the losses of some pairs (image, class), with the mask of each."""
         regions = masked_regions(pixels, masks, image_index, self.vision_language.fill)
         foreground, background = self.vision_language.encode_images(torch.cat(regions)).chunk(2)
         texts, score = self.texts[class_index], self.score  # texts: [P, D]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -14,6 +15,7 @@ from semples.models.layers.folding import fold_batch_norms
 from semples.models.layers.normalize import Normalize
 from semples.models.vision_language.adapter import Adapter, CutForward, DenseAttention, ScoreKind
 from semples.models.vision_language.class_texts import Phrases, class_feature, class_texts
+from semples.models.vision_language.memory import bytes_kept, images_within_budget, in_parts
 from semples.models.vision_language.vocabulary import WORD_END
 
 PromptStop = Literal["word", "bare"]
@@ -123,8 +125,30 @@ class VisionLanguageModel(nn.Module):
     def _max_length(self) -> int:
         return int(self.model.config.text_config.max_position_embeddings)
 
+    @cached_property
+    def _bytes_per_pixel(self) -> float:
+        """Memory that encoding keeps for the backward pass, per pixel of the image that the encoder sees."""
+        image = self.fill.new_zeros(1, 3, self.image_size, self.image_size)
+        return bytes_kept(self.model, self._encode_part, image) / self.image_size**2
+
+    @property
+    def images_at_once(self) -> int:
+        """Number of images, at least one, that are encoded with gradients in one pass within a bound on memory.
+
+        With more of them in one pass, the graph of all their activations would have to be kept at once.
+        """
+        return images_within_budget(self._bytes_per_pixel * self.image_size**2, self.fill.device)
+
     def encode_images(self, pixels: Tensor, normalize: bool = True) -> Tensor:
-        """Encode pixels [B, 3, H, W] in [0, 1] of any size to features [B, D]."""
+        """Encode pixels [B, 3, H, W] in [0, 1] of any size to features [B, D].
+
+        Without gradients, large batches are encoded in parts, to bound memory.
+        """
+        if len(pixels) < 2 or torch.is_grad_enabled():
+            return self._encode_part(pixels, normalize)
+        return in_parts(lambda part: self._encode_part(part, normalize), pixels, self.images_at_once)
+
+    def _encode_part(self, pixels: Tensor, normalize: bool = True) -> Tensor:
         size = (self.image_size, self.image_size)
         if pixels.shape[-2:] != size:
             pixels = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
@@ -149,6 +173,8 @@ class VisionLanguageModel(nn.Module):
     def dense_features(self, pixels: Tensor, attention: DenseAttention | None = None) -> Tensor:
         """Encode each place of pixels [B, 3, H, W] in [0, 1] of any size to features [B, h, w, D], not normalized.
 
+        Without gradients, large batches are encoded in parts, to bound memory.
+
         Args:
             pixels: The images, resized as for :meth:`cut`.
             attention: How places look at each other in the last attention; None takes the default of the model's kind.
@@ -156,7 +182,14 @@ class VisionLanguageModel(nn.Module):
         Raises:
             ModelError: The image tower does not know that attention, or lacks a part.
         """
-        return self.adapter.dense_features(self.normalize_pixels(pixels), attention)
+
+        def encode(part: Tensor) -> Tensor:
+            return self.adapter.dense_features(self.normalize_pixels(part), attention)
+
+        if len(pixels) < 2 or torch.is_grad_enabled():
+            return encode(pixels)
+        size = images_within_budget(self._bytes_per_pixel * pixels[0, 0].numel(), self.fill.device)
+        return in_parts(encode, pixels, size)
 
     def encode_texts(self, texts: Sequence[str], normalize: bool = True) -> Tensor:
         """Encode N whole texts to features [N, D].
