@@ -16,10 +16,12 @@ from matching import mentions
 from semples.config.loading import load_config
 from semples.config.mask_generator import GeneratorParts
 from semples.errors import ConfigError, ModelError
+from semples.models.generators.clip.generator import ClipGenerator
 from semples.models.generators.dense.generator import DenseGenerator, class_probabilities, place_cosines
 from semples.models.generators.dense.settings import DenseConfig
 from semples.models.vision_language.loading import load_vision_language_model
 from semples.models.vision_language.model import VisionLanguageModel
+from semples.runtime.regions import places_of
 from tiny import MEAN, STD, VISION_LANGUAGE, save_siglip
 
 NAMES, BACKGROUNDS = ("cat", "boat"), ("water", "grass")
@@ -48,6 +50,11 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def model(folder: Path) -> VisionLanguageModel:
     return load_vision_language_model(str(folder))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> VisionLanguageModel:
+    return load_vision_language_model(str(save_spread("clip", tmp_path_factory.mktemp("clip"))))
 
 
 @pytest.fixture(scope="module")
@@ -296,6 +303,23 @@ class TestGenerator:
         )
         torch.testing.assert_close(own, same)
         torch.testing.assert_close(flat, torch.full_like(flat, 0.25))
+
+    @pytest.mark.parametrize("attention", ["plain", "value", "query_key"])
+    @pytest.mark.parametrize("window", [None, 16])
+    def test_its_places_are_those_of_its_maps(self, clip: VisionLanguageModel, attention: Any, window: Any) -> None:
+        pixels = random_image()
+        generator = DenseGenerator(clip, NAMES, BACKGROUNDS, attention, window=window)
+        places = places_of(generator, clip, pixels)
+        cosines = place_cosines(places, torch.cat([generator.texts, generator.backgrounds]))
+        expected = class_probabilities(cosines, torch.ones(2, 2), generator.scale)
+        assert torch.equal(generator(pixels, torch.ones(2, 2)).cams, expected)
+        whole = clip.dense_features(pixels, attention)
+        assert torch.allclose(places, whole, atol=1e-5) == (window is None)
+
+    def test_other_generators_leave_the_attention_to_the_model(self, clip: VisionLanguageModel) -> None:
+        pixels = random_image()
+        places = places_of(ClipGenerator(clip, NAMES, BACKGROUNDS), clip, pixels)
+        assert torch.equal(places, clip.dense_features(pixels, "query_key"))
 
     def test_other_backgrounds_give_other_maps(self, model: VisionLanguageModel) -> None:
         generator, labels = DenseGenerator(model, NAMES, BACKGROUNDS), torch.ones(2, 2)

@@ -15,9 +15,12 @@ import semples
 from matching import assert_mentions, mentions
 from run_files import TINY, artefacts, config_from
 from semples.errors import ConfigError, ResultError
-from semples.runtime.regions import place_features
+from semples.models.vision_language.adapter import DenseAttention
+from semples.models.vision_language.model import VisionLanguageModel
+from semples.runtime.regions import place_averages
 from semples.runtime.setup import open_run
 from semples.stages.prompt_learning import prompts
+from tiny import save_clip
 
 pytestmark = pytest.mark.whole
 
@@ -103,10 +106,30 @@ def test_places_outside_of_a_mask_do_not_show_what_it_covers(tmp_path: Path) -> 
     places = torch.nn.functional.normalize(model.dense_features(pixels), dim=-1)[0]
     left = torch.zeros(1, 64, 64)
     left[..., :32] = 1
-    inside, outside = place_features(model, pixels, left, torch.tensor([0]), with_foreground=True)
+    inside, outside = place_averages(model.dense_features(pixels), left, torch.tensor([0]), with_foreground=True)
     half = places.shape[1] // 2
     for features, part in ((inside, places[:, :half]), (outside, places[:, half:])):
         torch.testing.assert_close(features[0], torch.nn.functional.normalize(part.mean((0, 1)), dim=0))
-    none, same = place_features(model, pixels, left, torch.tensor([0]), with_foreground=False)
+    none, same = place_averages(model.dense_features(pixels), left, torch.tensor([0]), with_foreground=False)
     assert len(none) == 0
     assert torch.equal(same, outside)
+
+
+def test_places_have_the_attention_of_the_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attentions = []
+    whole = VisionLanguageModel.dense_features
+
+    def noted(model: VisionLanguageModel, pixels: torch.Tensor, attention: DenseAttention | None) -> torch.Tensor:
+        attentions.append(attention)
+        return whole(model, pixels, attention)
+
+    monkeypatch.setattr(VisionLanguageModel, "dense_features", noted)
+    settings = {
+        "vision_language__model": str(save_clip(tmp_path / "clip")),
+        "mask_generator__attention": "value",
+        "mask_generator__background_words": ["water"],
+        "prompts__kind": "picked",
+        "prompts__regions": "places",
+    }
+    semples.run(small(**settings), tmp_path / "run", until="prompts", quiet=True)
+    assert set(attentions) == {"value"}

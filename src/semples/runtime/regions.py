@@ -81,7 +81,6 @@ def embed_regions(run: Run, stage: str, with_foreground: bool) -> CachedRegions:
 def _embed_view(run: Run, generator: MaskGenerator, crops: TrainingCrops, with_foreground: bool) -> CachedRegions:
     """Embed one view of every region: features [1, P, D], in the order of the images."""
     vision_language, threshold = run.models.vision_language, run.config.mask_generator.affinity_threshold
-    regions = place_features if run.config.prompts.regions == "places" else picture_features
     batches = shard([list(range(start, min(start + BATCH, len(crops)))) for start in range(0, len(crops), BATCH)])
     embedded = []  # of this process: features, classes and image indices of each batch
     for batch in run.log.track(DataLoader(crops, batch_sampler=batches), "backgrounds"):
@@ -91,7 +90,11 @@ def _embed_view(run: Run, generator: MaskGenerator, crops: TrainingCrops, with_f
         with run.accelerator.autocast():
             cams = final_cams(generator(pixels, labels), run.models.affinity_steps, threshold)
             masks = soft_masks(cams, image_index, class_index, size, PROMPT_EPS, generator.divide_by_peak)
-            foreground, background = regions(vision_language, pixels, masks, image_index, with_foreground)
+            if run.config.prompts.regions == "places":
+                places = places_of(generator, vision_language, pixels)
+                foreground, background = place_averages(places, masks, image_index, with_foreground)
+            else:
+                foreground, background = picture_features(vision_language, pixels, masks, image_index, with_foreground)
         embedded.append(
             (background.float().cpu(), foreground.float().cpu(), class_index.cpu(), batch["index"][image_index.cpu()])
         )
@@ -120,15 +123,31 @@ def picture_features(
     return (model.encode_images(foreground) if with_foreground else features[:0]), features
 
 
-def place_features(
-    model: VisionLanguageModel, pixels: Tensor, masks: Tensor, image_index: Tensor, with_foreground: bool
-) -> tuple[Tensor, Tensor]:
-    """Encode whole images, and average the features of the places in each region.
+def places_of(generator: MaskGenerator, model: VisionLanguageModel, pixels: Tensor) -> Tensor:
+    """Encode the places [B, h, w, D] of whole images [B, 3, H, W]: those that the CAMs come from, if they do.
+
+    For other generators they are the model's, with the default attention of its kind.
+    """
+    places = generator.place_features(pixels)
+    return model.dense_features(pixels) if places is None else places
+
+
+def place_averages(places: Tensor, masks: Tensor, image_index: Tensor, with_foreground: bool) -> tuple[Tensor, Tensor]:
+    """Average the features of the places in each region.
 
     A masked picture still shows the outline of what was taken out, and a model reads that too; a place shows only its
-    surroundings. Arguments and result are those of :func:`picture_features`.
+    surroundings.
+
+    Args:
+        places: Features of the places of whole images [B, h, w, D], of any length.
+        masks: Soft masks [P, H, W].
+        image_index: Image of each mask, [P].
+        with_foreground: Return the foregrounds too.
+
+    Returns:
+        As :func:`picture_features`.
     """
-    places = F.normalize(model.dense_features(pixels), dim=-1)[image_index]  # [P, h, w, D]
+    places = F.normalize(places, dim=-1)[image_index]  # [P, h, w, D]
     weights = F.interpolate(masks[:, None], places.shape[1:3], mode="area")[:, 0, :, :, None]  # [P, h, w, 1]
 
     def averaged(weights: Tensor) -> Tensor:

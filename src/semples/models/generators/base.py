@@ -55,6 +55,14 @@ class MaskGenerator(nn.Module, ABC):
     def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
         """Compute CAMs and logits of pixels [B, 3, H, W] in [0, 1]; labels [B, K] if the caller has them."""
 
+    def place_features(self, pixels: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Encode the places that the CAMs of pixels [B, 3, H, W] come from to the vision-language model's joint space.
+
+        Returns:
+            Features [B, h, w, D] of any length; None for a generator that does not compare places with texts.
+        """
+        return None
+
     @abstractmethod
     def trunk_parameters(self) -> list[nn.Parameter]:
         """List the pretrained parameters: trained in stage 0 at a lower rate, frozen in stages 1 and 3."""

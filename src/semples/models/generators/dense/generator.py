@@ -80,14 +80,16 @@ class DenseGenerator(TextContrastGenerator):
             ValueError: No labels.
         """
         labels = self.require_labels(labels)
-        features = self._features(pixels)
+        features = self.place_features(pixels)
         with torch.autocast(pixels.device.type, enabled=False):  # half precision is too coarse in front of a softmax
             cosines = place_cosines(features, torch.cat([self.texts, self.backgrounds]))  # [B, K + N, h, w]
             cams = class_probabilities(cosines, labels, self.scale)
             logits = self.scale * cosines[:, : len(self.texts)].mean((2, 3))
         return MaskGeneratorOutput(cams, {"dense": logits})
 
-    def _features(self, pixels: Tensor) -> Tensor:
+    def place_features(self, pixels: Tensor) -> Tensor:
+        """Encode the places [B, h, w, D] of pixels [B, 3, H, W], with this generator's attention and windows."""
+
         def encode(images: Tensor) -> Tensor:
             return self.vision_language.dense_features(images, self.attention)
 
