@@ -205,6 +205,31 @@ class TestLosses:
         features = random_features("a", "b", "c")
         assert torch.autograd.gradcheck(lambda *abc: total(loss(*abc, score)), features)
 
+    def test_several_backgrounds_of_a_class_count_by_their_weights(self) -> None:
+        """Two pairs of three backgrounds: the first with weights 1/2, 1/4, 1/4, the second with one alone."""
+        foreground = at_cosine(torch.tensor([0.5, 0.75, 0.0, 0.75, 0.999, 0.999]))
+        weights = torch.tensor([[0.5, 0.25, 0.25], [1.0, 0.0, 0.0]])
+        parts = suppress_loss(foreground, first_axis(6), COSINE, 2.0, weights)
+        expected = (0.5 * math.log(2) + 0.25 * math.log(4) + 0.25 * -math.log(1 - 1e-4) + math.log(4)) / 2
+        assert parts["suppress"].item() == pytest.approx(2 * expected)
+        assert COSINE.clamped_share(foreground, first_axis(6), weights).item() == pytest.approx(0.125)
+
+    def test_a_weight_of_one_changes_no_bit(self) -> None:
+        foreground, prompts, other = (F.normalize(torch.rand(7, 8), dim=-1) for _ in range(3))
+        repeated = foreground.repeat_interleave(2, 0)
+        both = torch.stack([prompts, other], 1).flatten(0, 1)
+        weights = torch.tensor([[1.0, 0.0]]).expand(7, 2)
+        one = suppress_loss(foreground, prompts, COSINE, 0.3)["suppress"]
+        assert torch.equal(suppress_loss(repeated, both, COSINE, 0.3, weights)["suppress"], one)
+
+    def test_weights_of_another_number_of_pairs_are_refused(self) -> None:
+        for loss in (
+            lambda: suppress_loss(first_axis(4), first_axis(4), COSINE, 1.0, torch.ones(2, 3)),
+            lambda: COSINE.clamped_share(first_axis(4), first_axis(4), torch.ones(2, 3)),
+        ):
+            with pytest.raises(ValueError, match=r"weights .*\(2, 3\).* 4 "):
+                loss()
+
     def test_no_pair_is_refused(self) -> None:
         empty = torch.zeros(0, 8)
         for loss in (

@@ -25,8 +25,9 @@ class DataConfig:
     """Class name -> phrase for the vision-language model, or a list of phrases whose text features are averaged, for
     classes that it knows better by other words. They replace the built-in phrases of readers voc, coco and folder."""
     background_words: dict[str, str | list[str]] = field(default_factory=dict)
-    """Class name -> backgrounds that come with the class. They join mask_generator.background_words; as that list is
-    common to all classes, so are they."""
+    """Class name -> backgrounds that come with the class. Trained generators learn in stage 3 to exclude them, beside
+    the learned prompt. For generators clip and dense they join mask_generator.background_words; as that list is common
+    to all classes, so are they."""
     cache_mb: int = 1024
     """Memory for decoded images in megabytes, 0 or more. With workers, images are decoded every time instead."""
     workers: int = 0

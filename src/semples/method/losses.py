@@ -65,21 +65,22 @@ class MatchScore:
             return F.logsigmoid(-self._logit(a, b))
         return torch.log1p(-self._clamped(cosine(a, b)))
 
-    def clamped_share(self, a: Tensor, b: Tensor) -> Tensor:
+    def clamped_share(self, a: Tensor, b: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the share of pairs (0-d, in [0, 1], no gradient) whose gradient the clamp sets to zero.
 
         Args:
             a: Features [P, D], L2-normalized.
             b: Features [P, D], L2-normalized.
+            weights: Weights [P', N] of the pairs, as in :func:`suppress_loss`, P' * N = P; None weighs all alike.
 
         Raises:
-            ValueError: If the features differ in shape or there is no pair.
+            ValueError: If the features differ in shape, there is no pair, or the weights are not P.
         """
         _check_pairs(a=a, b=b)
         similarity = cosine(a, b)
         if self.kind == "sigmoid":
             return torch.zeros_like(similarity).mean()
-        return (similarity != self._clamped(similarity)).to(similarity.dtype).mean()
+        return _mean((similarity != self._clamped(similarity)).to(similarity.dtype), weights)
 
     def _clamped(self, similarity: Tensor) -> Tensor:
         return similarity.clamp(self.clamp, 1 - self.clamp)
@@ -159,25 +160,29 @@ def prompt_loss(
     }
 
 
-def suppress_loss(foreground: Tensor, prompts: Tensor, score: MatchScore, lambda_suppress: float) -> dict[str, Tensor]:
+def suppress_loss(
+    foreground: Tensor, prompts: Tensor, score: MatchScore, lambda_suppress: float, weights: Tensor | None = None
+) -> dict[str, Tensor]:
     """Return the loss of prompt-guided refinement: the foreground does not match the learned background prompt.
 
-    ``lambda_r * (-log(1 - s(E_I(X_f), p_c)))``, added to the match loss in stage 3 of ``docs/method.md``.
+    ``lambda_r * (-log(1 - s(E_I(X_f), p_c)))``, added to the match loss in stage 3 of ``docs/method.md``. Where a class
+    has several backgrounds, the mean over them takes the place of the one term.
 
     Args:
-        foreground: Image features [P, D] of the foreground regions X_f.
-        prompts: Prompt features [P, D] of each pair's class.
+        foreground: Image features [P, D] of the foreground regions X_f; [P * N, D] with weights, each repeated N times.
+        prompts: Prompt features [P, D] of each pair's class; [P * N, D] with weights.
         score: How image and prompt are compared.
         lambda_suppress: Weight of the loss.
+        weights: Weights [P, N] of a pair's N backgrounds, of sum 1 for each pair; 0 leaves a background out.
 
     Returns:
         The 0-d part ``suppress``.
 
     Raises:
-        ValueError: If the features differ in shape or there is no pair.
+        ValueError: If the features differ in shape, there is no pair, or the weights are not as many as the features.
     """
     _check_pairs(foreground=foreground, prompts=prompts)
-    return {"suppress": -lambda_suppress * score.log_not(foreground, prompts).mean()}
+    return {"suppress": -lambda_suppress * _mean(score.log_not(foreground, prompts), weights)}
 
 
 def classification_loss(logits: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
@@ -243,6 +248,18 @@ def _soft_margin(head: str, logits: Tensor, labels: Tensor) -> Tensor:
         )
     values = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return F.multilabel_soft_margin_loss(values, labels.to(values.dtype))
+
+
+def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the mean of values [P], or with weights [P', N], P' * N = P, the mean over P' of the weighted sums.
+
+    The weighted values are summed pair by pair first: a pair with one weight of 1 contributes its value to the bit.
+    """
+    if weights is None:
+        return values.mean()
+    if weights.numel() != values.numel():
+        raise ValueError(f"weights have shape {tuple(weights.shape)}, expected {values.numel()} of them")
+    return (values.view_as(weights) * weights).sum(1).mean()
 
 
 def _check_pairs(**features: Tensor) -> None:

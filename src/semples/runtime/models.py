@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 
 from semples.config import Config, MaskGeneratorConfig
 from semples.config.mask_generator import GeneratorParts
-from semples.data.catalogues import words_of_classes
+from semples.data.catalogues import as_phrases, words_of_classes
 from semples.errors import ResultError
 from semples.files import replacing
 from semples.method.losses import MatchScore
@@ -21,6 +21,7 @@ from semples.models import segmentation
 from semples.models.generators.base import MaskGenerator
 from semples.models.loading import IMAGENET_MEAN, IMAGENET_STD, fingerprint, resolve
 from semples.models.vision_language import loading as vision_language
+from semples.models.vision_language.background_words import usable_words_of_class
 from semples.models.vision_language.loading import load_vision_language_model
 from semples.models.vision_language.model import VisionLanguageModel
 from semples.parallel.processes import is_main_process
@@ -116,6 +117,24 @@ class RunModels:
         """
         words = self.config.data.background_words
         return tuple(words_of_classes("data.background_words", words, self.catalogue.names))
+
+    @torch.no_grad()
+    def background_features_of_classes(self) -> list[torch.Tensor]:
+        """Return the features [N_c, D] of the user's own background words of each class; empty if no class has any.
+
+        Words that the vision-language model does not know, and phrases of the class itself, are left out.
+        """
+        words = []
+        for name, phrases in zip(self.catalogue.names, self.phrases, strict=True):
+            given = as_phrases(self.config.data.background_words.get(name, ()))
+            usable, left_out = usable_words_of_class(self.vision_language, phrases, given)
+            if left_out:
+                self.report(f"background words of {name}: {', '.join(left_out)} left out, unknown or the class itself")
+            words.append(usable)
+        if not any(words):
+            return []
+        features = self.vision_language.encode_classes([word for own in words for word in own])
+        return list(features.split([len(own) for own in words]))
 
     def require_class_texts(self) -> None:
         """Check that the vision-language model knows the phrases of the classes and reads each class text to its end.

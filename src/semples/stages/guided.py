@@ -37,11 +37,37 @@ def match(run: Run) -> None:
 
 
 def refine(run: Run) -> None:
-    """Stage 3: prompt-guided refinement, restarted from stage 0."""
-    suppress_backgrounds(run, "refine", run.models.prompt_features())
+    """Stage 3: prompt-guided refinement, restarted from stage 0.
+
+    A trainable generator learns to exclude the words of ``data.background_words`` too.
+    """
+    prompts, weights = run.models.prompt_features(), None
+    if run.models.trains_generator and (words := run.models.background_features_of_classes()):
+        prompts, weights = prompts_and_words(prompts, words)
+    suppress_backgrounds(run, "refine", prompts, weights)
 
 
-def suppress_backgrounds(run: Run, stage: str, backgrounds: Tensor) -> None:
+def prompts_and_words(prompts: Tensor, words: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Join the learned prompt of each class with words of its own, of which classes may have different numbers.
+
+    Args:
+        prompts: Features [K, D] of the prompts.
+        words: Features [N_c, D] of the words of each class.
+
+    Returns:
+        Features [K, 1 + max N_c, D], the prompt first, and weights of the same [K, 1 + max N_c]: 1 / (1 + N_c) for each
+        background of a class, 0 for the rest, which repeats the prompt.
+    """
+    most = 1 + max(map(len, words))
+    features = prompts[:, None].repeat(1, most, 1)
+    weights = torch.zeros(len(prompts), most, device=prompts.device)
+    for index, own in enumerate(words):
+        features[index, 1 : 1 + len(own)] = own
+        weights[index, : 1 + len(own)] = 1 / (1 + len(own))
+    return features, weights
+
+
+def suppress_backgrounds(run: Run, stage: str, backgrounds: Tensor, weights: Tensor | None = None) -> None:
     """Make the stage-0 generator exclude the given backgrounds from its CAMs; write it and its CAMs.
 
     A trainable generator learns to; a foundation generator contrasts the classes with the backgrounds.
@@ -51,9 +77,10 @@ def suppress_backgrounds(run: Run, stage: str, backgrounds: Tensor) -> None:
         stage: Stage to write to, and its name in logs.
         backgrounds: Text or prompt features: [K, D], one for each class, or [K, N, D], N for each (trainable
             generators only).
+        weights: Weights [K, N] of the N backgrounds of a class; None weighs all alike.
     """
     if run.models.trains_generator:
-        train_guided(run, stage, run.config.refine, backgrounds, run.config.refine.lambda_suppress)
+        train_guided(run, stage, run.config.refine, backgrounds, run.config.refine.lambda_suppress, weights)
         return
     generator = run.models.load_generator("classify")
     assert isinstance(generator, FoundationGenerator)
@@ -76,6 +103,7 @@ class GuidedStep:
         suppressed: Text or prompt features that the foreground of each class must not match: [K, D], or [K, N, D] for
             N of them, over which the loss is averaged; None in stage 1.
         lambda_suppress: Weight of the term that suppresses them.
+        suppressed_weights: Weights [K, N] of these N in the average, of sum 1 for each class; None weighs all alike.
     """
 
     vision_language: VisionLanguageModel
@@ -85,6 +113,7 @@ class GuidedStep:
     divide_by_peak: bool
     suppressed: Tensor | None = None
     lambda_suppress: float = 0.0
+    suppressed_weights: Tensor | None = None
 
     def __call__(self, generator: torch.nn.Module, batch: Mapping[str, Tensor]) -> StepResult:
         """Mask the images of a batch from :func:`with_pairs`, and return the losses of the two regions of each pair."""
@@ -112,8 +141,9 @@ class GuidedStep:
         if self.suppressed is not None:
             unwanted = self.suppressed[class_index].flatten(0, -2)  # [P, D] or [PN, D]
             repeated = foreground.repeat_interleave(len(unwanted) // len(foreground), 0)  # one row per unwanted feature
-            parts |= suppress_loss(repeated, unwanted, score, self.lambda_suppress)
-            figures["clamped/suppress"] = score.clamped_share(repeated, unwanted)
+            weights = None if self.suppressed_weights is None else self.suppressed_weights[class_index]  # [P, N]
+            parts |= suppress_loss(repeated, unwanted, score, self.lambda_suppress, weights)
+            figures["clamped/suppress"] = score.clamped_share(repeated, unwanted, weights)
         return StepResult(parts, figures)
 
 
@@ -141,6 +171,7 @@ def train_guided(
     settings: MatchConfig,
     suppressed: Tensor | None = None,
     lambda_suppress: float = 0.0,
+    weights: Tensor | None = None,
 ) -> None:
     """Train the head of the stage-0 generator under the frozen vision-language model; write it and its CAMs.
 
@@ -150,6 +181,7 @@ def train_guided(
         settings: Length of the training, learning rate and weights of the losses.
         suppressed: Features [K, D] or [K, N, D] that the foreground of each class must not match; None in stage 1.
         lambda_suppress: Weight of the term that suppresses them.
+        weights: Weights [K, N] of these N; None weighs all alike.
     """
     set_seed(run.config.seed)
     generator = run.models.load_generator("classify")
@@ -162,6 +194,7 @@ def train_guided(
         generator.divide_by_peak,
         suppressed,
         lambda_suppress,
+        weights,
     )
     crops = training_crops(run.config, run.train_images, run.num_classes)
     loader = training_loader(crops, settings.batch_size, run.config.seed, run.config.data.workers, with_pairs)

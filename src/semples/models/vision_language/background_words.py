@@ -27,7 +27,7 @@ def usable_words(
         ConfigError: No word is left, or the text encoder does not read one to its end.
     """
     given = {"mask_generator.background_words": words, "data.background_words": words_of_classes}
-    taken = {phrase.casefold() for own in names for phrase in ([own] if isinstance(own, str) else own)}
+    taken = {phrase for own in names for phrase in _folded(own)}
     usable: dict[str, None] = {}  # an ordered set
     for setting, listed in given.items():
         known = [word for word in listed if word.casefold() not in taken and vision_language.knows(word)]
@@ -39,3 +39,30 @@ def usable_words(
             "vision-language model and not a class; give words for backgrounds that it knows"
         )
     return list(usable)
+
+
+def usable_words_of_class(
+    vision_language: VisionLanguageModel, phrases: Phrases, words: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Select the background words of one class that are not a phrase of it and that the model's tokenizer knows.
+
+    A phrase of another class is a background like any other here.
+
+    Args:
+        vision_language: The model.
+        phrases: One phrase or several for the class.
+        words: Its words in ``data.background_words``.
+
+    Returns:
+        The words, and those that are left out.
+
+    Raises:
+        ConfigError: The text encoder does not read a word to its end.
+    """
+    usable = [word for word in words if word.casefold() not in _folded(phrases) and vision_language.knows(word)]
+    vision_language.require_room("data.background_words", usable)
+    return usable, [word for word in words if word not in usable]
+
+
+def _folded(phrases: Phrases) -> set[str]:
+    return {phrase.casefold() for phrase in ([phrases] if isinstance(phrases, str) else phrases)}
