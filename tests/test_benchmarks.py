@@ -31,6 +31,7 @@ SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if '__name__ == "__ma
 ARGUMENTS = {
     "distributed": "--processes 1 --images 4 --batch 2 --epochs 1",
     "flat_cost": "--counts 4",
+    "guided_memory": "--model bundled/scenes --images 2 --side 32 --repeats 1",
     "hours": "--measure --repeats 1",
     "photo_cams": "--data DATA --backbone MOBILENET --epochs 1",
     "real_sizes": "--threads 1 --repeats 1",
