@@ -122,7 +122,9 @@ def suppress_part(suppressed: torch.Tensor) -> float:
     """Run one step on two images of three classes with a model of random features."""
     torch.manual_seed(1)
     model: Any = SimpleNamespace(
-        fill=torch.zeros(3), encode_images=lambda pixels: F.normalize(torch.rand(len(pixels), 4), dim=-1)
+        fill=torch.zeros(3),
+        images_at_once=8,
+        encode_images=lambda pixels: F.normalize(torch.rand(len(pixels), 4), dim=-1),
     )
     generator: Any = lambda pixels, _: MaskGeneratorOutput(torch.rand(len(pixels), 3, 2, 2), {})  # noqa: E731
     step = GuidedStep(model, MatchScore("cosine"), F.normalize(torch.rand(3, 4), dim=-1), 1.0, True, suppressed, 0.5)
