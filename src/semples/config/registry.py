@@ -48,6 +48,7 @@ class CriterionEntry:
 
     path: str
     needs_prompts: bool
+    needs_vision_language: bool = False
 
 
 CRITERIA = {
@@ -55,13 +56,16 @@ CRITERIA = {
     "prompts_image": CriterionEntry(
         "semples.inference.thresholds.by_prompts.ImagePromptsCriterion", needs_prompts=True
     ),
+    "places": CriterionEntry(
+        "semples.inference.thresholds.by_places.PlacesCriterion", needs_prompts=False, needs_vision_language=True
+    ),
     "li": CriterionEntry("semples.inference.thresholds.by_values.LiCriterion", False),
     "otsu": CriterionEntry("semples.inference.thresholds.by_values.OtsuCriterion", False),
 }
 """Threshold criterion -> its class."""
 
-GUIDED_CRITERION, UNGUIDED_CRITERION = "prompts", "li"
-"""Criterion that "auto" means with guidance, and without."""
+GUIDED_CRITERION, PHOTO_CRITERION, UNGUIDED_CRITERION = "prompts", "places", "li"
+"""Criterion that "auto" means with guidance on built-in scenes, with guidance on other images, and without."""
 
 _OWN_READER = "semples.data.custom.OwnReaderConfig"
 _OWN_GENERATOR = "semples.models.generators.own.OwnGeneratorConfig"

@@ -14,6 +14,7 @@ from semples.config.refinement import RefinementConfig
 from semples.config.registry import (
     CRITERIA,
     GUIDED_CRITERION,
+    PHOTO_CRITERION,
     REFINEMENTS,
     UNGUIDED_CRITERION,
     generator_config,
@@ -95,9 +96,11 @@ class Config:
     @property
     def criterion(self) -> str:
         """Name of the threshold criterion in :data:`semples.config.registry.CRITERIA`, "auto" resolved."""
-        if self.pseudo_masks.criterion == "auto":
-            return GUIDED_CRITERION if self.guidance.enabled else UNGUIDED_CRITERION
-        return self.pseudo_masks.criterion
+        if self.pseudo_masks.criterion != "auto":
+            return self.pseudo_masks.criterion
+        if not self.guidance.enabled:
+            return UNGUIDED_CRITERION
+        return GUIDED_CRITERION if self.data.is_synthetic else PHOTO_CRITERION
 
     @property
     def vision_language_model(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from semples.method.losses import MatchScore
@@ -48,6 +49,28 @@ def prompt_costs(foreground: Tensor, background: Tensor, texts: Tensor, prompts:
     wanted = score.log(foreground, texts) + score.log(background, prompts)
     unwanted = score.log_not(background, texts) + score.log_not(foreground, prompts)
     return -(wanted + unwanted)
+
+
+def place_costs(places: Tensor, maps: Tensor, thresholds: Sequence[float] = CANDIDATES) -> Tensor:
+    """Return how much the two sides of each cut look alike: the cosine of their mean places.
+
+    The maps say where to cut, and what is there says how well: a cut through an object, or through its surroundings,
+    leaves some of the same on both sides (``docs/method.md``, "Thresholds without masks").
+
+    Args:
+        places: L2-normalized features [h, w, D] of the places of an image.
+        maps: CAMs [P, H, W] in [0, 1] of the image.
+        thresholds: Candidate thresholds [T].
+
+    Returns:
+        Costs [P, T] in [-1, 1], float32 or better; 1 where a side is empty.
+    """
+    masks = hard_masks(maps, thresholds).to(places.dtype)  # [P, T, H, W]
+    shares = F.adaptive_avg_pool2d(masks, places.shape[:2]).flatten(2)  # [P, T, hw]: share of each place that is inside
+    features = places.flatten(0, 1)  # [hw, D]
+    inside, outside = shares @ features, (1 - shares) @ features  # [P, T, D]
+    is_cut = (shares.sum(2) > 0) & ((1 - shares).sum(2) > 0)
+    return torch.where(is_cut, F.cosine_similarity(inside, outside, dim=-1), 1.0)
 
 
 def shrunk_costs(costs: Tensor, classes: Tensor, prior: float) -> Tensor:

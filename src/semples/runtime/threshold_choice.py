@@ -30,6 +30,8 @@ def build_criterion(models: RunModels) -> Criterion:
     """Build the criterion that the settings of the models' run name."""
     entry = CRITERIA[models.config.criterion]
     criterion = import_object(entry.path, "pseudo_masks.criterion")
+    if entry.needs_vision_language:
+        return criterion(models.vision_language, models.device)  # type: ignore[no-any-return]
     if not entry.needs_prompts:
         return criterion(models.device)  # type: ignore[no-any-return]
     judge = RegionJudge(models.vision_language, models.match_score, models.class_features(), models.prompt_features())

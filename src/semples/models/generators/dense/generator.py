@@ -6,7 +6,7 @@ Shapes: B images, K classes, N backgrounds, D joint space, h x w places (patches
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,7 @@ class DenseGenerator(TextContrastGenerator):
         softmax_scale: Factor on cosines; None takes the model's own.
         window: Side in pixels of the windows in which larger images are encoded; None encodes every image as a whole.
         words_of_classes: Further such words, those of all classes in ``data.background_words``.
+        prompts: Whether the places of an image compete with the prompts of its own classes, or with those of all.
 
     Raises:
         ConfigError: No background word is left, or the window is smaller than a place.
@@ -55,8 +56,10 @@ class DenseGenerator(TextContrastGenerator):
         softmax_scale: float | None = None,
         window: int | None = None,
         words_of_classes: Sequence[str] = (),
+        prompts: Literal["own", "all"] = "own",
     ) -> None:
         super().__init__(vision_language, names, background_words, words_of_classes)
+        self.prompts = prompts
         self.attention = vision_language.adapter.checked_attention(attention)
         self.scale = vision_language.logit_scale if softmax_scale is None else softmax_scale
         self.window, self.cell = window, vision_language.adapter.cell
@@ -65,6 +68,10 @@ class DenseGenerator(TextContrastGenerator):
                 f"mask_generator.window: {window} is less than a patch of this model, which has {self.cell} pixels a "
                 f"side; set it to a multiple of {self.cell}, or to null"
             )
+
+    def replace_backgrounds(self, features: Tensor) -> None:
+        """Let the classes compete with the prompts [K, D] of the classes from now on."""
+        super().replace_backgrounds(features[:, None] if self.prompts == "own" else features)
 
     def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
         """Compute CAMs [B, K, h, w] in [0, 1]: the probability of a present class at each place, 0 for absent ones.
@@ -82,8 +89,9 @@ class DenseGenerator(TextContrastGenerator):
         labels = self.require_labels(labels)
         features = self.place_features(pixels)
         with torch.autocast(pixels.device.type, enabled=False):  # half precision is too coarse in front of a softmax
-            cosines = place_cosines(features, torch.cat([self.texts, self.backgrounds]))  # [B, K + N, h, w]
-            cams = class_probabilities(cosines, labels, self.scale)
+            backgrounds, owners = self.contrasted_backgrounds()
+            cosines = place_cosines(features, torch.cat([self.texts, backgrounds]))  # [B, K + N, h, w]
+            cams = class_probabilities(cosines, labels, self.scale, owners)
             logits = self.scale * cosines[:, : len(self.texts)].mean((2, 3))
         return MaskGeneratorOutput(cams, {"dense": logits})
 
@@ -111,18 +119,24 @@ def place_cosines(features: Tensor, texts: Tensor) -> Tensor:
     return (F.normalize(features.to(texts.dtype), dim=-1) @ texts.T).permute(0, 3, 1, 2)
 
 
-def class_probabilities(cosines: Tensor, labels: Tensor, scale: float) -> Tensor:
-    """Return the softmax over the present classes and all backgrounds at each place, without the backgrounds.
+def class_probabilities(cosines: Tensor, labels: Tensor, scale: float, owners: Tensor | None = None) -> Tensor:
+    """Return the softmax over the present classes and their backgrounds at each place, without the backgrounds.
 
     Args:
         cosines: Of places with K classes, then with N backgrounds: [B, K + N, h, w].
         labels: [B, K], 0 or 1.
         scale: Factor on cosines.
+        owners: 0-based class [N] of each background, int64, which is absent with its class; None if every background
+            belongs to all images.
 
     Returns:
         Probabilities [B, K, h, w] in [0, 1], 0 for absent classes.
     """
     classes = labels.shape[1]
-    absent = F.pad(labels <= 0, (0, cosines.shape[1] - classes))  # [B, K + N]: backgrounds are always present
+    absent = labels <= 0  # [B, K]
+    if owners is None:
+        absent = F.pad(absent, (0, cosines.shape[1] - classes))  # [B, K + N]
+    else:
+        absent = torch.cat([absent, absent[:, owners]], 1)
     logits = (scale * cosines).masked_fill(absent[:, :, None, None], float("-inf"))
     return logits.softmax(1)[:, :classes]

@@ -21,6 +21,9 @@ class DenseConfig(MaskGeneratorConfig):
     softmax_scale: float | None = None
     """Factor on the cosines of a place with the texts, in front of the softmax: larger is sharper. null: the factor
     that the model was trained with."""
+    prompts: Literal["own", "all"] = "own"
+    """Which learned prompts the places of an image compete with from stage 3 on: "own", those of the image's own
+    classes, or those of "all" classes."""
     window: int | None = None
     """Side in pixels of square windows in which larger images are encoded, rounded to whole patches; windows overlap by
     half. null: every image as a whole."""
@@ -42,4 +45,5 @@ class DenseConfig(MaskGeneratorConfig):
             softmax_scale=self.softmax_scale,
             window=self.window,
             words_of_classes=parts.background_words_of_classes,
+            prompts=self.prompts,
         )
