@@ -22,7 +22,7 @@ def test_compare_ends_with_one_json_object(api: FakeApi, capsys: Output) -> None
     assert call.pop("config").data.bias == 0.8
     assert call.pop("command") == "semples compare --data.bias 0.8"
     given = {"seeds": 3, "out": Path("runs/compare"), "quiet": False}
-    assert call == given | dict.fromkeys(("pairings", "methods", "ablation", "results"))
+    assert call == given | dict.fromkeys(("pairings", "methods", "ablation", "results", "contexts"))
     output = capsys.readouterr().out
     assert json.loads(output.splitlines()[-1]) == COMPARISON
     assert cells(output) == [

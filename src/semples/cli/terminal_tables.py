@@ -86,10 +86,12 @@ def comparison_table(result: Mapping[str, Any]) -> Table:
     Args:
         result: The JSON object printed by ``semples compare``: one pairing, or several under ``"runs"``.
     """
-    table = _table(
-        "variant" if "ablation" in result else "method", "mIoU %", "oracle mIoU %", "false positive", "false negative"
-    )
     runs = result.get("runs", [result])
+    table = _table(
+        "variant" if "ablation" in result else "method",
+        *("mIoU %", "oracle mIoU %", "false positive", "false negative"),
+        *(("masks mIoU %", "masks oracle mIoU %", "seconds") if "masks" in runs[0] else ()),
+    )
     captions = []
     for number, run in enumerate(runs, start=1):
         pairing = f"pairing {number}" if len(runs) > 1 else ""
@@ -144,19 +146,28 @@ def _add_methods(table: Table, run: Mapping[str, Any]) -> None:
         if found is None:  # the generator has nothing to train
             table.add_row(label, *[_MISSING] * 4)
         elif found:
+            masks = run.get("masks", {}).get(name)
             table.add_row(
                 label,
                 _spread(found["miou"], _percent),
                 _spread(found["oracle_miou"], _percent),
                 _spread(found["false_positive"], _plain),
                 _spread(found["false_negative"], _plain),
+                *([_spread(masks[metric], _percent) for metric in ("miou", "oracle_miou")] if masks else []),
+                *([_spread(run["seconds"][name], _whole)] if masks else []),
             )
     if run.get("supervised_bound"):
         table.add_row(SUPERVISED_BOUND, _spread(run["supervised_bound"], _percent))
 
 
 def _words_found(pairing: str, run: Mapping[str, Any]) -> list[str]:
-    """Return one line for the full method, or one per variant that learned prompts."""
+    """Return one line for the full method, or one per row of a comparison or ablation that learned prompts."""
+    if "pairs" not in run:
+        most = run["words_judged"]
+        return [
+            f"{METHOD_LABELS[name]}: words right, per seed: {', '.join(map(str, counts))} of {most}"
+            for name, counts in run["words_right"].items()
+        ]
     pairs = run["pairs"]
     title = f"{pairing}: " if pairing else ""
     if "variants" in run:
