@@ -86,12 +86,10 @@ def comparison_table(result: Mapping[str, Any]) -> Table:
     Args:
         result: The JSON object printed by ``semples compare``: one pairing, or several under ``"runs"``.
     """
-    runs = result.get("runs", [result])
     table = _table(
-        "variant" if "ablation" in result else "method",
-        *("mIoU %", "oracle mIoU %", "false positive", "false negative"),
-        *(("masks mIoU %", "masks oracle mIoU %", "seconds") if "masks" in runs[0] else ()),
+        "variant" if "ablation" in result else "method", "mIoU %", "oracle mIoU %", "false positive", "false negative"
     )
+    runs = result.get("runs", [result])
     captions = []
     for number, run in enumerate(runs, start=1):
         pairing = f"pairing {number}" if len(runs) > 1 else ""
@@ -139,25 +137,31 @@ def _table(first: str, *numbers: str) -> Table:
 
 
 def _add_methods(table: Table, run: Mapping[str, Any]) -> None:
+    """Add the CAMs of every method or variant, and then the masks after refinement, if they were scored."""
     rows = run.get("variants") or run["methods"]
     labels = METHOD_LABELS if "methods" in run else {name: name for name in rows}
+    _add_rows(table, rows, labels)
+    if run.get("supervised_bound"):
+        table.add_row(SUPERVISED_BOUND, _spread(run["supervised_bound"], _percent))
+    if "masks" in run:
+        table.add_section()
+        table.add_row(Text("masks after refinement", style="bold"))
+        _add_rows(table, run["masks"], labels)
+
+
+def _add_rows(table: Table, rows: Mapping[str, Any], labels: Mapping[str, str]) -> None:
     for name, label in labels.items():
         found = rows.get(name, {})
         if found is None:  # the generator has nothing to train
             table.add_row(label, *[_MISSING] * 4)
         elif found:
-            masks = run.get("masks", {}).get(name)
             table.add_row(
                 label,
                 _spread(found["miou"], _percent),
                 _spread(found["oracle_miou"], _percent),
                 _spread(found["false_positive"], _plain),
                 _spread(found["false_negative"], _plain),
-                *([_spread(masks[metric], _percent) for metric in ("miou", "oracle_miou")] if masks else []),
-                *([_spread(run["seconds"][name], _whole)] if masks else []),
             )
-    if run.get("supervised_bound"):
-        table.add_row(SUPERVISED_BOUND, _spread(run["supervised_bound"], _percent))
 
 
 def _words_found(pairing: str, run: Mapping[str, Any]) -> list[str]:
