@@ -64,7 +64,9 @@ def reference_of(variants: Mapping[str, Variant], config: Config) -> str | None:
     return same[-1] if same else None
 
 
-def score_variants(base: Run, report_progress: Callable[[object], None], variants: Mapping[str, Variant]) -> RunScores:
+def score_variants(
+    base: Run, report_progress: Callable[[object], None], variants: Mapping[str, Variant], quiet: bool = False
+) -> RunScores:
     """Run or reuse every variant of one run; prompts too long for the model's text encoder are left out."""
     run_stages(base, until="refine", listener=report_progress)
     rows: dict[str, RowScores | None] = {}
@@ -76,7 +78,7 @@ def score_variants(base: Run, report_progress: Callable[[object], None], variant
             continue
         report_progress(label)
         name = ",".join(f"{key}={value:g}" for key, value in variant.settings.items())
-        run = variant_run(base, variant.settings, name)
+        run = variant_run(base, variant.settings, name, quiet)
         if run is not base:
             share_stages([base.directory], run)
             # Thresholds are chosen by prompts even in rows that train without them.

@@ -32,11 +32,14 @@ class MethodScorer:
         chosen: Names of methods.
         yardstick: Right words of the classes; None if they are unknown.
         same_images: Whether all seeds have the same images: rows that are not random are then run once.
+        quiet: Print nothing on standard error.
     """
 
-    def __init__(self, chosen: Collection[str], yardstick: Yardstick | None, same_images: bool) -> None:
+    def __init__(
+        self, chosen: Collection[str], yardstick: Yardstick | None, same_images: bool, quiet: bool = False
+    ) -> None:
         self.methods = {name: method for name, method in METHODS.items() if name in chosen}
-        self.yardstick, self.same_images = yardstick, same_images
+        self.yardstick, self.same_images, self.quiet = yardstick, same_images, quiet
         self._first: tuple[Dataset, RunScores] | None = None
         self._directories: list[RunDirectory] = []
 
@@ -106,7 +109,7 @@ class MethodScorer:
         if not method.is_separate:
             return run
         report_progress(name)
-        own = variant_run(run, method.settings, name)
+        own = variant_run(run, method.settings, name, self.quiet)
         if own is not run:
             share_stages(list(dict.fromkeys([run.directory, *sources])), own)
         run_stages(own, until=method.until, listener=report_progress)

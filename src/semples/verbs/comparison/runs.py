@@ -105,7 +105,9 @@ def compare(
     kind = "methods" if ablation is None else "variants"
     reference = "full" if ablation is None else reference_of(ABLATIONS[ablation], config)
     runs = [
-        _compare_group(group, seeds, out, _row_scorer(group.config, methods, ablation, nouns), kind, reference, quiet)
+        _compare_group(
+            group, seeds, out, _row_scorer(group.config, methods, ablation, nouns, quiet), kind, reference, quiet
+        )
         for group in _groups(config, pairings)
     ]
     result: dict[str, Any] = dict(runs[0]) if pairings is None else {"runs": runs}
@@ -168,12 +170,12 @@ def _groups(config: Config, pairings: Sequence[Mapping[str, str]] | int | None) 
 
 
 def _row_scorer(
-    config: Config, methods: Sequence[str] | None, ablation: str | None, nouns: Yardstick | None
+    config: Config, methods: Sequence[str] | None, ablation: str | None, nouns: Yardstick | None, quiet: bool
 ) -> ScoreRun:
     if ablation is not None:
-        return partial(score_variants, variants=ABLATIONS[ablation])
+        return partial(score_variants, variants=ABLATIONS[ablation], quiet=quiet)
     same_images = not isinstance(config.data, ScenesConfig)
-    return MethodScorer(methods or default_methods(config), nouns or paired_contexts(config), same_images)
+    return MethodScorer(methods or default_methods(config), nouns or paired_contexts(config), same_images, quiet)
 
 
 def _compare_group(

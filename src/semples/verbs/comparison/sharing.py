@@ -18,20 +18,21 @@ from semples.runtime.setup import open_run
 from semples.stages.pipeline import STAGES, open_manifest
 
 
-def variant_run(base: Run, settings: Mapping[str, Any], name: str) -> Run:
+def variant_run(base: Run, settings: Mapping[str, Any], name: str, quiet: bool = False) -> Run:
     """Open a run on the images of its base with some settings changed; the base itself where none differs.
 
     Args:
         base: The run.
         settings: Values by dotted name.
         name: Name of its folder in ``variants/``.
+        quiet: Print nothing on standard error.
     """
     config = changed_config(base.config, settings)
     if config == base.config:
         return base
     root = Path(config.data.root) if config.data.root else base.directory.scenes
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(root)))
-    return open_run(config, base.directory.variant(name).path)
+    return open_run(config, base.directory.variant(name).path, quiet)
 
 
 def run_with_settings(run: Run, settings: Mapping[str, Any]) -> Run:
