@@ -103,8 +103,7 @@ def teach_texts(texts: Sequence[str], minilm: Path, batch: int = 256) -> Tensor:
     for start in range(0, len(order), batch):
         part = order[start : start + batch]
         tokens = tokenizer([texts[i] for i in part], padding=True, return_tensors="pt")
-        with torch.autocast("cpu", torch.bfloat16):
-            states = source(**tokens).last_hidden_state
+        states = source(**tokens).last_hidden_state
         shown = tokens["attention_mask"][..., None]
         features[part] = F.normalize((states * shown).sum(1).float(), dim=-1).half()
     return features

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +164,7 @@ def fit_projection(tower: Any, maps: Tensor, targets: Tensor, ridge: float = 0.0
     last.project_conv.weight.data, last.project_bn.bias.data = torch.eye(width)[..., None, None], torch.zeros(width)
     pooled = []
     for part in maps.split(batch):
-        with torch.autocast("cpu", torch.bfloat16):
-            pooled.append(upper_part(tower, part.permute(0, 3, 1, 2).float()).float().mean((2, 3)))
+        pooled.append(upper_part(tower, part.permute(0, 3, 1, 2).float()).mean((2, 3)))
     last.project_conv.weight.data, last.project_bn.bias.data = kept
     inputs = torch.cat(pooled)
     mean, goal = inputs.mean(0), targets.mean(0)
@@ -208,10 +206,11 @@ def tiny_text_config() -> dict[str, Any]:
     return {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
 
 
-def trained_parameters(tower: Any) -> Iterator[nn.Parameter]:
-    """Yield the trained parameters: convolutions and biases, except depthwise 5 x 5, whose gradients are slow."""
-    for block in tower.encoder.blocks[CUT:]:
-        yield from (block.expansion.expand_conv.weight, block.expansion.expand_bn.bias)
-        if block.depthwise_conv.depthwise_conv.kernel_size[0] == 3:
-            yield from (block.depthwise_conv.depthwise_conv.weight, block.depthwise_conv.depthwise_norm.bias)
-        yield from (block.projection.project_conv.weight, block.projection.project_bn.bias)
+def trained_parameters(tower: Any) -> list[nn.Parameter]:
+    """Return the trained parameters: the last convolution and its bias.
+
+    All else stays as ImageNet made it. Where more blocks learn, places learn what surrounds an object as well as the
+    object itself.
+    """
+    last = tower.encoder.blocks[-1].projection
+    return [last.project_conv.weight, last.project_bn.bias]

@@ -22,9 +22,11 @@ SIDE = 224
 """Side of a view in pixels."""
 CELLS = SIDE // 32
 """Side of the kept map."""
-WHOLE, CROP, CLOSE, MASKED = range(4)
-"""Whole photograph; mirrored large crop; small crop; the whole with all outside a blob in the mean color."""
-VIEWS = 4
+WHOLE, CROP, MASKED = range(3)
+"""Whole photograph; mirrored crop of any scale; the whole with all outside a blob in the mean color."""
+VIEWS = 3
+CROP_AREA = (0.15, 1.0)
+"""Smallest and largest share of a photograph in a crop."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class CachedViews:
     """Kept maps of N photographs.
 
     Attributes:
-        maps: float16 [N, 4, 7, 7, 208], views in the order of the constants.
+        maps: float16 [N, 3, 7, 7, 208], views in the order of the constants.
         visible: float16 [N, 7, 7], share of each place that is visible in view ``MASKED``.
         done: Number of photographs, from the first, whose maps are there.
     """
@@ -64,20 +66,18 @@ def cache_views(photos: Sequence[Photo], tower: Any, folder: Path, minutes: floa
 
 @torch.inference_mode()
 def encode_views(tower: Any, pixels: Tensor) -> NDArray[np.float16]:
-    """Run the frozen part on normalized pixels [B * 4, 3, S, S]: maps float16 [B, 4, S / 32, S / 32, 208]."""
-    with torch.autocast("cpu", torch.bfloat16):
-        hidden = lower_part(tower, pixels.contiguous(memory_format=torch.channels_last))
+    """Run the lower part on normalized pixels [B * 3, 3, S, S]: maps float16 [B, 3, S / 32, S / 32, 208]."""
+    hidden = lower_part(tower, pixels.contiguous(memory_format=torch.channels_last))
     values = hidden.permute(0, 2, 3, 1).half().numpy()
     return values.reshape(-1, VIEWS, *values.shape[1:])
 
 
 def draw_views(pixels: NDArray[np.uint8], rng: np.random.Generator) -> tuple[Tensor, NDArray[np.float32]]:
-    """Draw the four views [4, 3, S, S], normalized, and the blob's visible share per place [S / 32, S / 32]."""
+    """Draw the three views [3, 3, S, S], normalized, and the blob's visible share per place [S / 32, S / 32]."""
     image = normalize(pixels)
     whole = resize(image)
     blob = draw_blob(rng)
-    crop, close = random_crop(image, rng, (0.4, 1.0)), random_crop(image, rng, (0.12, 0.5))
-    views = torch.stack([whole, crop.flip(-1), close, whole * blob])
+    views = torch.stack([whole, random_crop(image, rng, CROP_AREA).flip(-1), whole * blob])
     shares = F.avg_pool2d(blob[None, None], 32)[0, 0]
     return views, shares.numpy()
 

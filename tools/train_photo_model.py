@@ -41,7 +41,7 @@ from photo_corpus import Queries, build_queries, draw_phrase, draw_sentence, fil
 from photo_data import Photo, count_words, read_coco, read_flickr, tag_names
 from photo_losses import best_places, imagenet_loss, locality_loss, matching_loss, stay_visible
 from photo_text import build_tokenizer, choose_vocabulary, run_text, start_from_minilm, teach_texts, text_config
-from photo_views import CLOSE, CROP, MASKED, SIDE, WHOLE, CachedViews, cache_views
+from photo_views import CROP, MASKED, SIDE, WHOLE, CachedViews, cache_views
 from photo_words import COCO_CLASSES
 from semples.models.vision_language.loading import load_vision_language_model
 
@@ -49,8 +49,8 @@ WIDTH = 384
 """Channels of the joint space, MiniLM's."""
 WEIGHTS = {"captions": 1.0, "words": 1.0, "places": 0.5, "imagenet": 0.5, "local": 0.3, "masked": 0.5, "text": 0.5}
 """Weight of each loss."""
-MASKED_SHARE, CLOSE_SHARE = 4, 8
-"""A batch has one masked view for every 4 photographs, and one close view for every 8."""
+MASKED_SHARE = 4
+"""A batch has one masked view for every 4 photographs."""
 ASKED_WORDS, ASKED_CLASSES = 96, 80
 """Words, and classes of ImageNet, that one batch is asked for."""
 TEXT_TEMPERATURE = 0.05
@@ -77,22 +77,18 @@ class Training:
         """Compute the losses of some photographs; masked words begin when places can be trusted."""
         kinds = self.rng.choice([WHOLE, CROP], size=len(rows))
         kinds[: len(rows) // MASKED_SHARE] = WHOLE
-        parts = len(rows) // MASKED_SHARE, len(rows) // CLOSE_SHARE
-        masked, close = rows[: parts[0]], rows[-parts[1] :]
-        chosen = [(rows, kinds), (masked, np.full(parts[0], MASKED)), (close, np.full(parts[1], CLOSE))]
-        hidden = self._maps(np.concatenate([r for r, _ in chosen]), np.concatenate([k for _, k in chosen]))
-        with torch.autocast("cpu", torch.bfloat16):
-            maps = tower_tools.upper_part(self.model.vision_model, hidden)
-            probabilities = self.teacher(hidden).float().softmax(1) @ self.imagenet[1]
-        places = maps.float().flatten(2).transpose(1, 2)  # [views, places, D]
+        masked = rows[: len(rows) // MASKED_SHARE]
+        hidden = self._maps(np.concatenate([rows, masked]), np.concatenate([kinds, np.full(len(masked), MASKED)]))
+        maps = tower_tools.upper_part(self.model.vision_model, hidden)
+        probabilities = self.teacher(hidden[: len(rows)]).softmax(1) @ self.imagenet[1]
+        places = maps.flatten(2).transpose(1, 2)  # [views, places, D]
         features = F.normalize(places.mean(1), dim=-1)
-        main, end = slice(len(rows)), len(rows) + parts[0]
-        losses = self._caption_losses(rows, features[main])
-        losses |= self._word_losses(rows, features, places[main], parts[0], progress)
+        whole = slice(len(rows))
+        losses = self._caption_losses(rows, features[whole])
+        losses |= self._word_losses(rows, features, places[whole], len(masked), progress)
         visible = torch.from_numpy(self.views.visible[masked].astype(np.float32)).flatten(1)
-        losses["local"] = locality_loss(features[len(rows) : end], places[: parts[0]], visible)
-        is_plain = torch.cat([torch.arange(len(rows)), torch.arange(end, len(features))])
-        losses["imagenet"] = self._imagenet_loss(features[is_plain], probabilities[is_plain])
+        losses["local"] = locality_loss(features[len(rows) :], places[: len(masked)], visible)
+        losses["imagenet"] = self._imagenet_loss(features[whole], probabilities)
         return losses
 
     def _maps(self, rows: NDArray[np.int64], kinds: NDArray[np.int64]) -> Tensor:
@@ -102,8 +98,7 @@ class Training:
 
     def _texts(self, texts: list[str]) -> Tensor:
         """Encode texts as normalized features [T, D]."""
-        with torch.autocast("cpu", torch.bfloat16):
-            states = run_text(self.model, self.tokenizer, texts).float()
+        states = run_text(self.model, self.tokenizer, texts)
         return F.normalize(self.model.text_projection(states), dim=-1)
 
     def _scale(self) -> Tensor:
@@ -256,9 +251,7 @@ def train(training: Training, args: argparse.Namespace) -> None:
 
     if not args.start:
         optimize([(text, 2 * args.lr)], text_losses, args.text_minutes, lambda: None)
-    projection = model.vision_model.encoder.blocks[-1].projection
-    fresh = [projection.project_conv.weight, projection.project_bn.bias]
-    image = [p for p in tower_tools.trained_parameters(model.vision_model) if all(p is not q for q in fresh)]
+    image = tower_tools.trained_parameters(model.vision_model)
     order = np.empty(0, np.int64)
 
     def photo_losses(progress: float) -> dict[str, Tensor]:
@@ -269,7 +262,7 @@ def train(training: Training, args: argparse.Namespace) -> None:
         rows, order = order[: args.batch], order[args.batch :]
         return training.step(rows, progress)
 
-    groups = [(image, args.lr), (text, args.lr), (fresh, 2 * args.lr), ([model.temperature], args.lr)]
+    groups = [(image, 2 * args.lr), (text, args.lr), ([model.temperature], args.lr)]
     optimize(groups, photo_losses, args.minutes, lambda: save(training, args.out))
 
 
@@ -279,7 +272,7 @@ def optimize(
     minutes: float,
     save_model: Callable[[], None],
 ) -> None:
-    """Minimize a weighted sum of losses with AdamW, a short warm-up and a cosine over the given minutes.
+    """Minimize a weighted sum of losses with AdamW, a short warm-up and a cosine over minutes of processor time.
 
     Args:
         groups: Parameters and their learning rates.
@@ -291,7 +284,7 @@ def optimize(
     optimizer = torch.optim.AdamW(settings, weight_decay=0.05, betas=(0.9, 0.98))
     everything = [parameter for parameters, _ in groups for parameter in parameters]
     running: dict[str, float] = {}
-    started, saved, step, passed = time.time(), 0.0, 0, 0.0
+    started, saved, step, passed = time.process_time(), 0.0, 0, 0.0
     while passed < minutes:
         progress = passed / minutes
         factor = min(1.0, (step + 1) / 20) * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
@@ -302,7 +295,7 @@ def optimize(
         torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum().backward()
         nn.utils.clip_grad_norm_(everything, 1.0)
         optimizer.step()
-        step, passed = step + 1, (time.time() - started) / 60
+        step, passed = step + 1, (time.process_time() - started) / 60
         for name, loss in losses.items():
             running[name] = 0.9 * running.get(name, loss.item()) + 0.1 * loss.item()
         if step % 10 == 0:

@@ -22,7 +22,7 @@ def test_compare_ends_with_one_json_object(api: FakeApi, capsys: Output) -> None
     assert call.pop("config").data.bias == 0.8
     assert call.pop("command") == "semples compare --data.bias 0.8"
     given = {"seeds": 3, "out": Path("runs/compare"), "quiet": False}
-    assert call == given | dict.fromkeys(("pairings", "methods", "ablation", "results"))
+    assert call == given | dict.fromkeys(("pairings", "methods", "ablation", "results", "contexts"))
     output = capsys.readouterr().out
     assert json.loads(output.splitlines()[-1]) == COMPARISON
     assert cells(output) == [
@@ -34,6 +34,25 @@ def test_compare_ends_with_one_json_object(api: FakeApi, capsys: Output) -> None
     assert_mentions(output, "context", "2, 1, 0", 2)
     assert_mentions(output, "full - classify", "+12.0", "oracle mIoU", 95, "+1.0", "+23.0")
     assert_mentions(output, "full - match", "-2.1", "oracle mIoU")
+
+
+def test_compare_takes_settings_from_a_file_and_nouns(api: FakeApi, tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "photos.yaml").write_text("data: {reader: folder, root: photos}\nseed: 3\n")
+    api.comparison = {
+        "seeds": [0], "reader": "folder", "images": 4, "classes": ["background", "cat"], "supervised_bound": None,
+        "methods": {"dense-picked": METHOD}, "masks": {"dense-picked": {**METHOD, "miou": [0.7] * 3}},
+        "words_right": {"dense-picked": [5]}, "words_judged": 6,
+    }  # fmt: skip
+    assert main(["compare", "--config", "photos.yaml", "--data.root", "there", "--contexts", "nouns.json"]) == 0
+    call = api.only_call()
+    assert (call["config"].data.root, call["config"].seed, call["contexts"]) == ("there", 3, Path("nouns.json"))
+    output = capsys.readouterr().out
+    assert cells(output)[1:3] == [
+        ["Dense + picked words", "54.0 (50.0-60.0)", "61.0", "0.25 (0.20-0.30)", "0.10"],
+        ["Dense + picked words", "70.0", "61.0", "0.25 (0.20-0.30)", "0.10"],
+    ]
+    assert_mentions(output, "masks after refinement", "70.0")
+    assert_mentions(output, "Dense + picked words", "words right", 5, "of", 6)
 
 
 def test_compare_shows_a_method_that_has_nothing_to_train(api: FakeApi, capsys: Output) -> None:

@@ -17,7 +17,12 @@ from semples.config.loading import load_config
 from semples.config.mask_generator import GeneratorParts
 from semples.errors import ConfigError, ModelError
 from semples.models.generators.clip.generator import ClipGenerator
-from semples.models.generators.dense.generator import DenseGenerator, class_probabilities, place_cosines
+from semples.models.generators.dense.generator import (
+    DenseGenerator,
+    class_probabilities,
+    place_cosines,
+    shifted_cosines,
+)
 from semples.models.generators.dense.settings import DenseConfig
 from semples.models.vision_language.loading import load_vision_language_model
 from semples.models.vision_language.model import VisionLanguageModel
@@ -276,6 +281,11 @@ class TestProbabilities:
         torch.testing.assert_close(found[..., 0, 0], torch.tensor([[4 / 7, 1 / 7], [4 / 6, 0.0]]))
         assert found[1, 1].item() == 0
 
+    def test_shifted_cosines_by_hand(self) -> None:
+        cosines = torch.tensor([[-1.0, 0.5], [0.0, 1.0]])[:, :, None, None]
+        found = shifted_cosines(cosines, torch.tensor([[1.0, 1.0], [0.0, 1.0]]))[..., 0, 0]
+        assert found.tolist() == [[0.0, 0.75], [0.0, 1.0]]
+
     def test_cosines_do_not_depend_on_the_length_of_features(self) -> None:
         features, texts = torch.tensor([[[[3.0, 4.0]]]]), torch.tensor([[1.0, 0.0], [0.0, -1.0]])
         torch.testing.assert_close(place_cosines(features, texts)[0, :, 0, 0], torch.tensor([0.6, -0.8]))
@@ -326,6 +336,25 @@ class TestGenerator:
         before = generator(random_image(), labels).cams
         generator.replace_backgrounds(model.encode_classes(["sailing"]))
         assert not torch.allclose(before, generator(random_image(), labels).cams, atol=1e-3)
+
+    def test_without_backgrounds_cams_are_cosines_and_prompts_can_follow(self, model: VisionLanguageModel) -> None:
+        generator, pixels, labels = DenseGenerator(model, NAMES, []), random_image(), torch.tensor([[1.0, 0], [1, 1]])
+        places = model.dense_features(pixels, generator.attention)
+        cosines = place_cosines(places, model.encode_classes(NAMES))
+        expected = (1 + cosines) / 2 * labels[:, :, None, None]
+        output = generator(pixels, labels)
+        torch.testing.assert_close(output.cams, expected)
+        assert output.logits["dense"].shape == (2, 2)
+        assert len(generator.backgrounds) == 0
+        other = DenseGenerator(model, NAMES, BACKGROUNDS)
+        other.load_state_dict(generator.state_dict())
+        torch.testing.assert_close(other(pixels, labels).cams, expected)
+        generator.replace_backgrounds(model.encode_classes(["sailing"]))
+        assert generator(pixels, labels).cams.sum(1).max() < 1
+
+    def test_words_of_classes_are_backgrounds_alone_too(self, model: VisionLanguageModel) -> None:
+        generator = DenseGenerator(model, NAMES, [], words_of_classes=["grass"])
+        torch.testing.assert_close(generator.backgrounds, model.encode_classes(["grass"]))
 
     def test_without_labels_it_says_what_it_needs(self, generator: DenseGenerator) -> None:
         with pytest.raises(ValueError, match=mentions("mask generator dense", "labels is None")):

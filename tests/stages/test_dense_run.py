@@ -122,6 +122,30 @@ def test_without_guidance_the_background_words_remain(tmp_path: Path) -> None:
     assert len(list((run / "4-pseudo-masks").glob("*.png"))) == 6
 
 
+def test_no_background_words_are_none_until_there_are_prompts(tmp_path: Path) -> None:
+    run = semples.run(small(mask_generator__background_words=[]), tmp_path / "run", until="refine", quiet=True)
+    first, last = (
+        load_file(run / stage / "mask_generator.safetensors")["backgrounds"] for stage in ("0-classify", "3-refine")
+    )
+    assert first.shape == (0, 144)
+    assert last.shape == (2, 144)
+
+
+def test_another_seed_changes_the_prompts_and_not_the_cams_of_stage_0(finished: Path, tmp_path: Path) -> None:
+    """On the same images; untrained generators have nothing random in stage 0."""
+    images = {"data.reader": "folder", "data.root": str(finished / "scenes"), "data.val_fraction": 0}
+    settings = {key: value for key, value in DENSE.items() if not key.startswith("data.")} | images
+    settings["vision_language.model"] = "bundled/scenes"
+    runs = [
+        semples.run(config_from(settings, seed=seed), tmp_path / str(seed), until="prompts", quiet=True)
+        for seed in (0, 1)
+    ]
+    digests = [{name: entry["digest"] for name, entry in stages(run).items()} for run in runs]
+    assert digests[0]["0-classify"] == digests[1]["0-classify"]
+    assert digests[0]["2-prompts"] != digests[1]["2-prompts"]
+    assert len({(run / "2-prompts/prompts.safetensors").read_bytes() for run in runs}) == 2
+
+
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
 def test_vision_transformers_see_large_images_in_windows(kind: str, tmp_path: Path) -> None:
     """A model of random weights: windows of 32 pixels on images of 64, through stage 3."""

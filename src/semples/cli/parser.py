@@ -10,11 +10,12 @@ from typing import Any, NoReturn
 
 from semples.errors import ConfigError, DataError
 from semples.files import read_json
+from semples.rundir.labels import METHOD_LABELS
 
 FORMATS = ("coco", "voc", "onnx")
 """Formats of ``semples export``."""
 
-METHODS = ("classify", "match", "generic", "manual", "clip-es", "full", "supervised-bound")
+METHODS = tuple(METHOD_LABELS)
 """Methods of ``semples compare``, in the order of its table."""
 
 ABLATIONS = ("losses", "prompt-length", "lambda-text", "lambda-suppress", "lambda-background")

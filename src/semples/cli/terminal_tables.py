@@ -137,8 +137,19 @@ def _table(first: str, *numbers: str) -> Table:
 
 
 def _add_methods(table: Table, run: Mapping[str, Any]) -> None:
+    """Add the CAMs of every method or variant, and then the masks after refinement, if they were scored."""
     rows = run.get("variants") or run["methods"]
     labels = METHOD_LABELS if "methods" in run else {name: name for name in rows}
+    _add_rows(table, rows, labels)
+    if run.get("supervised_bound"):
+        table.add_row(SUPERVISED_BOUND, _spread(run["supervised_bound"], _percent))
+    if "masks" in run:
+        table.add_section()
+        table.add_row(Text("masks after refinement", style="bold"))
+        _add_rows(table, run["masks"], labels)
+
+
+def _add_rows(table: Table, rows: Mapping[str, Any], labels: Mapping[str, str]) -> None:
     for name, label in labels.items():
         found = rows.get(name, {})
         if found is None:  # the generator has nothing to train
@@ -151,12 +162,16 @@ def _add_methods(table: Table, run: Mapping[str, Any]) -> None:
                 _spread(found["false_positive"], _plain),
                 _spread(found["false_negative"], _plain),
             )
-    if run.get("supervised_bound"):
-        table.add_row(SUPERVISED_BOUND, _spread(run["supervised_bound"], _percent))
 
 
 def _words_found(pairing: str, run: Mapping[str, Any]) -> list[str]:
-    """Return one line for the full method, or one per variant that learned prompts."""
+    """Return one line for the full method, or one per row of a comparison or ablation that learned prompts."""
+    if "pairs" not in run:
+        most = run["words_judged"]
+        return [
+            f"{METHOD_LABELS[name]}: words right, per seed: {', '.join(map(str, counts))} of {most}"
+            for name, counts in run["words_right"].items()
+        ]
     pairs = run["pairs"]
     title = f"{pairing}: " if pairing else ""
     if "variants" in run:

@@ -161,31 +161,40 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _compare_arguments(parser: Parser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML (default: built-in scenes)")
     parser.add_argument("--seeds", type=count, default=3, metavar="N", help="number of seeds (default: 3)")
     _add_out(parser, "folder for the runs", Path("runs/compare"))
     parser.add_argument(
         "--pairings",
         metavar="N|FILE",
-        help="number of random pairings of objects with contexts, or a JSON list of {object: context}",
+        help="scenes: number of random pairings of objects with contexts, or a JSON list of {object: context}",
     )
     parser.add_argument(
         "--methods",
         type=some_of("method", METHODS),
         metavar="NAMES",
-        help=f"some of {','.join(METHODS)} (default: all)",
+        help=f"some of {','.join(METHODS)} (default: those that suit the images)",
     )
     parser.add_argument(
         "--ablation",
         type=one_of("ablation", ABLATIONS),
         metavar="NAME",
-        help=f"compare the variants of an ablation instead: {', '.join(ABLATIONS)}",
+        help=f"scenes: compare the variants of an ablation instead: {', '.join(ABLATIONS)}",
     )
-    parser.add_argument("--results", type=Path, metavar="FILE.md", help="write a page with table, figure and JSON")
+    parser.add_argument(
+        "--contexts",
+        type=Path,
+        metavar="FILE",
+        help='judge learned prompts by a JSON file {"vocabulary": nouns, "contexts": {class: right nouns}}',
+    )
+    parser.add_argument(
+        "--results", type=Path, metavar="PAGE", help="write a page, FILE.md or into a folder, with figure and JSON"
+    )
     _add_output_options(parser, "no progress, only the result")
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    config = load_config(overrides=arguments.settings)
+    config = load_config(arguments.config, arguments.settings)
     pairings = None if arguments.pairings is None else read_pairings(arguments.pairings)
     import semples
     from semples.cli import terminal_tables
@@ -200,6 +209,7 @@ def _compare(arguments: argparse.Namespace) -> None:
         results=arguments.results,
         command=shlex.join(["semples", *arguments.words]),
         quiet=arguments.quiet,
+        contexts=arguments.contexts,
     )
     if not arguments.json:
         _print_table(terminal_tables.comparison_table(result))
@@ -338,6 +348,11 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], None], bool, Callable[[Par
         "export pseudo masks (COCO, VOC) or the network (ONNX) for other tools",
     ),
     "report": (_report, False, _add_run_directory, "rebuild report.html of a run"),
-    "compare": (_compare, True, _compare_arguments, "compare all methods on built-in scenes, over seeds"),
+    "compare": (
+        _compare,
+        True,
+        _compare_arguments,
+        "compare methods over seeds, on built-in scenes or your images with masks",
+    ),
     "doctor": (_doctor, True, _doctor_arguments, "check this machine, the models and the data before a run"),
 }

@@ -74,7 +74,8 @@ class MaskGeneratorConfig:
     background_words: list[str] = field(default_factory=lambda: list(BACKGROUND_WORDS))
     """Generic backgrounds, which generators clip and dense (in stage 0) and method generic of `semples compare`
     contrast with the classes, together with all words of data.background_words. Phrases of classes and words that the
-    model does not know are left out."""
+    model does not know are left out. []: no backgrounds; CAMs of generator dense are then cosines with the class texts
+    alone."""
     affinity_steps: int | None = None
     """Number of steps in which attention between patches spreads the CAMs, 0 or more; it has an effect on generators
     with attention only. null: the generator's own number (2 for clip, 0 for the others)."""

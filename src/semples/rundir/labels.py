@@ -23,8 +23,15 @@ METHOD_LABELS = {
     "manual": "CAM + true context words",
     "clip-es": "CLIP-ES style",
     "full": CAM_LABELS["refine"],
+    "dense-none": "Dense, class texts alone",
+    "dense-generic": "Dense + generic words",
+    "dense-picked": "Dense + picked words",
+    "dense-mixtures": "Dense + word mixtures",
+    "dense-vectors": "Dense + learned vectors",
+    "dense-vectors-places": "Dense + learned vectors, places",
+    "supervised-bound": SUPERVISED_BOUND,
 }
-"""Method of ``semples compare`` -> label."""
+"""Method of ``semples compare`` -> label, in the order of its table."""
 
 
 def refined_label(step: str) -> str:

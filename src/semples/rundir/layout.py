@@ -41,7 +41,15 @@ _COMPARISON_FOLDERS = {
 }
 """Stages that only ``semples compare`` runs."""
 
-_FOLDERS = _STAGE_FOLDERS | _COMPARISON_FOLDERS
+
+def scoring_stage(stage: str) -> str:
+    """Return the name of the stage of ``semples compare`` that scores the CAMs of another stage."""
+    return f"score-{stage}"
+
+
+_SCORING_FOLDERS = {scoring_stage(stage): f"compare-score-{stage}" for stage in (*CAM_STAGES, *_COMPARISON_FOLDERS)}
+
+_FOLDERS = _STAGE_FOLDERS | _COMPARISON_FOLDERS | _SCORING_FOLDERS
 
 
 def stage_folder(stage: str) -> str:
@@ -126,12 +134,17 @@ class RunDirectory:
         """Built-in scenes, unless the settings name another folder for them."""
         return self.path / "scenes"
 
+    @property
+    def cache(self) -> Path:
+        """Folder of files that only save time; may be deleted."""
+        return self.path / "cache"
+
     def cached_words(self, digest: str) -> Path:
-        """Text features of the candidate words; may be deleted."""
-        return self.path / "cache" / f"words-{digest}.safetensors"
+        """Text features of the candidate words."""
+        return self.cache / f"words-{digest}.safetensors"
 
     def variant(self, name: str) -> RunDirectory:
-        """Run directory of one row of an ablation."""
+        """Run directory of one row of a comparison or an ablation."""
         return RunDirectory(self.path / "variants" / name)
 
     # Stages
@@ -212,6 +225,10 @@ class RunDirectory:
     def truth_thumbnails(self) -> Path:
         """Folder of small ground-truth masks for the report."""
         return self.folder("evaluate") / "truth"
+
+    def comparison_scores(self, stage: str) -> Path:
+        """Scores of a stage's CAMs, and of the masks after refinement, in ``semples compare``."""
+        return self.folder(scoring_stage(stage)) / "scores.json"
 
     # Exports
 

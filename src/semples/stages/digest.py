@@ -39,6 +39,8 @@ def stage_digest(
     config["data"] = {key: value for key, value in config["data"].items() if key not in WITHOUT_EFFECT}
     if "mask_generator" in settings and not run.models.trains_generator:
         settings = (*settings, *GUIDED)  # an untrained generator is built from the vision-language model
+        if "prompts" not in settings:  # nothing else is random: runs with other seeds can share the result
+            settings = tuple(name for name in settings if name != "seed")
     fingerprints = run.models.fingerprints
     samples = (*run.dataset.train, *run.dataset.val)
     inputs = {

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from semples.data.images import read_mask, write_mask
 from semples.data.subsets import evenly_spaced
 from semples.data.truth import read_truth
+from semples.inference.cutting import refined_label_maps
 from semples.inference.thresholds.image_maps import ImageMaps
 from semples.method.metrics import THRESHOLDS, ConfusionMatrix, ThresholdSweep
 from semples.models.segmentation import is_model_folder, load_segmentation_network
@@ -23,10 +25,10 @@ from semples.records import Sample
 from semples.rundir.evaluation import write_evaluation
 from semples.rundir.layout import CAM_STAGES, RunDirectory, mask_file
 from semples.rundir.shown_images import write_shown_images
-from semples.rundir.threshold import read_threshold
+from semples.rundir.threshold import ThresholdChoice, read_threshold
 from semples.runtime.context import Run, result_of
 from semples.runtime.predictions import predict_samples
-from semples.runtime.threshold_choice import choose_threshold, judged_maps
+from semples.runtime.threshold_choice import choose_for_masks, choose_threshold, judged_maps
 from semples.stages.pseudo_masks import step_folders
 
 THUMBNAIL = 320
@@ -81,6 +83,46 @@ def score_pseudo_masks(run: Run) -> dict[str, Any] | None:
     maps = judged_maps(run, run.pseudo_mask_source, _indices_with_masks(run.dataset.train), refined=True)
     sweep = sweep_maps(maps, run.num_classes, run.averaged_labels)
     return {**scores, **_oracle_scores(sweep, run.dataset.catalogue.names, scores["miou"])}
+
+
+def score_refined_cams(run: Run, stage: str) -> dict[str, Any] | None:
+    """Score the masks that the refinement of the settings makes of a stage's CAMs, without an ignore band.
+
+    Returns:
+        The scores at the threshold that is chosen without ground truth, and at the best single threshold; the latter is
+        left out after a refinement that sees labels. None where no training image has a mask, or the stage left no
+        CAMs.
+    """
+    with_masks = _indices_with_masks(run.dataset.train)
+    if not with_masks or not run.directory.cams(stage).is_dir():
+        return None
+    choice, names = choose_for_masks(run, stage), run.dataset.catalogue.names
+    chosen = {"split": "train", "criterion": choice.criterion, "threshold": choice.threshold}
+    sees_labels = any(step.sees_labels for step in run.config.refinement_steps().values())
+    if sees_labels:
+        return {**_score_cuts(run, stage, choice, with_masks).scores(names), **chosen}
+    maps = judged_maps(run, stage, with_masks, refined=True)
+    sweep = sweep_maps(maps, run.num_classes, run.averaged_labels)
+    matrix = (
+        _score_cuts(run, stage, choice, with_masks)
+        if choice.images
+        else sweep.matrix_at(round(choice.threshold * (len(THRESHOLDS) - 1)))
+    )
+    scores = matrix.scores(names)
+    return {**scores, **chosen, **_oracle_scores(sweep, names, scores["miou"])}
+
+
+def _score_cuts(run: Run, stage: str, choice: ThresholdChoice, indices: Iterable[int]) -> ConfusionMatrix:
+    """Refine and cut the CAMs of a stage as pseudo masks are made, and count their labels against ground truth."""
+    steps = [step.step() for step in run.config.refinement_steps().values()]
+    matrix = ConfusionMatrix(run.num_classes + 1, run.averaged_labels)
+    for maps in judged_maps(run, stage, indices):
+        thresholds = choice.images.get(maps.sample.id)  # one for each class of this image, or None
+        threshold = choice.threshold if thresholds is None else torch.tensor(thresholds, device=run.device)
+        labels = refined_label_maps(maps.read_image(), maps.cams, maps.classes, steps, threshold)[-1]
+        matrix.update(labels.cpu().numpy(), read_truth(maps.sample, run.num_classes))
+    matrix.counts, matrix.images = all_reduce_counts(matrix.counts), _sum_over_processes(matrix.images)
+    return matrix
 
 
 def sweep_maps(maps: Iterable[ImageMaps], num_classes: int, averaged_labels: list[int] | None) -> ThresholdSweep:

@@ -124,7 +124,7 @@ def test_a_method_that_lacks_words_is_left_out_with_a_remark(tmp_path: Path) -> 
     [
         ({"methods": ["ful"]}, ("method", "ful", "match", "full")),
         ({"ablation": "loses"}, ("ablation", "loses", "prompt-length", "losses")),
-        ({"results": Path("docs/results")}, ("results", Path("docs/results"), ".md")),
+        ({"results": Path("docs/page.html")}, ("results", Path("docs/page.html"), ".md")),
         ({"ablation": "losses", "methods": ["full"]}, ("ablation",)),
     ],
 )
@@ -138,7 +138,26 @@ def test_without_guidance_there_is_nothing_to_compare(tmp_path: Path) -> None:
         semples.compare(load_config(overrides={**TINY, "guidance.enabled": False}), 1, tmp_path)
 
 
-def test_own_images_have_no_known_contexts(tmp_path: Path) -> None:
-    config = load_config(overrides={"data.reader": "folder", "data.root": str(tmp_path)})
-    with pytest.raises(ConfigError, match=mentions("compare", "scenes")):
-        semples.compare(config, 1, tmp_path)
+def test_rows_of_the_dense_generator_work_on_scenes(tmp_path: Path) -> None:
+    """Each seed has scenes of its own, so that no row is run once; the contexts of the scenes are the yardstick."""
+    rows = ["dense-none", "dense-generic", "dense-picked"]
+    result = semples.compare(load_config(overrides=TINY), 2, tmp_path, methods=rows, quiet=True)
+    assert list(result["methods"]) == list(result["masks"]) == rows
+    assert result["run_once"] == []
+    assert len({json.dumps(each) for each in result["scores"]["dense-none"]}) == 2
+    pairs = TINY["data.pairs"]
+    assert isinstance(pairs, dict)
+    words = [{name: found[0] for name, found in each.items()} for each in result["nearest_words"]["dense-picked"]]
+    right = [sum(each[name] == context for name, context in pairs.items()) for each in words]
+    assert result["words_right"] == {"dense-picked": right}
+    assert result["words_judged"] == 2
+    assert (result["words"], result["words_found"]) == ([], [])  # those of the full method
+
+
+def test_the_masks_are_scored_beside_the_cams(compared: tuple[Path, dict[str, Any]]) -> None:
+    _, result = compared
+    assert list(result["masks"]) == list(result["methods"])
+    assert result["words_right"] == {"full": result["words_found"]}
+    for scores in (scores for row in result["scores"].values() for scores in row):
+        assert scores["masks"]["miou"] <= scores["masks"]["oracle_miou"]
+        assert scores["masks"]["iou"] != scores["cams"]["iou"]

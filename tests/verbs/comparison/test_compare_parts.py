@@ -17,16 +17,17 @@ from PIL import Image
 from matching import assert_mentions, mentions
 from semples.cli import parser
 from semples.config import Config
-from semples.config.loading import changed_config
+from semples.config.loading import changed_config, load_config
 from semples.data.scenes import CONTEXTS, OBJECTS
 from semples.errors import ConfigError
 from semples.method.losses import MatchScore
 from semples.models.generators.base import MaskGeneratorOutput
+from semples.rundir.labels import METHOD_LABELS
 from semples.stages.guided import GuidedStep, with_pairs
 from semples.verbs.comparison.ablations import ABLATIONS, reference_of
 from semples.verbs.comparison.figure import MIOU, _light, draw_comparison
-from semples.verbs.comparison.methods import METHODS
-from semples.verbs.comparison.page import machine_kind, write_page
+from semples.verbs.comparison.methods import METHODS, default_methods
+from semples.verbs.comparison.page import machine_kind, page_file, write_page
 from semples.verbs.comparison.pairings import random_pairings
 from semples.verbs.comparison.statistics import Rows, differences, paired_difference, pooled, spread
 
@@ -162,6 +163,80 @@ def test_an_ablation_of_one_run_has_no_spread_and_its_own_words(tmp_path: Path) 
     assert "| length 1 | 50.0 | 10.0 | 30.0 | 20.0 | 1 of 1 |\n" in text
     assert "±" not in text
     assert "```" not in text
+
+
+def photographs(**rows: Any) -> dict[str, Any]:
+    """A record of two seeds on photographs; row dense-picked is run once."""
+    return {
+        "seeds": [0, 1], "reader": "voc", "images": 9, "classes": ["background", "cat"], "refinement": ["dense_crf"],
+        "methods": rows, "masks": {name: {**found, "oracle_miou": [None, None]} for name, found in rows.items()},
+        "nearest_words": {"dense-picked": [{"cat": ["bed"]}] * 2},
+        "judged_words": {"dense-picked": [{"cat": "sofa"}] * 2},
+        "words_right": {"dense-picked": [1, 1]}, "words_judged": 1,
+        "supervised_bound": None, "words": [], "words_found": [],
+        "seconds": {name: [3.0, 4.0] for name in rows}, "run_once": ["dense-picked"], "remarks": [],
+        "summary": {"differences": {}},
+    }  # fmt: skip
+
+
+def test_the_page_of_photographs_has_masks_words_and_seconds(tmp_path: Path) -> None:
+    """A row that is run once has no spread; a dense CRF has no best threshold."""
+    result = photographs(**{"match": figures(0.5, 0.6), "dense-picked": figures(0.4, 0.4)})
+    write_page(result, tmp_path / "page.md", "CPU: any")
+    lines = (tmp_path / "page.md").read_text().splitlines()
+    assert "| CAM + match | 55.0 ± 7.1 | 10.0 ± 0.0 | 30.0 ± 0.0 | 20.0 ± 0.0 |  | 4 |" in lines
+    assert "| Dense + picked words | 40.0 | 10.0 | 30.0 | 20.0 | 1 of 1 | 3 |" in lines
+    masks = lines.index("Masks after dense_crf:")
+    assert "| CAM + match | - | 10.0 ± 0.0 | 30.0 ± 0.0 | 20.0 ± 0.0 |" in lines[masks:]
+    assert "| Dense + picked words | - | 10.0 | 30.0 | 20.0 |" in lines[masks:]
+    assert lines.count("|  | cat |") == 2
+    assert [line for line in lines if line in ("| Dense + picked words | bed |", "| Dense + picked words | sofa |")]
+    assert_mentions("\n".join(lines), 9, "voc", 2, "seeds", "background, cat")
+
+
+@pytest.mark.parametrize(
+    ("given", "file"),
+    [("docs/a.md", "docs/a.md"), ("docs/results", "docs/results/photos.md"), (".", "photos.md")],
+)
+def test_a_page_in_a_folder_is_named_after_the_comparison(given: str, file: str) -> None:
+    assert page_file(Path(given), Path("runs/photos")) == Path(file)
+    with pytest.raises(ConfigError, match=mentions("results", "a.html", ".md")):
+        page_file(Path("a.html"), Path("runs/photos"))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("classify", {}, True),
+        ("classify", {"mask_generator.name": "dense"}, False),
+        ("full", {"mask_generator.name": "dense"}, True),
+        ("clip-es", {}, False),
+        ("dense-none", {}, False),
+        ("dense-picked", {}, False),
+        ("dense-picked", {"prompts.views": 2}, True),
+        ("dense-mixtures", {}, True),
+    ],
+    ids=str,
+)
+def test_rows_that_depend_on_the_seed(name: str, changes: dict[str, Any], expected: bool) -> None:
+    assert METHODS[name].is_random(load_config(overrides=changes)) is expected
+
+
+def test_rows_by_default() -> None:
+    scenes = default_methods(Config())
+    assert scenes == ["classify", "match", "generic", "manual", "clip-es", "full", "supervised-bound"]
+    images = {"data.reader": "folder", "data.root": "photos"}
+    rows = default_methods(load_config(overrides=images))
+    assert {"classify", "match", "full", "clip-es", "dense-none", "dense-vectors-places"} <= set(rows)
+    assert not {"manual", "supervised-bound"} & set(rows)
+    bound = default_methods(load_config(overrides={**images, "segment.supervised_bound": True}))
+    assert bound == [*rows, "supervised-bound"]
+
+
+def test_every_row_has_a_label_and_settings_that_exist() -> None:
+    assert list(METHODS) == list(METHOD_LABELS)
+    for method in METHODS.values():
+        changed_config(Config(), method.settings)
 
 
 def test_the_machine_has_no_name_in_it() -> None:

@@ -31,6 +31,8 @@ class TextContrastGenerator(FoundationGenerator):
     needs_vision_language: ClassVar[bool] = True
     label: ClassVar[str]
     """Name of the generator in settings and errors."""
+    needs_backgrounds: ClassVar[bool] = True
+    """Whether an empty list of background words is an error; otherwise it means that there are none."""
     texts: Tensor
     backgrounds: Tensor
 
@@ -43,10 +45,13 @@ class TextContrastGenerator(FoundationGenerator):
     ) -> None:
         super().__init__()
         self._borrowed = (vision_language,)  # a tuple keeps its weights out of our state_dict
-        words = usable_words(vision_language, names, background_words, words_of_classes)
+        contrasts = self.needs_backgrounds or background_words or words_of_classes
+        words = usable_words(vision_language, names, background_words, words_of_classes) if contrasts else []
         with torch.no_grad():
-            self.register_buffer("texts", vision_language.encode_classes(names), persistent=False)
-            self.register_buffer("backgrounds", vision_language.encode_classes(words))
+            texts = vision_language.encode_classes(names)
+            backgrounds = vision_language.encode_classes(words) if words else texts[:0]
+        self.register_buffer("texts", texts, persistent=False)
+        self.register_buffer("backgrounds", backgrounds.clone())
 
     @property
     def vision_language(self) -> VisionLanguageModel:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from semples.config import Config
 from semples.config.loading import changed_config
 from semples.runtime.context import Run
-from semples.runtime.setup import open_run
-from semples.stages.pipeline import STAGES, open_manifest, run_stages
-from semples.verbs.comparison.methods import RunScores, contexts_named, learned_words, score_stage
+from semples.stages.evaluation import score_cams
+from semples.stages.pipeline import run_stages
+from semples.verbs.comparison.scores import RowScores, RunScores
+from semples.verbs.comparison.sharing import share_stages, variant_run
+from semples.verbs.comparison.yardstick import paired_contexts
 
 
 @dataclass(frozen=True)
@@ -65,52 +64,27 @@ def reference_of(variants: Mapping[str, Variant], config: Config) -> str | None:
     return same[-1] if same else None
 
 
-def score_variants(base: Run, report_progress: Callable[[object], None], variants: Mapping[str, Variant]) -> RunScores:
+def score_variants(
+    base: Run, report_progress: Callable[[object], None], variants: Mapping[str, Variant], quiet: bool = False
+) -> RunScores:
     """Run or reuse every variant of one run; prompts too long for the model's text encoder are left out."""
     run_stages(base, until="refine", listener=report_progress)
-    rows, found, remarks = {}, {}, []
+    rows: dict[str, RowScores | None] = {}
+    remarks = []
     longest = base.models.vision_language.longest_prompt
     for label, variant in variants.items():
         if variant.settings.get("prompts.length", 0) > longest:
             remarks.append(f"{label} is left out: the text encoder has room for {longest} vectors")
             continue
         report_progress(label)
-        run = variant_run(base, variant)
+        name = ",".join(f"{key}={value:g}" for key, value in variant.settings.items())
+        run = variant_run(base, variant.settings, name, quiet)
         if run is not base:
-            share_stages(base, run)
+            share_stages([base.directory], run)
             # Thresholds are chosen by prompts even in rows that train without them.
             run_stages(run, until="refine" if variant.stage == "refine" else "prompts", listener=report_progress)
-        rows[label] = score_stage(run, variant.stage, with_prompts=True)
-        if variant.stage == "refine":
-            found[label] = contexts_named(run, learned_words(run))
-    return RunScores(rows, words_found=found, remarks=tuple(remarks))
-
-
-def variant_run(base: Run, variant: Variant) -> Run:
-    """Open the run of a variant, on the images of its base; the base itself where the settings are the same."""
-    config = changed_config(base.config, variant.settings)
-    if config == base.config:
-        return base
-    name = ",".join(f"{key}={value:g}" for key, value in variant.settings.items())
-    root = Path(config.data.root) if config.data.root else base.directory.scenes
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(root)))
-    return open_run(config, base.directory.variant(name).path)
-
-
-def share_stages(source: Run, target: Run) -> None:
-    """Copy results from ``source`` for all stages with the same digest that ``target`` lacks; record skipped stages."""
-    source_manifest, target_manifest = open_manifest(source), open_manifest(target)
-    for stage in STAGES:
-        digest = stage.digest(target, target_manifest)
-        entry = source_manifest.entry(stage.name)
-        if entry is None or entry.digest != digest:
-            continue
-        if entry.status == "skipped":
-            target_manifest.record(stage.name, entry)
-        if target_manifest.is_done(stage.name, digest) or not source_manifest.is_done(stage.name, digest):
-            continue
-        target_manifest.invalidate(stage.name)
-        folder = target.directory.folder(stage.name)
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(source.directory.folder(stage.name), folder)
-        target_manifest.record(stage.name, entry)
+        cams = score_cams(run, variant.stage)
+        contexts = paired_contexts(run.config)
+        words_right = contexts.count(contexts.nearest(run)) if contexts and variant.stage == "refine" else None
+        rows[label] = None if cams is None else RowScores(cams, words_right=words_right)
+    return RunScores(rows, remarks=tuple(remarks))

@@ -12,13 +12,14 @@ from PIL import Image, ImageDraw, ImageFont
 from semples.files import replacing
 from semples.rundir.labels import SUPERVISED_BOUND
 from semples.verbs.comparison.rows import bounds_of, percent, rows_of
+from semples.verbs.comparison.statistics import known
 
 SCALE = 3
 """Factor by which the figure is drawn larger and scaled down, because Pillow does not smooth edges."""
 WIDTH, ROW, TOP, BOTTOM, GAP, VALUE = 1200, 46, 64, 40, 28, 108
 """Pixels: width of the figure, height of a row, margins, space between panels, space for values beside bars."""
 INK, FAINT, GRID = "#1f2933", "#52606d", "#d9dee4"
-MIOU, BOUND, ERRORS = "#4a7fb5", "#9aa5b1", ("#d0743c", "#8e6bb0")
+MIOU, MASKS, BOUND, ERRORS = "#4a7fb5", "#4f9a74", "#9aa5b1", ("#d0743c", "#8e6bb0")
 TEXT, SMALL = 19, 16
 
 Bars = Sequence[tuple[str, Sequence[float]]]
@@ -34,10 +35,14 @@ def draw_comparison(result: Mapping[str, Any], path: Path) -> None:
     """
     rows, bounds = rows_of(result), bounds_of(result)
     labels = [row.label for row in rows] + [SUPERVISED_BOUND] * bool(bounds)
-    miou: list[Bars] = [[(MIOU, row.metrics["oracle_miou"])] for row in rows]
+    with_masks = any(row.masks for row in rows)
+    miou: list[Bars] = [[(MIOU, known(row.metrics["oracle_miou"]))] for row in rows]
+    if with_masks:
+        miou = [[*bars, (MASKS, known(row.masks["oracle_miou"]))] for bars, row in zip(miou, rows, strict=True)]
     miou += [[(BOUND, bounds)]] * bool(bounds)
     errors: list[Bars] = [
-        [(ERRORS[0], row.metrics["false_positive"]), (ERRORS[1], row.metrics["false_negative"])] for row in rows
+        [(ERRORS[0], known(row.metrics["false_positive"])), (ERRORS[1], known(row.metrics["false_negative"]))]
+        for row in rows
     ]
     canvas = Image.new("RGB", (WIDTH * SCALE, (TOP + ROW * len(labels) + BOTTOM) * SCALE), "white")
     draw = ImageDraw.Draw(canvas)
@@ -45,7 +50,10 @@ def draw_comparison(result: Mapping[str, Any], path: Path) -> None:
     middle = left + round(0.62 * (WIDTH - left))
     for index, label in enumerate(labels):
         _write(draw, (left - 16, TOP + (index + 0.5) * ROW), label, TEXT, INK, "rm")
-    _panel(draw, (left, middle - GAP), [("mIoU %, best threshold", INK)], miou)
+    titles = [("mIoU %, best threshold", INK)]
+    if with_masks:
+        titles += [("CAMs", MIOU), ("masks after refinement", MASKS)]
+    _panel(draw, (left, middle - GAP), titles, miou)
     _panel(draw, (middle, WIDTH), [("false positives %", ERRORS[0]), ("false negatives %", ERRORS[1])], errors)
     with replacing(path) as temporary:
         canvas.resize((WIDTH, canvas.height // SCALE), Image.Resampling.LANCZOS).save(temporary, "PNG", optimize=True)
@@ -79,6 +87,8 @@ def _bars(draw: ImageDraw.ImageDraw, top: float, x_of: Any, bars: Bars) -> None:
     """Draw the bars of one row below each other, with one point per run and the mean beside each bar."""
     height = (ROW - 14) / len(bars)
     for index, (color, values) in enumerate(bars):
+        if not values:
+            continue
         start = top + 7 + index * height
         center = start + height / 2
         draw.rectangle(_scaled(x_of(0), start + 1, x_of(fmean(values)), start + height - 1), _light(color))

@@ -9,7 +9,7 @@ from typing import Any
 
 METRICS = ("miou", "oracle_miou", "false_positive", "false_negative")
 """Metrics of a row: mIoU at the threshold chosen without masks and at the oracle threshold, and the shares of false
-positives and negatives at the oracle threshold."""
+positives and negatives at the oracle threshold. A metric is None where it does not exist."""
 
 STUDENT_975 = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
@@ -18,7 +18,7 @@ STUDENT_975 = (
 )
 """Quantile 0.975 of Student's t with 1, 2, ... degrees of freedom (any statistics textbook)."""
 
-Rows = Mapping[str, Mapping[str, Sequence[float]] | None]
+Rows = Mapping[str, Mapping[str, Sequence[float | None]] | None]
 """Row -> metric -> one value per run; None for a row that could not run."""
 
 
@@ -41,7 +41,9 @@ def differences(rows: Rows, reference: str | None, reference_first: bool) -> dic
         reference: Name of a row, or None.
         reference_first: Whether to subtract the others from the reference, or the reference from the others.
     """
-    oracle = {name: metrics["oracle_miou"] for name, metrics in rows.items() if metrics}
+    found = {name: known(metrics["oracle_miou"]) for name, metrics in rows.items() if metrics}
+    runs = max(map(len, found.values()), default=0)
+    oracle = {name: values for name, values in found.items() if values and len(values) == runs}
     if reference not in oracle:
         return {}
     others = [name for name in oracle if name != reference]
@@ -49,7 +51,7 @@ def differences(rows: Rows, reference: str | None, reference_first: bool) -> dic
     return {f"{first} - {second}": paired_difference(oracle[first], oracle[second]) for first, second in pairs}
 
 
-def pooled(tables: Sequence[Rows]) -> dict[str, dict[str, list[float]] | None]:
+def pooled(tables: Sequence[Rows]) -> dict[str, dict[str, list[float | None]] | None]:
     """Merge the runs of several pairings into one table; rows missing in one of them are left out."""
     names = [name for name in tables[0] if all(table.get(name) for table in tables)]
     return {
@@ -60,10 +62,19 @@ def pooled(tables: Sequence[Rows]) -> dict[str, dict[str, list[float]] | None]:
 def spread(rows: Rows) -> dict[str, dict[str, dict[str, float | None]]]:
     """Return mean and standard deviation of each metric of each row; a single run has no deviation."""
     return {
-        name: {metric: {"mean": fmean(metrics[metric]), "deviation": deviation(metrics[metric])} for metric in METRICS}
+        name: {metric: _spread(known(metrics[metric])) for metric in METRICS}
         for name, metrics in rows.items()
         if metrics
     }
+
+
+def known(values: Sequence[float | None]) -> list[float]:
+    """Return the values that exist."""
+    return [value for value in values if value is not None]
+
+
+def _spread(values: Sequence[float]) -> dict[str, float | None]:
+    return {"mean": fmean(values) if values else None, "deviation": deviation(values)}
 
 
 def deviation(values: Sequence[float]) -> float | None:

@@ -28,12 +28,16 @@ class DenseGenerator(TextContrastGenerator):
     scale counts as much as it is sure. Afterwards they are treated like those of every generator: min-max normalized at
     inference, and divided by their maximum for the soft masks of stage 2 (:attr:`divide_by_peak`).
 
+    Without any background word the softmax would compare the present classes alone, and a single one would fill the
+    image: CAMs are then the cosines with the class texts, shifted and scaled to [0, 1].
+
     There is no affinity: attention does not cross windows, and the last attention is replaced anyway.
 
     Args:
         vision_language: The frozen model; shared, and not part of this module's state dict.
         names: One phrase or several for each of the K classes, worded for the model.
-        background_words: Words for things that are never objects, as for :class:`TextContrastGenerator`.
+        background_words: Words for things that are never objects, as for :class:`TextContrastGenerator`; empty, with
+            ``words_of_classes`` empty too, for none.
         attention: How places look at each other in the last attention; None takes the best of the model's kind.
         softmax_scale: Factor on cosines; None takes the model's own.
         window: Side in pixels of the windows in which larger images are encoded; None encodes every image as a whole.
@@ -41,11 +45,12 @@ class DenseGenerator(TextContrastGenerator):
         prompts: Whether the places of an image compete with the prompts of its own classes, or with those of all.
 
     Raises:
-        ConfigError: No background word is left, or the window is smaller than a place.
+        ConfigError: There are background words, but none is left; or the window is smaller than a place.
         ModelError: The image tower does not have this attention.
     """
 
     label: ClassVar[str] = "dense"
+    needs_backgrounds: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -76,6 +81,8 @@ class DenseGenerator(TextContrastGenerator):
     def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
         """Compute CAMs [B, K, h, w] in [0, 1]: the probability of a present class at each place, 0 for absent ones.
 
+        Without backgrounds they are (1 + cosine) / 2 in place of the probability.
+
         Args:
             pixels: [B, 3, H, W] in [0, 1], any size.
             labels: [B, K]; required, because the present classes compete.
@@ -91,7 +98,10 @@ class DenseGenerator(TextContrastGenerator):
         with torch.autocast(pixels.device.type, enabled=False):  # half precision is too coarse in front of a softmax
             backgrounds, owners = self.contrasted_backgrounds()
             cosines = place_cosines(features, torch.cat([self.texts, backgrounds]))  # [B, K + N, h, w]
-            cams = class_probabilities(cosines, labels, self.scale, owners)
+            if len(backgrounds):
+                cams = class_probabilities(cosines, labels, self.scale, owners)
+            else:
+                cams = shifted_cosines(cosines, labels)
             logits = self.scale * cosines[:, : len(self.texts)].mean((2, 3))
         return MaskGeneratorOutput(cams, {"dense": logits})
 
@@ -140,3 +150,16 @@ def class_probabilities(cosines: Tensor, labels: Tensor, scale: float, owners: T
         absent = torch.cat([absent, absent[:, owners]], 1)
     logits = (scale * cosines).masked_fill(absent[:, :, None, None], float("-inf"))
     return logits.softmax(1)[:, :classes]
+
+
+def shifted_cosines(cosines: Tensor, labels: Tensor) -> Tensor:
+    """Return (1 + cosine) / 2 of each place with each present class.
+
+    Args:
+        cosines: Of places with K classes: [B, K, h, w].
+        labels: [B, K], 0 or 1.
+
+    Returns:
+        Values [B, K, h, w] in [0, 1], 0 for absent classes.
+    """
+    return ((1 + cosines) / 2).clamp(0, 1) * (labels > 0)[:, :, None, None]
