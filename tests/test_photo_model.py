@@ -20,7 +20,7 @@ from semples.models.vision_language.model import VisionLanguageModel
 sys.path.insert(0, str(REPOSITORY / "tools"))
 
 from photo_evaluation import area_under_curve, average_precision, read_animals
-from photo_losses import imagenet_loss, locality_loss, matching_loss, stay_visible
+from photo_losses import imagenet_loss, locality_loss, matching_loss
 from photo_words import COCO_CLASSES, CONTEXT_WORDS, PHRASES, VOC_CLASSES
 
 FOLDER = Path(resolve("bundled/photos", "vision_language"))
@@ -121,16 +121,14 @@ class TestLosses:
         assert similarity.grad is not None
         assert similarity.grad.isfinite().all()
 
-    def test_nothing_is_known_of_words_whose_places_are_masked(self) -> None:
-        matches = torch.tensor([[1, 1, 1, 0, -1]], dtype=torch.int8)
-        weights = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [1.0, 0.0], [1.0, 0.0]]])
-        assert stay_visible(matches, weights, torch.tensor([[1.0, 0.0]])).tolist() == [[1, -1, 1, 0, -1]]
-
     def test_locality_loss_prefers_what_is_visible(self) -> None:
-        places, visible = self._unit(3, 4, 8), torch.tensor([[1.0, 1.0, 0.0, 0.0]]).expand(3, 4)
-        inside = torch.nn.functional.normalize(places[:, :2].mean(1), dim=-1)
-        outside = torch.nn.functional.normalize(places[:, 2:].mean(1), dim=-1)
-        assert locality_loss(inside, places, visible) < locality_loss(outside, places, visible)
+        visible, hidden = self._unit(6, 8).chunk(2)
+        assert locality_loss(visible, visible, hidden) < locality_loss(hidden, visible, hidden)
+
+    def test_locality_loss_by_hand(self) -> None:
+        masked = visible = torch.eye(2)
+        by_hand = torch.log(1 + 2 * torch.tensor(-1 / 0.07).exp())
+        assert locality_loss(masked, visible, visible.flip(0)) == pytest.approx(float(by_hand))
 
     def test_imagenet_loss_is_smallest_at_the_teachers_answer(self) -> None:
         teacher = torch.tensor([[0.8, 0.1, 0.1]])

@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from semples.method.losses import MatchScore
-from semples.method.thresholds import CANDIDATES, hard_masks, li_costs, lowest, otsu_costs, prompt_costs, shrunk_costs
+from semples.method.thresholds import (
+    CANDIDATES,
+    hard_masks,
+    li_costs,
+    lowest,
+    otsu_costs,
+    place_costs,
+    prompt_costs,
+    shrunk_costs,
+)
 
 COSINE = MatchScore("cosine")
 
@@ -29,6 +38,27 @@ class TestHardMasks:
     def test_maps_without_anything_and_no_maps(self) -> None:
         assert not hard_masks(torch.zeros(1, 2, 2)).any()
         assert hard_masks(torch.zeros(0, 2, 2)).shape == (0, len(CANDIDATES), 2, 2)
+
+
+class TestPlaceCosts:
+    def test_by_hand(self) -> None:
+        """Two places of the object, (1, 0), and two of something else, (0.6, 0.8); the map falls from left to right."""
+        places = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.6, 0.8], [0.6, 0.8]]])
+        maps = torch.tensor([[[0.9, 0.6, 0.4, 0.1]]])
+        costs = place_costs(places, maps, (0.0, 0.2, 0.5, 0.7, 1.0))
+        between = [0.6 * (2.6 / math.hypot(2.6, 0.8)) + 0.8 * (0.8 / math.hypot(2.6, 0.8))]  # (2.6, 0.8) and (0.6, 0.8)
+        outside = 2.2 / math.hypot(2.2, 1.6)  # (1, 0) and (2.2, 1.6)
+        assert costs[0].tolist() == pytest.approx([1.0, *between, 0.6, outside, 1.0])
+
+    def test_places_on_the_cut_count_on_both_sides_by_their_share(self) -> None:
+        places = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+        maps = torch.tensor([[[1.0, 1.0, 1.0, 0.0]]])  # four pixels, two for each place
+        inside, outside = (1.0, 0.5), (0.0, 0.5)
+        by_hand = inside[1] * outside[1] / (math.hypot(*inside) * math.hypot(*outside))
+        assert place_costs(places, maps, (0.5,)).item() == pytest.approx(by_hand)
+
+    def test_no_maps(self) -> None:
+        assert place_costs(torch.rand(2, 2, 3), torch.zeros(0, 4, 4)).shape == (0, len(CANDIDATES))
 
 
 class TestPromptCosts:

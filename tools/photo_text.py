@@ -1,4 +1,4 @@
-"""The text tower: a vocabulary of whole words, and a shallow BERT that starts from MiniLM."""
+"""The text tower: a vocabulary of whole words, and a shallow BERT that starts from a deeper one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from transformers import AlignModel, AutoTokenizer, BertModel, BertTokenizer
+from tqdm import tqdm
+from transformers import AlignModel, AutoTokenizer, BertTokenizer
 
 from photo_data import split_words
 from photo_words import COCO_CLASSES, CONTEXT_WORDS, IMAGENET_GROUPS, PHRASES, TEMPLATES, VOC_CLASSES
 from semples.data.plurals import plural
+from semples.models.vision_language.loading import load_vision_language_model
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", "'", "-")
 MAX_LENGTH = 32
@@ -21,7 +22,7 @@ MAX_LENGTH = 32
 TRAINED_LENGTH = 18
 """Tokens of a text that are read in training; few captions are longer, and padding costs time."""
 LAYERS = (0, 1)
-"""Layers of MiniLM that the text tower starts from."""
+"""Layers of the teacher that the text tower starts from."""
 
 
 def required_words() -> list[str]:
@@ -69,10 +70,17 @@ def text_config(vocabulary: int) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def start_from_minilm(model: AlignModel, vocabulary: Sequence[str], minilm: Path) -> None:
-    """Copy layers, positions and embeddings (for each word, the mean over its pieces) of MiniLM, in place."""
-    source, tokenizer = BertModel.from_pretrained(minilm), AutoTokenizer.from_pretrained(minilm)
-    own, other = model.text_model.embeddings, source.embeddings
+def start_text_tower(model: AlignModel, vocabulary: Sequence[str], teacher: AlignModel, folder: Path) -> None:
+    """Copy layers, positions, projection and embeddings (for each word, the mean over its pieces), in place.
+
+    Args:
+        model: The model, whose text tower is shallower than the teacher's.
+        vocabulary: Its words.
+        teacher: The larger model.
+        folder: The teacher's folder, for its tokenizer.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    own, other = model.text_model.embeddings, teacher.text_model.embeddings
     words = other.word_embeddings.weight
     for number, word in enumerate(vocabulary):
         pieces = tokenizer(word, add_special_tokens=False)["input_ids"]
@@ -81,9 +89,10 @@ def start_from_minilm(model: AlignModel, vocabulary: Sequence[str], minilm: Path
     own.token_type_embeddings.weight.copy_(other.token_type_embeddings.weight)
     own.LayerNorm.load_state_dict(other.LayerNorm.state_dict())
     for layer, number in zip(model.text_model.encoder.layer, LAYERS, strict=True):
-        layer.load_state_dict(source.encoder.layer[number].state_dict())
+        layer.load_state_dict(teacher.text_model.encoder.layer[number].state_dict())
+    model.text_projection.load_state_dict(teacher.text_projection.state_dict())
     for parameter in model.text_model.pooler.parameters():  # ALIGN reads the first token; its pooler is never used
-        parameter.zero_().requires_grad_(False)
+        parameter.zero_()
 
 
 def run_text(model: AlignModel, tokenizer: Any, texts: Sequence[str]) -> Tensor:
@@ -95,15 +104,12 @@ def run_text(model: AlignModel, tokenizer: Any, texts: Sequence[str]) -> Tensor:
 
 
 @torch.inference_mode()
-def teach_texts(texts: Sequence[str], minilm: Path, batch: int = 256) -> Tensor:
-    """Encode texts with the whole MiniLM: L2-normalized means over the tokens, float16 [N, 384]."""
-    source, tokenizer = BertModel.from_pretrained(minilm).eval(), AutoTokenizer.from_pretrained(minilm)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    features = torch.empty(len(texts), 384, dtype=torch.float16)
-    for start in range(0, len(order), batch):
+def teach_texts(texts: Sequence[str], folder: Path, batch: int = 256) -> Tensor:
+    """Encode texts with the teacher: L2-normalized features, float16 [N, D]."""
+    teacher = load_vision_language_model(str(folder))
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of one length need little padding
+    features = torch.empty(len(texts), teacher.model.config.projection_dim, dtype=torch.float16)
+    for start in tqdm(range(0, len(order), batch), "teacher", mininterval=10):
         part = order[start : start + batch]
-        tokens = tokenizer([texts[i] for i in part], padding=True, return_tensors="pt")
-        states = source(**tokens).last_hidden_state
-        shown = tokens["attention_mask"][..., None]
-        features[part] = F.normalize((states * shown).sum(1).float(), dim=-1).half()
+        features[part] = teacher.encode_texts([texts[i] for i in part]).half()
     return features

@@ -1,4 +1,4 @@
-"""The image tower: EfficientNet-Lite2 as the image tower of transformers' ALIGN, cut in a frozen and a trained part."""
+"""The image tower: EfficientNet-Lite2 as the image tower of ALIGN, frozen except for its last convolution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformers import AlignConfig, AlignModel
 from semples.models.layers.folding import fold_batch_norms
 
 CUT = 16
-"""Number of blocks at the input that stay frozen; the map behind them has stride 32 and 208 channels."""
+"""Number of blocks at the input whose result is kept on disk; the map behind them has stride 32 and 208 channels."""
 SQUEEZE_RATIO = 0.004
 """Smallest squeeze-and-excitation that transformers builds: one hidden channel, neutral here."""
 NEUTRAL_BIAS = 30.0
@@ -111,8 +111,8 @@ def run_block(block: Any, hidden: Tensor) -> Tensor:
     return projected
 
 
-def upper_part(tower: Any, hidden: Tensor) -> Tensor:
-    """Run the trained part on the frozen part's map: vectors of places [B, D, h, w], whose mean is the feature.
+def before_projection(tower: Any, hidden: Tensor) -> Tensor:
+    """Run the blocks behind :func:`lower_part` up to the last convolution: [B, C, h, w].
 
     The normalization must have been absorbed: only its bias is used.
     """
@@ -121,9 +121,23 @@ def upper_part(tower: Any, hidden: Tensor) -> Tensor:
         expanded = F.relu6(F.conv2d(hidden, block.expansion.expand_conv.weight, block.expansion.expand_bn.bias))
         padding, groups = depthwise.kernel_size[0] // 2, depthwise.groups
         expanded = F.relu6(F.conv2d(expanded, depthwise.weight, bias, padding=padding, groups=groups))
+        if block is tower.encoder.blocks[-1]:
+            break
         projected = F.conv2d(expanded, block.projection.project_conv.weight, block.projection.project_bn.bias)
         hidden = hidden + projected if block.projection.apply_dropout else projected
-    return hidden
+    return expanded
+
+
+def upper_part(tower: Any, hidden: Tensor) -> Tensor:
+    """Run all blocks behind :func:`lower_part`: vectors of places [B, D, h, w], whose mean is the feature."""
+    last = tower.encoder.blocks[-1].projection
+    return F.conv2d(before_projection(tower, hidden), last.project_conv.weight, last.project_bn.bias)
+
+
+@torch.no_grad()
+def copy_projection(source: Any, target: Any) -> None:
+    """Copy the last convolution of another tower of the same width, with its normalization, in place."""
+    target.encoder.blocks[-1].projection.load_state_dict(source.encoder.blocks[-1].projection.state_dict())
 
 
 @torch.no_grad()
@@ -145,35 +159,6 @@ def absorb_norms(tower: Any) -> None:
             norm.running_mean.zero_()
             norm.running_var.fill_(1 - norm.eps)
             norm.weight.fill_(1)
-
-
-@torch.no_grad()
-def fit_projection(tower: Any, maps: Tensor, targets: Tensor, ridge: float = 0.02, batch: int = 64) -> None:
-    """Start the new projection from a ridge regression, in place: pooled features to given ones.
-
-    Args:
-        tower: With its normalization absorbed.
-        maps: Of the frozen part, float16 [N, h, w, 208].
-        targets: Features [N, D] to predict.
-        ridge: Penalty, as a share of the mean variance of the inputs.
-        batch: Photographs at a time.
-    """
-    last = tower.encoder.blocks[-1].projection
-    width = last.project_conv.weight.shape[1]
-    kept = last.project_conv.weight.data, last.project_bn.bias.data
-    last.project_conv.weight.data, last.project_bn.bias.data = torch.eye(width)[..., None, None], torch.zeros(width)
-    pooled = []
-    for part in maps.split(batch):
-        pooled.append(upper_part(tower, part.permute(0, 3, 1, 2).float()).mean((2, 3)))
-    last.project_conv.weight.data, last.project_bn.bias.data = kept
-    inputs = torch.cat(pooled)
-    mean, goal = inputs.mean(0), targets.mean(0)
-    covariance = (inputs - mean).T @ (inputs - mean) / len(inputs)
-    covariance += ridge * covariance.diagonal().mean() * torch.eye(width)
-    solution = torch.linalg.solve(covariance, (inputs - mean).T @ (targets - goal) / len(inputs))
-    scale = 1 / ((inputs - mean) @ solution).std()
-    last.project_conv.weight.copy_(scale * solution.T[..., None, None])
-    last.project_bn.bias.copy_(-scale * (solution.T @ mean))
 
 
 class ImageNetTeacher(nn.Module):

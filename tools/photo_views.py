@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from photo_data import Photo, read_pixels
-from photo_tower import PIXEL_MEAN, PIXEL_STD, lower_part
+from photo_tower import PIXEL_MEAN, PIXEL_STD, ImageNetTeacher, before_projection, lower_part
 
 SIDE = 224
 """Side of a view in pixels."""
@@ -24,6 +24,8 @@ CELLS = SIDE // 32
 """Side of the kept map."""
 WHOLE, CROP, MASKED = range(3)
 """Whole photograph; mirrored crop of any scale; the whole with all outside a blob in the mean color."""
+VISIBLE, HIDDEN = 3, 4
+"""Behind the views, of the whole photograph: the mean over the places outside of the mask, and inside."""
 VIEWS = 3
 CROP_AREA = (0.15, 1.0)
 """Smallest and largest share of a photograph in a crop."""
@@ -36,32 +38,56 @@ class CachedViews:
     Attributes:
         maps: float16 [N, 3, 7, 7, 208], views in the order of the constants.
         visible: float16 [N, 7, 7], share of each place that is visible in view ``MASKED``.
-        done: Number of photographs, from the first, whose maps are there.
     """
 
     maps: NDArray[np.float16]
     visible: NDArray[np.float16]
-    done: int
 
 
-def cache_views(photos: Sequence[Photo], tower: Any, folder: Path, minutes: float, batch: int = 8) -> CachedViews:
-    """Compute the maps that are not in the folder yet, for at most some minutes; return all there are."""
-    folder.mkdir(parents=True, exist_ok=True)
+def cache_views(photos: Sequence[Photo], tower: Any, folder: Path, batch: int = 8) -> CachedViews:
+    """Compute the maps that are not in the folder yet; return all."""
     maps = _open(folder / "maps.npy", (len(photos), VIEWS, CELLS, CELLS, 208))
     visible = _open(folder / "visible.npy", (len(photos), CELLS, CELLS))
     state = folder / "done.json"
     done = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else 0
-    started = time.time()
-    while done < len(photos) and time.time() - started < 60 * minutes:
-        part = range(done, min(done + batch, len(photos)))
+    for start in tqdm(range(done, len(photos), batch), "views", mininterval=10):
+        part = range(start, min(start + batch, len(photos)))
         drawn = [draw_views(read_pixels(photos[i].path), np.random.default_rng(i)) for i in part]
         maps[part.start : part.stop] = encode_views(tower, torch.cat([views for views, _ in drawn]))
         visible[part.start : part.stop] = np.stack([shares for _, shares in drawn])
-        done = part.stop
-        state.write_text(json.dumps(done), encoding="utf-8")
-        if done % 800 < batch:
-            print(f"{done} of {len(photos)} photographs, {(time.time() - started) / 60:.1f} minutes", flush=True)
-    return CachedViews(maps, visible, done)
+        state.write_text(json.dumps(part.stop), encoding="utf-8")
+    return CachedViews(maps, visible)
+
+
+@torch.inference_mode()
+def pool_views(
+    views: CachedViews, tower: Any, teacher: ImageNetTeacher, groups: Tensor, batch: int = 16
+) -> tuple[Tensor, Tensor]:
+    """Run the rest of the frozen tower, up to the last convolution, and average over places.
+
+    Args:
+        views: Kept maps of N photographs.
+        tower: The image tower, with its normalization absorbed.
+        teacher: ImageNet's own classifier.
+        groups: Matrix [1000, T] that sums ImageNet's classes to texts.
+        batch: Photographs at a time.
+
+    Returns:
+        Vectors float16 [N, 5, C]: of each view, then of the places of the whole that the masked view shows, and of
+        those that it hides; and the probabilities float16 [N, 2, T] of the texts in WHOLE and CROP.
+    """
+    pooled, probabilities = [], []
+    for start in tqdm(range(0, len(views.maps), batch), "pooling", mininterval=10):
+        maps = torch.from_numpy(views.maps[start : start + batch]).float()  # [B, 3, 7, 7, 208]
+        hidden = maps.flatten(0, 1).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        places = before_projection(tower, hidden).flatten(2).mT.unflatten(0, (-1, VIEWS))  # [B, 3, 49, C]
+        shown = torch.from_numpy(views.visible[start : start + batch]).float().flatten(1)[..., None]  # [B, 49, 1]
+        whole = places[:, WHOLE]
+        sides = [(whole * share).sum(1) / share.sum(1).clamp(min=1e-3) for share in (shown, 1 - shown)]
+        pooled.append(torch.cat([places.mean(2), torch.stack(sides, 1)], 1).half())
+        logits = teacher(hidden.unflatten(0, (-1, VIEWS))[:, [WHOLE, CROP]].flatten(0, 1))
+        probabilities.append((logits.softmax(1) @ groups).unflatten(0, (-1, 2)).half())
+    return torch.cat(pooled), torch.cat(probabilities)
 
 
 @torch.inference_mode()

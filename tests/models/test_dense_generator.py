@@ -356,6 +356,27 @@ class TestGenerator:
         generator = DenseGenerator(model, NAMES, [], words_of_classes=["grass"])
         torch.testing.assert_close(generator.backgrounds, model.encode_classes(["grass"]))
 
+    def test_each_class_competes_with_its_own_prompt_or_with_all(self, model: VisionLanguageModel) -> None:
+        prompts, labels = model.encode_classes(["sailing", "forest"]), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+        pixels = random_image()
+        own = DenseGenerator(model, NAMES, BACKGROUNDS)
+        every = DenseGenerator(model, NAMES, BACKGROUNDS, competing_prompts="all")
+        for generator in (own, every):
+            generator.replace_backgrounds(prompts)
+        alone = DenseGenerator(model, NAMES, BACKGROUNDS, competing_prompts="all")
+        alone.replace_backgrounds(prompts[:1])
+        ours, all_of_them = own(pixels, labels).cams, every(pixels, labels).cams
+        torch.testing.assert_close(ours[0], alone(pixels, labels).cams[0])  # the second class is absent
+        torch.testing.assert_close(ours[1], all_of_them[1])
+        assert not torch.allclose(ours[0], all_of_them[0], atol=1e-3)
+
+    def test_prompts_survive_the_state(self, model: VisionLanguageModel) -> None:
+        source, target = (DenseGenerator(model, NAMES, BACKGROUNDS) for _ in range(2))
+        source.replace_backgrounds(model.encode_classes(["sailing", "forest"]))
+        target.load_state_dict(source.state_dict())
+        pixels, labels = random_image(), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+        assert torch.equal(source(pixels, labels).cams, target(pixels, labels).cams)
+
     def test_without_labels_it_says_what_it_needs(self, generator: DenseGenerator) -> None:
         with pytest.raises(ValueError, match=mentions("mask generator dense", "labels is None")):
             generator(random_image())

@@ -18,9 +18,9 @@ class PseudoMasksConfig:
     criterion: str = "auto"
     """How the threshold is chosen. "prompts": by the vision-language model, which should find the class inside the
     masks and the learned prompt outside. "prompts_image": the same for each class of each image, with 20 passes of that
-    model each. "places": by the vision-language model's features of the two sides, which should differ most. "li",
-    "otsu": from the values of the CAMs only. "auto": li without guidance; with it, prompts for built-in scenes and
-    places for all other images."""
+    model each. "separation": by the same model's features of the places on the two sides of a cut, which should
+    differ most. "li", "otsu": from the values of the CAMs only. "auto": li without guidance; with it, prompts for
+    built-in scenes and separation for all other images."""
     refinement: list[str] = field(default_factory=lambda: ["pixel_adaptive"])
     """Refinement steps that align the CAMs with the colors of the image before they are cut, in this order:
     "pixel_adaptive", "dense_crf"; an empty list for none."""

@@ -44,6 +44,7 @@ class CriterionEntry:
     Attributes:
         path: Import path of the class, a :class:`semples.inference.thresholds.base.Criterion`.
         needs_prompts: Whether the criterion needs learned prompts, and thus guidance.
+        needs_vision_language: Whether it is built with the vision-language model.
     """
 
     path: str
@@ -56,15 +57,17 @@ CRITERIA = {
     "prompts_image": CriterionEntry(
         "semples.inference.thresholds.by_prompts.ImagePromptsCriterion", needs_prompts=True
     ),
-    "places": CriterionEntry(
-        "semples.inference.thresholds.by_places.PlacesCriterion", needs_prompts=False, needs_vision_language=True
+    "separation": CriterionEntry(
+        "semples.inference.thresholds.by_separation.SeparationCriterion",
+        needs_prompts=False,
+        needs_vision_language=True,
     ),
     "li": CriterionEntry("semples.inference.thresholds.by_values.LiCriterion", False),
     "otsu": CriterionEntry("semples.inference.thresholds.by_values.OtsuCriterion", False),
 }
 """Threshold criterion -> its class."""
 
-GUIDED_CRITERION, PHOTO_CRITERION, UNGUIDED_CRITERION = "prompts", "places", "li"
+GUIDED_CRITERION, PHOTO_CRITERION, UNGUIDED_CRITERION = "prompts", "separation", "li"
 """Criterion that "auto" means with guidance on built-in scenes, with guidance on other images, and without."""
 
 _OWN_READER = "semples.data.custom.OwnReaderConfig"

@@ -66,7 +66,9 @@ def place_costs(places: Tensor, maps: Tensor, thresholds: Sequence[float] = CAND
         Costs [P, T] in [-1, 1], float32 or better; 1 where a side is empty.
     """
     masks = hard_masks(maps, thresholds).to(places.dtype)  # [P, T, H, W]
-    shares = F.adaptive_avg_pool2d(masks, places.shape[:2]).flatten(2)  # [P, T, hw]: share of each place that is inside
+    shares = F.adaptive_avg_pool2d(masks, (places.shape[0], places.shape[1])).flatten(
+        2
+    )  # [P, T, hw]: share of each place that is inside
     features = places.flatten(0, 1)  # [hw, D]
     inside, outside = shares @ features, (1 - shares) @ features  # [P, T, D]
     is_cut = (shares.sum(2) > 0) & ((1 - shares).sum(2) > 0)

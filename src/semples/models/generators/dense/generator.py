@@ -42,7 +42,7 @@ class DenseGenerator(TextContrastGenerator):
         softmax_scale: Factor on cosines; None takes the model's own.
         window: Side in pixels of the windows in which larger images are encoded; None encodes every image as a whole.
         words_of_classes: Further such words, those of all classes in ``data.background_words``.
-        prompts: Whether the places of an image compete with the prompts of its own classes, or with those of all.
+        competing_prompts: Whether the places of an image compete with the prompts of its own classes or of all classes.
 
     Raises:
         ConfigError: There are background words, but none is left; or the window is smaller than a place.
@@ -61,10 +61,10 @@ class DenseGenerator(TextContrastGenerator):
         softmax_scale: float | None = None,
         window: int | None = None,
         words_of_classes: Sequence[str] = (),
-        prompts: Literal["own", "all"] = "own",
+        competing_prompts: Literal["own", "all"] = "own",
     ) -> None:
         super().__init__(vision_language, names, background_words, words_of_classes)
-        self.prompts = prompts
+        self.competing_prompts = competing_prompts
         self.attention = vision_language.adapter.checked_attention(attention)
         self.scale = vision_language.logit_scale if softmax_scale is None else softmax_scale
         self.window, self.cell = window, vision_language.adapter.cell
@@ -76,7 +76,7 @@ class DenseGenerator(TextContrastGenerator):
 
     def replace_backgrounds(self, features: Tensor) -> None:
         """Let the classes compete with the prompts [K, D] of the classes from now on."""
-        super().replace_backgrounds(features[:, None] if self.prompts == "own" else features)
+        super().replace_backgrounds(features[:, None] if self.competing_prompts == "own" else features)
 
     def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
         """Compute CAMs [B, K, h, w] in [0, 1]: the probability of a present class at each place, 0 for absent ones.

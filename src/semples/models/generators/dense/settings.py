@@ -21,7 +21,7 @@ class DenseConfig(MaskGeneratorConfig):
     softmax_scale: float | None = None
     """Factor on the cosines of a place with the texts, in front of the softmax: larger is sharper. null: the factor
     that the model was trained with."""
-    prompts: Literal["own", "all"] = "own"
+    competing_prompts: Literal["own", "all"] = "own"
     """Which learned prompts the places of an image compete with from stage 3 on: "own", those of the image's own
     classes, or those of "all" classes."""
     window: int | None = None
@@ -45,5 +45,5 @@ class DenseConfig(MaskGeneratorConfig):
             softmax_scale=self.softmax_scale,
             window=self.window,
             words_of_classes=parts.background_words_of_classes,
-            prompts=self.prompts,
+            competing_prompts=self.competing_prompts,
         )

@@ -19,14 +19,14 @@ LARGEST = 2
 """Images are reduced to this multiple of the model's own image size, by their longer side."""
 
 
-class PlacesCriterion(Criterion):
+class SeparationCriterion(Criterion):
     """Prefers the cut whose two sides look least alike to the vision-language model, place by place.
 
     It needs no prompts and no texts, so that neither a prompt that describes the class itself nor the softness of the
     maps can mislead it.
     """
 
-    name: ClassVar[str] = "places"
+    name: ClassVar[str] = "separation"
 
     def __init__(self, vision_language: VisionLanguageModel, device: torch.device) -> None:
         super().__init__(device)
