@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from semples.method.words import word_contrast
+from semples.method.words import distant_words, word_contrast
 from semples.models.prompt_bank import WordMixtures
 
 WORDS = torch.eye(3)
@@ -53,3 +53,20 @@ def test_a_forbidden_word_gets_no_gradient() -> None:
     assert mixtures.logits.grad is not None
     assert mixtures.logits.grad[0, 2] == 0
     assert mixtures.logits.grad[0, 0] == pytest.approx(-mixtures.logits.grad[0, 1])
+
+
+class TestDistantWords:
+    WORDS = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-1.0, 0.0]])
+    TEXTS = torch.tensor([[1.0, 0.0]])
+
+    @pytest.mark.parametrize(("share", "expected"), [(1.0, [1, 2, 3]), (0.67, [2, 3]), (0.34, [3]), (0.01, [3])])
+    def test_those_farthest_from_the_class_are_kept(self, share: float, expected: list[int]) -> None:
+        free = torch.tensor([False, True, True, True])
+        assert distant_words(self.WORDS, self.TEXTS, free, share).nonzero().flatten().tolist() == expected
+
+    def test_the_nearest_class_counts(self) -> None:
+        texts, free = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.ones(4, dtype=torch.bool)
+        assert distant_words(self.WORDS, texts, free, 0.5).tolist() == [False, True, False, True]
+
+    def test_no_word_is_free(self) -> None:
+        assert not distant_words(self.WORDS, self.TEXTS, torch.zeros(4, dtype=torch.bool), 0.5).any()

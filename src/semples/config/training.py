@@ -119,7 +119,11 @@ class PromptsConfig(OptimizerConfig):
     views: int = 1
     """Number of views of each background: the whole image, then random crops; the epochs use them in turn."""
     words: str | None = None
-    """Text file of words to describe the prompts with, one per line. null: the whole words of the tokenizer."""
+    """Words to describe the prompts with, and to make them of: a text file, one per line, or "bundled": 270 nouns that
+    captions of photographs use for places and things around objects. null: the whole words of the tokenizer."""
+    distant_words: float = 1.0
+    """Share of the words, above 0 up to 1, that mixtures and picked words may use: those farthest from the texts of all
+    classes. Words near a class, such as "stable" for horse, otherwise take part of the object."""
 
     _section = "prompts"
 
@@ -127,7 +131,8 @@ class PromptsConfig(OptimizerConfig):
         super().__post_init__()
         positive(self, self._section, "length", "picked_words", "nearest_words", "views")
         not_negative(self, self._section, "lambda_text", "lambda_inside")
-        fraction(self, self._section, "approach")
+        fraction(self, self._section, "approach", "distant_words")
+        positive(self, self._section, "distant_words")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,24 @@ import torch
 from torch import Tensor
 
 
+def distant_words(words: Tensor, texts: Tensor, is_free: Tensor, share: float) -> Tensor:
+    """Return which words belong to the share that is farthest from all classes.
+
+    Args:
+        words: Text features [N, D] of the words, L2-normalized.
+        texts: Text features [K, D] of the classes, L2-normalized.
+        is_free: Which words count, bool [N].
+        share: Share of these words, above 0 up to 1; at least one is returned if there is one.
+
+    Returns:
+        Bool [N], false where a word does not count.
+    """
+    nearness = (words @ texts.T).amax(1).masked_fill(~is_free, float("inf"))  # [N], to the nearest class
+    count = int(is_free.sum())
+    kept = max(1, round(share * count)) if count else 0
+    return torch.zeros_like(is_free).index_fill(0, nearness.topk(kept, largest=False).indices, True)
+
+
 def word_contrast(background: Tensor, foreground: Tensor, classes: Tensor, words: Tensor, num_classes: int) -> Tensor:
     """Return how well each word tells the background of a class from its objects and from other classes' backgrounds.
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -89,13 +88,13 @@ class Run:
 
     @cached_property
     def given_words(self) -> list[str] | None:
-        """The user's own words to describe prompts with (``prompts.words``), or None.
+        """The words of a file to describe prompts with (``prompts.words``), or None.
 
         Raises:
             ConfigError: Their file cannot be read, or has no words in it.
         """
-        path = self.config.prompts.words
-        return None if path is None else read_words_file(Path(path).expanduser())
+        name = self.config.prompts.words
+        return None if name is None else read_words_file(name)
 
     @property
     def arithmetic(self) -> dict[str, str | int]:

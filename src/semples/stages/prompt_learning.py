@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from semples.errors import ConfigError
 from semples.method.losses import TEXT_SCORE, MatchScore, prompt_loss, suppress_loss
-from semples.method.words import word_contrast
+from semples.method.words import distant_words, word_contrast
 from semples.models.prompt_bank import PromptBank, WordMixtures
 from semples.models.vision_language.vocabulary import nearest_words
 from semples.parallel.processes import is_main_process
@@ -178,7 +178,7 @@ def _new_prompt_bank(run: Run) -> PromptBank:
 
 
 def _vocabulary(run: Run) -> Vocabulary:
-    """Return the candidate words; no prompt may be made of the classes' own words.
+    """Return the candidate words; no prompt may be made of the classes' own words, or of words too near to a class.
 
     Raises:
         ConfigError: Prompts are to be made of words, and no word is left.
@@ -191,4 +191,5 @@ def _vocabulary(run: Run) -> Vocabulary:
         raise ConfigError(
             f"prompts.words: {run.config.prompts.words} has no words but class names; add words for backgrounds"
         )
-    return Vocabulary(words, features, is_free.expand(run.num_classes, -1))
+    allowed = is_free & distant_words(features, run.models.class_features(), is_free, run.config.prompts.distant_words)
+    return Vocabulary(words, features, allowed.expand(run.num_classes, -1))
