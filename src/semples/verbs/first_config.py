@@ -20,6 +20,10 @@ from semples.records import ClassCatalogue, Dataset
 FEW_IMAGES = 20
 """Number of training images of a class below which a warning is given."""
 
+SHORT_SIDES = (340, 490)
+"""Pixels of the shorter side of a photograph at which generator dense reads it: small models of 224 px see parts of
+objects in larger ones."""
+
 _TEMPLATE = """\
 # {title}
 #
@@ -43,10 +47,16 @@ mask_generator:
   name: dense
   image_size: {size}  # side of the images from which prompts are learned; the median shorter side of yours is {side}
 
-cams:
-  scales: [1.0]  # of the image; more, such as [1.0, 1.5], are summed and take longer
+# What always comes with a class is learned as a mixture of nouns, from the places outside of its masks.
+prompts:
+  kind: mixtures  # or vectors, as in the paper: for a large model
+  regions: places
+  words: bundled  # 270 nouns; or your own, in a text file, if your images do not show everyday life
 
-# Or a classifier whose head is trained. Put these lines in place of the two sections above:
+cams:
+  scales: {scales}  # of the image, summed: the shorter side then has about {short_sides} pixels
+
+# Or a classifier whose head is trained. Put these lines in place of the three sections above:
 #
 # mask_generator:
 #   name: cam
@@ -56,8 +66,11 @@ cams:
 #   freeze_backbone: false
 # cams:
 #   scales: [1.0, 1.5]  # they enclose the scale of the training crops
+# prompts:
+#   words: null
 # classify:
 #   batch_size: {batch}
+#   accumulation: 4  # parts of a batch, one after the other, to save memory
 #   learning_rate: 1.0e-3
 #   backbone_rate: 0.05
 # match:
@@ -173,6 +186,8 @@ def _config_text(folder: Path, target: Path, reader: str, dataset: Dataset) -> s
         stride=8 if side <= 128 else 16,
         size=min(320, max(64, side // 32 * 32)),
         side=side,
+        scales=[round(short / side, 2) for short in SHORT_SIDES],
+        short_sides=" and ".join(map(str, SHORT_SIDES)),
         batch=_batch_size(len(dataset.train)),
     )
 
