@@ -321,7 +321,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tuning_only", action="store_true", help="only the measures for choosing settings")
     parser.add_argument("--text_steps", type=int, default=400, help="steps on the teacher's sentences, before")
     parser.add_argument("--steps", type=int, default=250, help="steps on photographs")
-    parser.add_argument("--words", type=int, default=3600, help="size of the vocabulary")
+    parser.add_argument("--words", type=int, default=3450, help="size of the vocabulary")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=0)
