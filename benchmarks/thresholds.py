@@ -68,7 +68,8 @@ def open_finished(directory: Path) -> Run:
 def judge_of(run: Run) -> RegionJudge:
     """Build the judge of a run: its vision-language model with its texts and prompts."""
     models = run.models
-    return RegionJudge(models.vision_language, models.match_score, models.class_features(), models.prompt_features())
+    texts, prompts, left_out = models.class_features(), models.prompt_features(), models.left_out_classes()
+    return RegionJudge(models.vision_language, models.match_score, texts, prompts, left_out)
 
 
 @torch.no_grad()

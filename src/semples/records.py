@@ -100,6 +100,12 @@ class ClassCatalogue:
         synonyms = self.synonyms or ((),) * len(self)
         return tuple((name, *others) for name, others in zip(self.prompt_names, synonyms, strict=True))
 
+    def is_own_word(self, index: int, word: str) -> bool:
+        """Return whether a word, in any case, is the name of a class (0-based) or a phrase of it, used or suggested."""
+        suggested = self.suggestions[index] if self.suggestions else ()
+        own = (self.names[index], *self.phrases[index], *suggested)
+        return word.casefold() in {phrase.casefold() for phrase in own}
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -99,6 +99,21 @@ def test_classes_without_words_are_unchanged_to_the_byte(model: VisionLanguageMo
     assert torch.equal(gradient_after, gradient)
 
 
+def test_a_class_that_is_left_out_has_no_term(model: VisionLanguageModel, prompts: Tensor) -> None:
+    """Pairs with classes 0 and 1: the term of the first stays what it is beside the second, which has none."""
+    labels, none = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [prompts[:0]] * 3
+    found, gradient = losses(model, labels, *prompts_and_words(prompts, none, torch.tensor([False, True, False])))
+    whole, whole_gradient = losses(model, labels, prompts)
+    alone = losses(model, [labels[0], [0.0] * 3], prompts)[0]["suppress"]
+    assert float(found["suppress"]) == pytest.approx(float(alone) / 2)  # the mean over both pairs
+    assert found["match_foreground"] == whole["match_foreground"]
+    torch.testing.assert_close(gradient[0], whole_gradient[0])
+    everything_left_out, matched = losses(model, labels, *prompts_and_words(prompts, none, torch.ones(3).bool()))
+    assert everything_left_out["suppress"] == 0
+    assert torch.equal(gradient[1], matched[1])
+    assert not torch.equal(whole_gradient[1], matched[1])
+
+
 def run_refine(directory: Path, **changes: object) -> dict[str, str]:
     """Run up to stage 3; return the status of each stage."""
     updates: list[StageUpdate] = []

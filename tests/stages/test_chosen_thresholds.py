@@ -27,6 +27,7 @@ from semples.inference.thresholds.by_values import LiCriterion, OtsuCriterion
 from semples.method.thresholds import CANDIDATES, lowest, otsu_costs
 from semples.rundir.threshold import CONSTANT, ThresholdChoice
 from semples.runtime.context import Run
+from semples.runtime.models import RunModels
 from semples.runtime.setup import open_run
 from semples.runtime.threshold_choice import build_criterion, choose_for_masks, choose_threshold, judged_maps
 from semples.stages.stage_warnings import doubtful_masks, threshold_at_edge
@@ -182,6 +183,38 @@ def test_a_doubted_mean_leaves_one_threshold_for_all_images(run: Run, monkeypatc
         RegionJudge, "pair_costs", lambda _judge, maps: [(int(c), costs) for image in maps for c in image.classes]
     )
     chosen = choose_for_masks(with_settings(run, criterion="prompts_image"), "refine")
+    assert chosen.criterion == "li"
+    assert chosen.images == {}
+
+
+def leave_out(monkeypatch: pytest.MonkeyPatch, *left_out: bool) -> None:
+    monkeypatch.setattr(RunModels, "left_out_classes", lambda _models: torch.tensor(left_out))
+
+
+def test_classes_that_are_left_out_prefer_no_threshold(
+    run: Run, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = choice(finished)["images"]
+    leave_out(monkeypatch, True, *[False] * (run.num_classes - 1))
+    chosen = choose_for_masks(run, "refine")
+    assert chosen.criterion == "prompts_image"
+    tagged = [sample for sample in run.dataset.train if 0 in sample.tags]
+    assert tagged
+    assert {chosen.images[sample.id][0] for sample in tagged} == {chosen.threshold}
+    assert {before[sample.id][0] for sample in tagged} != {chosen.threshold}
+    maps = list(judged_maps(run, "refine", range(len(run.dataset.train)), refined=True))
+    criterion = build_criterion(run.models)
+    assert isinstance(criterion, PromptsCriterion)
+    for index, costs in criterion.judge.pair_costs(maps):
+        assert costs.eq(0).all() == (index == 0)
+
+
+@pytest.mark.parametrize("criterion", ["prompts", "prompts_image"])
+def test_another_criterion_decides_if_all_classes_are_left_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch, criterion: str
+) -> None:
+    leave_out(monkeypatch, *[True] * run.num_classes)
+    chosen = choose_for_masks(with_settings(run, criterion=criterion), "refine")
     assert chosen.criterion == "li"
     assert chosen.images == {}
 

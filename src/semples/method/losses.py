@@ -173,7 +173,9 @@ def suppress_loss(
         prompts: Prompt features [P, D] of each pair's class; [P * N, D] with weights.
         score: How image and prompt are compared.
         lambda_suppress: Weight of the loss.
-        weights: Weights [P, N] of a pair's N backgrounds, of sum 1 for each pair; 0 leaves a background out.
+        weights: Weights [P, N] of a pair's N backgrounds, of sum 1 for each pair; 0 leaves a background out. All 0
+            leave the pair without this term; it still counts in the mean over P, as in the match loss, so that the
+            other pairs keep their balance of match and suppression.
 
     Returns:
         The 0-d part ``suppress``.

@@ -21,10 +21,13 @@ class LearnedWords:
     Attributes:
         epochs: Numbers of the epochs.
         words: Class -> words nearest to its prompt after each of these epochs.
+        mended: Classes whose prompts became the class itself and were mended; their last words are those of the mended
+            prompts.
     """
 
     epochs: Sequence[int]
     words: Mapping[str, Sequence[NearestWords]]
+    mended: Sequence[str] = ()
 
     def last(self, name: str) -> NearestWords:
         """Return the words nearest to the prompt of a class after the last epoch; empty without any epoch."""
@@ -33,8 +36,9 @@ class LearnedWords:
 
 
 def write_words(path: Path, words: LearnedWords) -> None:
-    """Write the file."""
-    write_json(path, {"epochs": list(words.epochs), "words": words.words})
+    """Write the file; ``mended`` is in it only if there is such a class."""
+    mended = {"mended": list(words.mended)} if words.mended else {}
+    write_json(path, {"epochs": list(words.epochs), "words": words.words, **mended})
 
 
 def read_words(path: Path) -> LearnedWords:
@@ -63,4 +67,5 @@ def parse_words(text: str) -> LearnedWords:
         str(name): tuple(tuple((str(word), float(score)) for word, score in nearest) for nearest in epochs)
         for name, epochs in value["words"].items()
     }
-    return LearnedWords(tuple(int(epoch) for epoch in value["epochs"]), words)
+    mended = tuple(str(name) for name in value.get("mended", ()))
+    return LearnedWords(tuple(int(epoch) for epoch in value["epochs"]), words, mended)

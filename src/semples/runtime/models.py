@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -151,33 +151,69 @@ class RunModels:
 
     @torch.no_grad()
     def prompt_features(self) -> torch.Tensor:
-        """Return the features [K, D] of the learned prompts.
+        """Return the features [K, D] of the learned prompts, mended where they became their class.
 
         Raises:
             ResultError: Stage 2 has not finished, its file is damaged, or the prompts were learned with other settings.
         """
         settings, model = self.config.prompts, self.vision_language
-        if settings.kind != "vectors":
-            return self._load_prompts("features", tuple(self.class_features().shape))
-        shape = (len(self.catalogue), settings.length, model.prompt_width)
-        return model.encode_prompts(self._load_prompts("vectors", shape))
+        stored = load_tensors(self.directory.prompts, "prompts", self.device)
+        if settings.kind == "vectors":
+            shape = (len(self.catalogue), settings.length, model.prompt_width)
+            vectors = self._checked_prompts(stored, "vectors", shape)
+            if "features" not in stored:
+                return model.encode_prompts(vectors)
+        return self._checked_prompts(stored, "features", tuple(self.class_features().shape))
 
-    def save_prompts(self, vectors: torch.Tensor) -> None:
-        """Store the prompt vectors [K, L, W] of kind "vectors"."""
+    def left_out_classes(self) -> torch.Tensor:
+        """Return the classes that stage 3 leaves out, because their prompts became them: bool [K].
+
+        Raises:
+            ResultError: As in :meth:`prompt_features`.
+        """
+        stored = load_tensors(self.directory.prompts, "prompts", self.device)
+        shape = (len(self.catalogue),)
+        if "left_out" not in stored:  # as in most runs
+            return torch.zeros(shape, dtype=torch.bool, device=self.device)
+        return self._checked_prompts(stored, "left_out", shape, torch.uint8).bool()
+
+    def save_prompts(
+        self,
+        features: torch.Tensor,
+        vectors: torch.Tensor | None,
+        mended: torch.Tensor,
+        left_out: torch.Tensor,
+    ) -> None:
+        """Store the prompts.
+
+        Args:
+            features: Final features [K, D], which are stored unless vectors that were not mended have them too.
+            vectors: Vectors [K, L, W] of kind "vectors", or None.
+            mended: Which prompts were mended, bool [K].
+            left_out: Classes that stage 3 leaves out, bool [K]; stored if there is one.
+        """
+        tensors = {} if vectors is None else {"vectors": vectors}
+        if vectors is None or mended.any():
+            tensors["features"] = features
+        if left_out.any():
+            tensors["left_out"] = left_out.to(torch.uint8)
         if is_main_process():
-            save_tensors(self.directory.prompts, {"vectors": vectors})
+            save_tensors(self.directory.prompts, tensors)
 
-    def save_prompt_features(self, features: torch.Tensor) -> None:
-        """Store the features [K, D] of prompts that are made of words."""
-        if is_main_process():
-            save_tensors(self.directory.prompts, {"features": features})
-
-    def _load_prompts(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
-        path = self.directory.prompts
-        values = load_tensors(path, "prompts", self.device).get(name)
-        if values is None or values.shape != shape or not values.is_floating_point():
+    def _checked_prompts(
+        self,
+        stored: Mapping[str, torch.Tensor],
+        name: str,
+        shape: tuple[int, ...],
+        dtype: torch.dtype | None = None,
+    ) -> torch.Tensor:
+        """Return a stored tensor of this shape and type (None: any floats)."""
+        values = stored.get(name)
+        fits = values is not None and (values.is_floating_point() if dtype is None else values.dtype == dtype)
+        if values is None or values.shape != shape or not fits:
             found = "nothing" if values is None else f"{values.dtype} {list(values.shape)}"
-            raise _from_another_run(path, "prompts", f"{name}: found {found}, expected float {list(shape)}")
+            expected = f"{dtype or 'float'} {list(shape)}"
+            raise _from_another_run(self.directory.prompts, "prompts", f"{name}: found {found}, expected {expected}")
         return values
 
     # Mask generator

@@ -34,7 +34,8 @@ def build_criterion(models: RunModels) -> Criterion:
         return criterion(models.vision_language, models.device)  # type: ignore[no-any-return]
     if not entry.needs_prompts:
         return criterion(models.device)  # type: ignore[no-any-return]
-    judge = RegionJudge(models.vision_language, models.match_score, models.class_features(), models.prompt_features())
+    texts, prompts, left_out = models.class_features(), models.prompt_features(), models.left_out_classes()
+    judge = RegionJudge(models.vision_language, models.match_score, texts, prompts, left_out)
     return criterion(judge)  # type: ignore[no-any-return]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -39,35 +40,45 @@ def match(run: Run) -> None:
 def refine(run: Run) -> None:
     """Stage 3: prompt-guided refinement, restarted from stage 0.
 
-    A trainable generator learns to exclude the words of ``data.background_words`` too.
+    A trainable generator learns to exclude the words of ``data.background_words`` too. Classes whose prompts became
+    the class itself are left out: stage 3 would erase them.
     """
-    prompts, weights = run.models.prompt_features(), None
-    if run.models.trains_generator and (words := run.models.background_features_of_classes()):
-        prompts, weights = prompts_and_words(prompts, words)
-    suppress_backgrounds(run, "refine", prompts, weights)
+    prompts, left_out, weights = run.models.prompt_features(), run.models.left_out_classes(), None
+    if run.models.trains_generator:
+        words = run.models.background_features_of_classes()
+        if words or left_out.any():
+            prompts, weights = prompts_and_words(prompts, words or [prompts[:0]] * run.num_classes, left_out)
+    suppress_backgrounds(run, "refine", prompts, weights, left_out)
 
 
-def prompts_and_words(prompts: Tensor, words: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def prompts_and_words(
+    prompts: Tensor, words: Sequence[Tensor], left_out: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Join the learned prompt of each class with words of its own, of which classes may have different numbers.
 
     Args:
         prompts: Features [K, D] of the prompts.
         words: Features [N_c, D] of the words of each class.
+        left_out: Classes whose prompts do not count, bool [K]; None for none.
 
     Returns:
         Features [K, 1 + max N_c, D], the prompt first, and weights of the same [K, 1 + max N_c]: 1 / (1 + N_c) for each
-        background of a class, 0 for the rest, which repeats the prompt.
+        background of a class, 0 for the rest, which repeats the prompt. A class that is left out has the weights 0 for
+        the prompt and 1 / N_c for each word.
     """
     most = 1 + max(map(len, words))
     features = prompts[:, None].repeat(1, most, 1)
     weights = torch.zeros(len(prompts), most, device=prompts.device)
     for index, own in enumerate(words):
         features[index, 1 : 1 + len(own)] = own
-        weights[index, : 1 + len(own)] = 1 / (1 + len(own))
+        first = 1 if left_out is not None and left_out[index] else 0
+        weights[index, first : 1 + len(own)] = 1 / max(1, 1 + len(own) - first)
     return features, weights
 
 
-def suppress_backgrounds(run: Run, stage: str, backgrounds: Tensor, weights: Tensor | None = None) -> None:
+def suppress_backgrounds(
+    run: Run, stage: str, backgrounds: Tensor, weights: Tensor | None = None, left_out: Tensor | None = None
+) -> None:
     """Make the stage-0 generator exclude the given backgrounds from its CAMs; write it and its CAMs.
 
     A trainable generator learns to; a foundation generator contrasts the classes with the backgrounds.
@@ -78,15 +89,36 @@ def suppress_backgrounds(run: Run, stage: str, backgrounds: Tensor, weights: Ten
         backgrounds: Text or prompt features: [K, D], one for each class, or [K, N, D], N for each (trainable
             generators only).
         weights: Weights [K, N] of the N backgrounds of a class; None weighs all alike.
+        left_out: Classes whose background does not count, bool [K] (foundation generators only: others have the weight
+            0 for it); None for none.
     """
     if run.models.trains_generator:
         train_guided(run, stage, run.config.refine, backgrounds, run.config.refine.lambda_suppress, weights)
         return
     generator = run.models.load_generator("classify")
     assert isinstance(generator, FoundationGenerator)
-    generator.replace_backgrounds(backgrounds)
+    if left_out is None or not left_out.any():
+        generator.replace_backgrounds(backgrounds)
+    elif not left_out.all():
+        generator.replace_backgrounds(with_generic(backgrounds, left_out, generator.generic_background()))
     run.models.save_generator(stage, generator)
     write_cams(run, stage, generator)
+
+
+def with_generic(backgrounds: Tensor, left_out: Tensor, generic: Tensor | None) -> Tensor:
+    """Give the classes that are left out a background that is no class's own.
+
+    Args:
+        backgrounds: Features [K, D] of the classes' backgrounds.
+        left_out: Classes whose background does not count, bool [K]; not all of them.
+        generic: Feature [D] in its place; None for the normalized mean of the backgrounds that count.
+
+    Returns:
+        Features [K, D].
+    """
+    if generic is None:
+        generic = F.normalize(backgrounds[~left_out].mean(0), dim=0)
+    return torch.where(left_out[:, None], generic, backgrounds)
 
 
 @dataclass(frozen=True)
@@ -103,7 +135,8 @@ class GuidedStep:
         suppressed: Text or prompt features that the foreground of each class must not match: [K, D], or [K, N, D] for
             N of them, over which the loss is averaged; None in stage 1.
         lambda_suppress: Weight of the term that suppresses them.
-        suppressed_weights: Weights [K, N] of these N in the average, of sum 1 for each class; None weighs all alike.
+        suppressed_weights: Weights [K, N] of these N in the average, of sum 1 for each class, or all 0 for a class
+            without this term; None weighs all alike.
     """
 
     vision_language: VisionLanguageModel

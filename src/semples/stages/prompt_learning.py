@@ -6,7 +6,7 @@ computed once and cached, and an epoch over the cached features takes millisecon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,7 @@ from semples.rundir.words import LearnedWords, NearestWords, write_words
 from semples.runtime.context import Run, training_options
 from semples.runtime.regions import CachedRegions, embed_regions
 from semples.runtime.vocabulary import word_features
+from semples.stages.prompt_mending import FinalPrompts, mend_prompts
 from semples.training.devices import set_seed
 from semples.training.loop import StepResult, fit
 
@@ -81,12 +82,13 @@ class Vocabulary:
 
 
 def prompts(run: Run) -> None:
-    """Learn the prompts; write them, and the words nearest to them after each epoch."""
+    """Learn the prompts, and mend those that became their class; write them, and the words nearest after each epoch."""
     settings, names = run.config.prompts, run.dataset.catalogue.names
     with_foreground = settings.kind == "picked" or settings.lambda_inside > 0
     regions = embed_regions(run, "match" if run.models.trains_generator else "classify", with_foreground)
     vocabulary = _vocabulary(run)
     set_seed(run.config.seed)
+    vectors: Tensor | None = None
     if settings.kind == "picked":
         without = [name for index, name in enumerate(names) if index not in regions.classes]
         if without:
@@ -94,20 +96,40 @@ def prompts(run: Run) -> None:
                 f"prompts: {len(without)} of {len(names)} classes have no training image, and arbitrary words: "
                 f"{', '.join(without)}"
             )
-        features = picked_prompts(regions, vocabulary, run.num_classes, settings.picked_words).to(run.device)
-        run.models.save_prompt_features(features)
-        history = [vocabulary.nearest(features, settings.nearest_words)]
+        learned = picked_prompts(regions, vocabulary, run.num_classes, settings.picked_words).to(run.device)
+        history = [vocabulary.nearest(learned, settings.nearest_words)]
     elif settings.kind == "mixtures":
         mixtures = WordMixtures(run.num_classes, vocabulary.features, vocabulary.allowed).to(run.device)
         history = _learn(run, mixtures, lambda features: features, regions, vocabulary)
-        run.models.save_prompt_features(mixtures())
+        learned = mixtures().detach()
     else:
         bank = _new_prompt_bank(run)
-        history = _learn(run, bank, run.models.vision_language.encode_prompts, regions, vocabulary)
-        run.models.save_prompts(bank.vectors)
+        encode = run.models.vision_language.encode_prompts
+        history = _learn(run, bank, encode, regions, vocabulary)
+        vectors = bank.vectors
+        with torch.no_grad():
+            learned = encode(vectors)
+    texts, catalogue = run.models.class_features(), run.dataset.catalogue
+    final = mend_prompts(learned, texts, regions, vocabulary.words, vocabulary.features, catalogue)
+    run.models.save_prompts(final.features, vectors, final.mended, final.left_out)
     if is_main_process():
-        by_class = {name: [epoch[index] for epoch in history] for index, name in enumerate(names)}
-        write_words(run.directory.words, LearnedWords(range(1, len(history) + 1), by_class))
+        write_words(run.directory.words, _described(names, history, final, vocabulary, settings.nearest_words))
+
+
+def _described(
+    names: Sequence[str],
+    history: Sequence[Sequence[NearestWords]],
+    final: FinalPrompts,
+    vocabulary: Vocabulary,
+    count: int,
+) -> LearnedWords:
+    """Join the words nearest to each prompt after every epoch; the last ones are those of the final prompts."""
+    words = {name: [epoch[index] for epoch in history] for index, name in enumerate(names)}
+    nearest = vocabulary.nearest(final.features, count)
+    for index in (final.mended | final.left_out).nonzero().flatten().tolist():
+        words[names[index]][-1] = nearest[index]
+    mended = tuple(names[index] for index in final.mended.nonzero().flatten().tolist())
+    return LearnedWords(range(1, len(history) + 1), words, mended)
 
 
 def picked_prompts(regions: CachedRegions, vocabulary: Vocabulary, num_classes: int, count: int) -> Tensor:

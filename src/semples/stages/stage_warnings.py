@@ -47,15 +47,20 @@ def clamped_scores(metrics_file: Path, stage: str) -> Iterator[str]:
 
 
 def collapsed_prompts(run: Run) -> Iterator[str]:
-    """Yield a warning for each prompt that is nearest to its own class."""
+    """Yield a warning for each prompt that became its own class: it was mended, or its class is left out of stage 3."""
     catalogue, words = run.dataset.catalogue, read_words(run.directory.words)
-    suggestions = catalogue.suggestions or ((),) * len(catalogue)
-    for name, phrases, suggested in zip(catalogue.names, catalogue.phrases, suggestions, strict=True):
+    fix = f"raise prompts.lambda_text (it is {run.config.prompts.lambda_text:g})"
+    for index, name in enumerate(catalogue.names):
         word, _ = words.last(name)[0]
-        if word.casefold() in (phrase.casefold() for phrase in (name, *phrases, *suggested)):
+        if name in words.mended:
             yield (
-                f'the prompt of class {name} is nearest to the word "{word}", the class itself, and stage refine would '
-                f"erase it: raise prompts.lambda_text (it is {run.config.prompts.lambda_text:g})"
+                f'the prompt of class {name} became the class itself and was mended (nearest word now "{word}"); to '
+                f"learn another, {fix}"
+            )
+        elif catalogue.is_own_word(index, word):
+            yield (
+                f'the prompt of class {name} became the class itself (nearest word "{word}") and could not be mended; '
+                f"the class is left out of stage refine, which would erase it: {fix}"
             )
 
 

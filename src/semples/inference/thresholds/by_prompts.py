@@ -11,7 +11,7 @@ from torch import Tensor
 
 from semples.inference.thresholds.base import FALLBACK, Criterion, best_threshold, costs_by_candidate
 from semples.inference.thresholds.image_maps import ImageMaps
-from semples.inference.thresholds.second_opinion import ValueHistogram
+from semples.inference.thresholds.second_opinion import ValueHistogram, second_opinion
 from semples.method.losses import MatchScore
 from semples.method.masks import masked_regions
 from semples.method.thresholds import CANDIDATES, hard_masks, prompt_costs, shrunk_costs
@@ -33,24 +33,30 @@ class RegionJudge:
         score: Match score of its features.
         texts: Features [K, D] of the class texts.
         prompts: Features [K, D] of the learned prompts.
+        left_out: Classes whose prompts describe nothing, bool [K]; None for none. Their pairs prefer no candidate.
     """
 
     vision_language: VisionLanguageModel
     score: MatchScore
     texts: Tensor
     prompts: Tensor
+    left_out: Tensor | None = None
 
     @torch.no_grad()
     def pair_costs(self, maps: Iterable[ImageMaps]) -> list[tuple[int, Tensor]]:
         """Return the class of each (image, class) pair of all processes, and the cost [T] of each candidate."""
         costs = [
             [
-                (index, prompt_costs(inside, outside, self.texts[index], self.prompts[index], self.score).cpu())
+                (index, self._costs(index, inside, outside).cpu())
                 for index, inside, outside in self.region_features(image)
             ]
             for image in maps
         ]
         return [pair for pairs in unshard(costs) for pair in pairs]
+
+    def _costs(self, index: int, inside: Tensor, outside: Tensor) -> Tensor:
+        costs = prompt_costs(inside, outside, self.texts[index], self.prompts[index], self.score)
+        return costs if self.left_out is None or not self.left_out[index] else torch.zeros_like(costs)
 
     @torch.no_grad()
     def region_features(self, maps: ImageMaps) -> Iterator[tuple[int, Tensor, Tensor]]:
@@ -79,6 +85,13 @@ class PromptsCriterion(Criterion):
         """Return the mean cost of each candidate over all (image, class) pairs."""
         costs = [cost for _, cost in self.judge.pair_costs(maps)]
         return list(torch.stack(costs).mean(0).tolist()) if costs else [0.0] * len(CANDIDATES)
+
+    def decide(self, costs: Sequence[float], histogram: ValueHistogram) -> ThresholdChoice:
+        """Choose as every criterion; another one decides if no class has a prompt that can be asked."""
+        if self.judge.left_out is None or not self.judge.left_out.all():
+            return super().decide(costs, histogram)
+        other, costs = second_opinion(histogram.total(self.device), self.name)
+        return ThresholdChoice(other, best_threshold(costs), costs_by_candidate(costs))
 
     def reconsider(self, choice: ThresholdChoice, other: str, costs: Sequence[float]) -> ThresholdChoice:
         """Replace the choice: at either end of the candidates, the costs do not find the objects.

@@ -85,6 +85,13 @@ class FoundationGenerator(MaskGenerator):
     def replace_backgrounds(self, features: Tensor) -> None:
         """Contrast the classes with these text features [N, D] from now on; they are part of the state dict."""
 
+    def generic_background(self) -> Tensor | None:
+        """Return one feature [D], L2-normalized, for the backgrounds of stage 0; None if there are none.
+
+        Stage 3 contrasts a class with it if the prompt of the class cannot be used.
+        """
+        return None
+
     def trunk_parameters(self) -> list[nn.Parameter]:
         """Return an empty list."""
         return []

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from semples.models.generators.base import FoundationGenerator
@@ -74,6 +75,10 @@ class TextContrastGenerator(FoundationGenerator):
     def replace_backgrounds(self, features: Tensor) -> None:
         """Let the classes compete with these features [N, D], or each class with its own [K, N, D], from now on."""
         self.backgrounds = features.detach().to(self.texts)
+
+    def generic_background(self) -> Tensor | None:
+        """Return the normalized mean [D] of the background texts."""
+        return F.normalize(self.backgrounds.mean(0), dim=0) if len(self.backgrounds) else None
 
     def contrasted_backgrounds(self) -> tuple[Tensor, Tensor | None]:
         """Return all backgrounds [M, D], and the class [M] that each belongs to, or None if they belong to all."""
