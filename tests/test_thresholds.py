@@ -46,15 +46,17 @@ class TestPlaceCosts:
         places = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.6, 0.8], [0.6, 0.8]]])
         maps = torch.tensor([[[0.9, 0.6, 0.4, 0.1]]])
         costs = place_costs(places, maps, (0.0, 0.2, 0.5, 0.7, 1.0))
-        between = [0.6 * (2.6 / math.hypot(2.6, 0.8)) + 0.8 * (0.8 / math.hypot(2.6, 0.8))]  # (2.6, 0.8) and (0.6, 0.8)
-        outside = 2.2 / math.hypot(2.2, 1.6)  # (1, 0) and (2.2, 1.6)
-        assert costs[0].tolist() == pytest.approx([1.0, *between, 0.6, outside, 1.0])
+        # Sums of both sides, each with the mean of the image, (0.8, 0.4), on top.
+        sides = [((3.4, 1.2), (1.4, 1.2)), ((2.8, 0.4), (2.0, 2.0)), ((1.8, 0.4), (3.0, 2.0))]
+        by_hand = [(a * c + b * d) / (math.hypot(a, b) * math.hypot(c, d)) for (a, b), (c, d) in sides]
+        assert costs[0].tolist() == pytest.approx([1.0, *by_hand, 1.0])
+        assert by_hand[1] == min(by_hand)  # the cut between the two kinds of places
 
     def test_places_on_the_cut_count_on_both_sides_by_their_share(self) -> None:
         places = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
         maps = torch.tensor([[[1.0, 1.0, 1.0, 0.0]]])  # four pixels, two for each place
-        inside, outside = (1.0, 0.5), (0.0, 0.5)
-        by_hand = inside[1] * outside[1] / (math.hypot(*inside) * math.hypot(*outside))
+        inside, outside = (1.5, 1.0), (0.5, 1.0)  # (1, 0.5) and (0, 0.5), and the mean (0.5, 0.5)
+        by_hand = (1.5 * 0.5 + 1.0) / (math.hypot(*inside) * math.hypot(*outside))
         assert place_costs(places, maps, (0.5,)).item() == pytest.approx(by_hand)
 
     def test_no_maps(self) -> None:

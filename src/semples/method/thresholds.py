@@ -55,7 +55,8 @@ def place_costs(places: Tensor, maps: Tensor, thresholds: Sequence[float] = CAND
     """Return how much the two sides of each cut look alike: the cosine of their mean places.
 
     The maps say where to cut, and what is there says how well: a cut through an object, or through its surroundings,
-    leaves some of the same on both sides (``docs/method.md``, "Thresholds without masks").
+    leaves some of the same on both sides. A side of very few places differs by chance alone, so each mean includes one
+    place more, with the mean of the image (``docs/method.md``, "Thresholds without masks").
 
     Args:
         places: L2-normalized features [h, w, D] of the places of an image.
@@ -70,7 +71,8 @@ def place_costs(places: Tensor, maps: Tensor, thresholds: Sequence[float] = CAND
         2
     )  # [P, T, hw]: share of each place that is inside
     features = places.flatten(0, 1)  # [hw, D]
-    inside, outside = shares @ features, (1 - shares) @ features  # [P, T, D]
+    prior = features.mean(0)
+    inside, outside = shares @ features + prior, (1 - shares) @ features + prior  # [P, T, D]
     is_cut = (shares.sum(2) > 0) & ((1 - shares).sum(2) > 0)
     return torch.where(is_cut, F.cosine_similarity(inside, outside, dim=-1), 1.0)
 
