@@ -87,7 +87,13 @@ def test_a_section_shows_the_settings_of_the_chosen_part_alone() -> None:
     weaktr = load_config(overrides={"mask_generator.name": "weaktr"}).to_dict()["mask_generator"]
     clip = load_config(overrides={"mask_generator.name": "clip"}).to_dict()["mask_generator"]
     dense = load_config(overrides={"mask_generator.name": "dense"}).to_dict()["mask_generator"]
-    assert dense.keys() - clip.keys() == {"attention", "competing_prompts", "softmax_scale", "window"}
+    assert dense.keys() - clip.keys() == {
+        "attention",
+        "competing_prompts",
+        "keep_background_words",
+        "softmax_scale",
+        "window",
+    }
     assert "fusion_pool" in weaktr
     assert "output_stride" not in weaktr
     assert "backbone" not in clip

@@ -359,16 +359,27 @@ class TestGenerator:
     def test_each_class_competes_with_its_own_prompt_or_with_all(self, model: VisionLanguageModel) -> None:
         prompts, labels = model.encode_classes(["sailing", "forest"]), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
         pixels = random_image()
-        own = DenseGenerator(model, NAMES, BACKGROUNDS)
-        every = DenseGenerator(model, NAMES, BACKGROUNDS, competing_prompts="all")
-        for generator in (own, every):
-            generator.replace_backgrounds(prompts)
-        alone = DenseGenerator(model, NAMES, BACKGROUNDS, competing_prompts="all")
-        alone.replace_backgrounds(prompts[:1])
-        ours, all_of_them = own(pixels, labels).cams, every(pixels, labels).cams
-        torch.testing.assert_close(ours[0], alone(pixels, labels).cams[0])  # the second class is absent
-        torch.testing.assert_close(ours[1], all_of_them[1])
-        assert not torch.allclose(ours[0], all_of_them[0], atol=1e-3)
+
+        def cams_of(features: Tensor, **settings: Any) -> Tensor:
+            generator = DenseGenerator(model, NAMES, BACKGROUNDS, keep_background_words=False, **settings)
+            generator.replace_backgrounds(features)
+            return generator(pixels, labels).cams
+
+        own, every = cams_of(prompts), cams_of(prompts, competing_prompts="all")
+        alone = cams_of(prompts[:1], competing_prompts="all")
+        torch.testing.assert_close(own[0], alone[0])  # the second class is absent
+        torch.testing.assert_close(own[1], every[1])
+        assert not torch.allclose(own[0], every[0], atol=1e-3)
+
+    def test_background_words_stay_beside_the_prompts(self, model: VisionLanguageModel) -> None:
+        prompts, labels, pixels = model.encode_classes(["sailing", "forest"]), torch.ones(2, 2), random_image()
+        generator = DenseGenerator(model, NAMES, BACKGROUNDS)
+        words = generator.backgrounds
+        generator.replace_backgrounds(prompts)
+        assert generator.owners.tolist() == [0, 1, *[-1] * len(words)]
+        by_hand = DenseGenerator(model, NAMES, BACKGROUNDS, competing_prompts="all", keep_background_words=False)
+        by_hand.replace_backgrounds(torch.cat([prompts, words]))
+        torch.testing.assert_close(generator(pixels, labels).cams, by_hand(pixels, labels).cams)
 
     def test_prompts_survive_the_state(self, model: VisionLanguageModel) -> None:
         source, target = (DenseGenerator(model, NAMES, BACKGROUNDS) for _ in range(2))
@@ -383,7 +394,7 @@ class TestGenerator:
 
     def test_its_state_is_the_backgrounds(self, model: VisionLanguageModel) -> None:
         source, target = (DenseGenerator(model, NAMES, words) for words in (BACKGROUNDS, ("grass",)))
-        assert set(source.state_dict()) == {"backgrounds"}
+        assert set(source.state_dict()) == {"backgrounds", "owners"}
         target.load_state_dict(source.state_dict())
         torch.testing.assert_close(target.backgrounds, model.encode_classes(list(BACKGROUNDS)))
         labels = torch.ones(2, 2)

@@ -48,13 +48,13 @@ def test_stage_1_is_skipped_with_its_reason(finished: Path) -> None:
     assert cams["classify"]["images"] == cams["refine"]["images"] == 6
 
 
-def test_the_prompts_take_the_place_of_the_background_words(finished: Path) -> None:
+def test_the_prompts_join_the_background_words(finished: Path) -> None:
     first, last = (
         load_file(finished / stage / "mask_generator.safetensors")["backgrounds"]
         for stage in ("0-classify", "3-refine")
     )
     assert first.shape == (6, 144)  # grass, wall, sky, water, house, road: what the bundled model knows of the list
-    assert last.shape == (2, 1, 144)  # one prompt per class, its own
+    assert last.shape == (2 + 6, 144)  # one prompt per class, beside the words
     trained = {json.loads(line)["stage"] for line in (finished / "metrics.jsonl").read_text().splitlines()}
     assert trained == {"prompts", "segment"}
 
@@ -128,7 +128,7 @@ def test_no_background_words_are_none_until_there_are_prompts(tmp_path: Path) ->
         load_file(run / stage / "mask_generator.safetensors")["backgrounds"] for stage in ("0-classify", "3-refine")
     )
     assert first.shape == (0, 144)
-    assert last.shape == (2, 1, 144)
+    assert last.shape == (2, 144)
 
 
 def test_another_seed_changes_the_prompts_and_not_the_cams_of_stage_0(finished: Path, tmp_path: Path) -> None:

@@ -73,20 +73,12 @@ class TextContrastGenerator(FoundationGenerator):
         return labels
 
     def replace_backgrounds(self, features: Tensor) -> None:
-        """Let the classes compete with these features [N, D], or each class with its own [K, N, D], from now on."""
+        """Let the classes compete with these features [N, D] from now on."""
         self.backgrounds = features.detach().to(self.texts)
 
     def generic_background(self) -> Tensor | None:
         """Return the normalized mean [D] of the background texts."""
         return F.normalize(self.backgrounds.mean(0), dim=0) if len(self.backgrounds) else None
-
-    def contrasted_backgrounds(self) -> tuple[Tensor, Tensor | None]:
-        """Return all backgrounds [M, D], and the class [M] that each belongs to, or None if they belong to all."""
-        if self.backgrounds.dim() == 2:
-            return self.backgrounds, None
-        classes, own = self.backgrounds.shape[:2]
-        owners = torch.arange(classes, device=self.backgrounds.device).repeat_interleave(own)
-        return self.backgrounds.flatten(0, 1), owners
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load the backgrounds, whose number may differ from the current one."""

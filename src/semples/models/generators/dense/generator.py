@@ -5,8 +5,8 @@ Shapes: B images, K classes, N backgrounds, D joint space, h x w places (patches
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,9 @@ from semples.models.generators.text_contrast import TextContrastGenerator
 from semples.models.vision_language.adapter import DenseAttention
 from semples.models.vision_language.class_texts import Phrases
 from semples.models.vision_language.model import VisionLanguageModel
+
+EVERY = -1
+"""Owner of a background that belongs to all images, whatever their classes."""
 
 
 class DenseGenerator(TextContrastGenerator):
@@ -43,6 +46,7 @@ class DenseGenerator(TextContrastGenerator):
         window: Side in pixels of the windows in which larger images are encoded; None encodes every image as a whole.
         words_of_classes: Further such words, those of all classes in ``data.background_words``.
         competing_prompts: Whether the places of an image compete with the prompts of its own classes or of all classes.
+        keep_background_words: Whether the background words stay beside the prompts.
 
     Raises:
         ConfigError: There are background words, but none is left; or the window is smaller than a place.
@@ -50,6 +54,8 @@ class DenseGenerator(TextContrastGenerator):
     """
 
     label: ClassVar[str] = "dense"
+    owners: Tensor
+    """0-based class [N] that each background belongs to, int64; :data:`EVERY` for all images."""
     needs_backgrounds: ClassVar[bool] = False
 
     def __init__(
@@ -62,9 +68,11 @@ class DenseGenerator(TextContrastGenerator):
         window: int | None = None,
         words_of_classes: Sequence[str] = (),
         competing_prompts: Literal["own", "all"] = "own",
+        keep_background_words: bool = True,
     ) -> None:
         super().__init__(vision_language, names, background_words, words_of_classes)
-        self.competing_prompts = competing_prompts
+        self.competing_prompts, self.keep_background_words = competing_prompts, keep_background_words
+        self.register_buffer("owners", torch.full((len(self.backgrounds),), EVERY))
         self.attention = vision_language.adapter.checked_attention(attention)
         self.scale = vision_language.logit_scale if softmax_scale is None else softmax_scale
         self.window, self.cell = window, vision_language.adapter.cell
@@ -75,8 +83,27 @@ class DenseGenerator(TextContrastGenerator):
             )
 
     def replace_backgrounds(self, features: Tensor) -> None:
-        """Let the classes compete with the prompts [K, D] of the classes from now on."""
-        super().replace_backgrounds(features[:, None] if self.competing_prompts == "own" else features)
+        """Let the classes compete with the prompts [K, D] of the classes from now on, beside the words or without."""
+        words = self.backgrounds if self.keep_background_words else self.backgrounds[:0]
+        prompts = features.detach().to(self.texts)
+        own = torch.arange(len(prompts), device=prompts.device)
+        self.owners = torch.cat(
+            [
+                own if self.competing_prompts == "own" else torch.full_like(own, EVERY),
+                own.new_full((len(words),), EVERY),
+            ]
+        )
+        self.backgrounds = torch.cat([prompts, words])
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load the backgrounds and their owners, whose number may differ from the current one.
+
+        In a file without owners, every background belongs to all images.
+        """
+        every = torch.full((len(state_dict["backgrounds"]),), EVERY)
+        state_dict = {"owners": every, **state_dict}
+        self.owners = torch.empty_like(state_dict["owners"], device=self.texts.device)
+        return super().load_state_dict(state_dict, strict, assign)
 
     def forward(self, pixels: Tensor, labels: Tensor | None = None) -> MaskGeneratorOutput:
         """Compute CAMs [B, K, h, w] in [0, 1]: the probability of a present class at each place, 0 for absent ones.
@@ -96,10 +123,9 @@ class DenseGenerator(TextContrastGenerator):
         labels = self.require_labels(labels)
         features = self.place_features(pixels)
         with torch.autocast(pixels.device.type, enabled=False):  # half precision is too coarse in front of a softmax
-            backgrounds, owners = self.contrasted_backgrounds()
-            cosines = place_cosines(features, torch.cat([self.texts, backgrounds]))  # [B, K + N, h, w]
-            if len(backgrounds):
-                cams = class_probabilities(cosines, labels, self.scale, owners)
+            cosines = place_cosines(features, torch.cat([self.texts, self.backgrounds]))  # [B, K + N, h, w]
+            if len(self.backgrounds):
+                cams = class_probabilities(cosines, labels, self.scale, self.owners)
             else:
                 cams = shifted_cosines(cosines, labels)
             logits = self.scale * cosines[:, : len(self.texts)].mean((2, 3))
@@ -136,8 +162,8 @@ def class_probabilities(cosines: Tensor, labels: Tensor, scale: float, owners: T
         cosines: Of places with K classes, then with N backgrounds: [B, K + N, h, w].
         labels: [B, K], 0 or 1.
         scale: Factor on cosines.
-        owners: 0-based class [N] of each background, int64, which is absent with its class; None if every background
-            belongs to all images.
+        owners: 0-based class [N] of each background, int64, which is absent with its class; :data:`EVERY` for one that
+            belongs to all images. None if all do.
 
     Returns:
         Probabilities [B, K, h, w] in [0, 1], 0 for absent classes.
@@ -147,7 +173,7 @@ def class_probabilities(cosines: Tensor, labels: Tensor, scale: float, owners: T
     if owners is None:
         absent = F.pad(absent, (0, cosines.shape[1] - classes))  # [B, K + N]
     else:
-        absent = torch.cat([absent, absent[:, owners]], 1)
+        absent = torch.cat([absent, absent[:, owners.clamp(min=0)] & (owners != EVERY)], 1)
     logits = (scale * cosines).masked_fill(absent[:, :, None, None], float("-inf"))
     return logits.softmax(1)[:, :classes]
 

@@ -24,6 +24,9 @@ class DenseConfig(MaskGeneratorConfig):
     competing_prompts: Literal["own", "all"] = "own"
     """Which learned prompts the places of an image compete with from stage 3 on: "own", those of the image's own
     classes, or those of "all" classes."""
+    keep_background_words: bool = True
+    """Whether background_words stay beside the learned prompts from stage 3 on. The maps are then less sure of the
+    class, and their threshold is easier to choose."""
     window: int | None = None
     """Side in pixels of square windows in which larger images are encoded, rounded to whole patches; windows overlap by
     half. null: every image as a whole."""
@@ -46,4 +49,5 @@ class DenseConfig(MaskGeneratorConfig):
             window=self.window,
             words_of_classes=parts.background_words_of_classes,
             competing_prompts=self.competing_prompts,
+            keep_background_words=self.keep_background_words,
         )
