@@ -51,6 +51,7 @@ mask_generator:
 prompts:
   kind: mixtures  # or vectors, as in the paper: for a large model
   regions: places
+  learning_rate: 0.1  # 0.01 for vectors
   words: bundled  # 270 nouns; or your own, in a text file, if your images do not show everyday life
 
 cams:

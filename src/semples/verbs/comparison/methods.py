@@ -54,6 +54,10 @@ CLIP_SETTINGS = {"mask_generator.name": "clip", "cams.scales": [1.0]}
 """Settings for the CAMs of the clip generator: scales above 1 harm it (``docs/log.md``)."""
 
 
+MIXTURE_RATE = 0.1
+"""Learning rate of mixtures: logits over words have to move further than vectors in the token space."""
+
+
 @dataclass(frozen=True)
 class Method:
     """One row of the comparison.
@@ -113,7 +117,9 @@ METHODS = {
     "dense-none": _dense("classify", mask_generator__background_words=[], data__background_words={}),
     "dense-generic": _dense("classify"),
     "dense-picked": _dense("refine", prompts__kind="picked", prompts__regions="places"),
-    "dense-mixtures": _dense("refine", prompts__kind="mixtures", prompts__regions="places"),
+    "dense-mixtures": _dense(
+        "refine", prompts__kind="mixtures", prompts__regions="places", prompts__learning_rate=MIXTURE_RATE
+    ),
     "dense-vectors": _dense("refine", prompts__kind="vectors", prompts__regions="pictures"),
     "dense-vectors-places": _dense("refine", prompts__kind="vectors", prompts__regions="places"),
     "supervised-bound": Method(
