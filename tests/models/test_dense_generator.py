@@ -16,6 +16,7 @@ from matching import mentions
 from semples.config.loading import load_config
 from semples.config.mask_generator import GeneratorParts
 from semples.errors import ConfigError, ModelError
+from semples.models.generators.base import MaskGeneratorOutput
 from semples.models.generators.clip.generator import ClipGenerator
 from semples.models.generators.dense.generator import (
     DenseGenerator,
@@ -363,7 +364,8 @@ class TestGenerator:
         def cams_of(features: Tensor, **settings: Any) -> Tensor:
             generator = DenseGenerator(model, NAMES, BACKGROUNDS, keep_background_words=False, **settings)
             generator.replace_backgrounds(features)
-            return generator(pixels, labels).cams
+            output: MaskGeneratorOutput = generator(pixels, labels)
+            return output.cams
 
         own, every = cams_of(prompts), cams_of(prompts, competing_prompts="all")
         alone = cams_of(prompts[:1], competing_prompts="all")
