@@ -98,7 +98,7 @@ def test_voc_has_no_suggestions_where_the_user_names_phrases(shared_data: Path) 
     assert found["horse"] == (("horse",), ("pony", "foal"))
 
 
-def test_a_folder_suggests_plurals(tmp_path: Path) -> None:
+def test_a_folder_suggests_synonyms_and_plurals(tmp_path: Path) -> None:
     for name in ("house_cat", "sheep", "person", "people", "dog"):
         (tmp_path / name).mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / name / f"{name}.png")
@@ -107,8 +107,8 @@ def test_a_folder_suggests_plurals(tmp_path: Path) -> None:
         "dog": (),
         "house_cat": ("house cats",),
         "people": (),
-        "person": (),  # people is a class of its own
-        "sheep": (),
+        "person": ("man", "woman", "boy", "girl", "child"),  # people is a class of its own
+        "sheep": ("lamb",),
     }
 
 

@@ -11,6 +11,7 @@ from semples.config.checks import fraction
 from semples.config.data import DataConfig
 from semples.data.catalogues import Phrases, catalogue_from_names
 from semples.data.images import image_size
+from semples.data.phrases import SYNONYMS
 from semples.data.plurals import plain_words, plural
 from semples.data.tags import read_tags_csv, relative_name, require_inside, require_tags, tag_indices
 from semples.data.validation import SizeOf, require_some
@@ -85,8 +86,10 @@ def read_folder(
     tagged = _from_table(root) if has_table else _from_class_folders(root)
     where = root / "tags.csv" if has_table else root
     names = sorted({tag for _, tags in tagged.values() for tag in tags}) if classes is None else classes
-    plurals = {name: (plural(plain_words(name)),) for name in names if name not in (prompt_names or {})}
-    catalogue = catalogue_from_names(names, prompt_names, suggestions=plurals)
+    further = {
+        name: (*SYNONYMS.get(name, ()), plural(plain_words(name))) for name in names if name not in (prompt_names or {})
+    }
+    catalogue = catalogue_from_names(names, prompt_names, suggestions=further)
     samples = []
     for image, (path, tags) in tagged.items():
         indices = tag_indices(tags, catalogue, f"{where}, image {path.name}")

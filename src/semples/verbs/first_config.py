@@ -12,6 +12,7 @@ from semples.config.loading import load_config
 from semples.config.registry import READERS, reader_config
 from semples.data.catalogues import COCO, VOC
 from semples.data.images import image_size
+from semples.data.phrases import SYNONYMS
 from semples.data.plurals import plain_words
 from semples.errors import DataError
 from semples.files import write_text
@@ -158,12 +159,16 @@ def layout_of(folder: Path) -> str:
 def suggested_prompt_name(name: str) -> str:
     """Return words for a class: VOC's or COCO's if it is one of theirs, else its name as plain words.
 
+    A plain name with built-in synonyms is kept: other words, such as VOC's "player" for person, would replace them.
+
     >>> suggested_prompt_name("tvmonitor"), suggested_prompt_name("fire_truck"), suggested_prompt_name("trafficLight")
     ('tv monitor', 'fire truck', 'traffic light')
     """
     for catalogue in (VOC, COCO):
         if name in catalogue.names:
-            return catalogue.prompt_names[catalogue.names.index(name)]
+            words = catalogue.prompt_names[catalogue.names.index(name)]
+            if name not in SYNONYMS or words.replace(" ", "") == name:
+                return words
     return plain_words(name)
 
 
